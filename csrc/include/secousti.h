@@ -1,0 +1,219 @@
+/* secousti: C interface of the streaming speech codec engine.
+ *
+ * Contract
+ *  - A model is immutable after opening and may be used by any number of threads and streams at once. Streams keep
+ *    their model alive. A stream is used by one thread at a time.
+ *  - Audio is mono float32 at the model's sample rate (22,050 Hz), nominally in [-1, 1]. Resampling is the host's.
+ *  - Calls that return secousti_status give SECOUSTI_OK or a negative code. Step calls return a count >= 0 or a negative
+ *    code. After a failure, secousti_last_error() describes it for the calling thread.
+ *  - After creation, push, flush and reset neither allocate nor lock (streams with more than one thread wake their
+ *    workers), nor print, nor touch files: safe on an audio thread.
+ *  - A failed step call (an argument that is null, too small or not finite) consumes nothing.
+ */
+#ifndef SECOUSTI_H
+#define SECOUSTI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#  if defined(SECOUSTI_BUILD_SHARED)
+#    define SECOUSTI_API __declspec(dllexport)
+#  elif defined(SECOUSTI_SHARED)
+#    define SECOUSTI_API __declspec(dllimport)
+#  else
+#    define SECOUSTI_API
+#  endif
+#else
+#  define SECOUSTI_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+#  define SECOUSTI_NOEXCEPT noexcept
+extern "C" {
+#else
+#  define SECOUSTI_NOEXCEPT
+#endif
+
+/** Raised whenever a function or struct changes incompatibly. */
+#define SECOUSTI_ABI_VERSION 1
+
+typedef enum secousti_status {
+    SECOUSTI_OK = 0,
+    SECOUSTI_INVALID_ARGUMENT = -1, /**< an argument is null, out of range or not finite */
+    SECOUSTI_INVALID_FILE = -2,     /**< a model, container or snapshot is damaged, truncated or of another format */
+    SECOUSTI_INCOMPATIBLE = -3,     /**< valid, but does not fit: missing tensor, wrong shape, other model or version */
+    SECOUSTI_IO_ERROR = -4,         /**< the operating system refused to open, map, read or write */
+    SECOUSTI_OUT_OF_MEMORY = -5,
+    SECOUSTI_UNSUPPORTED = -6,      /**< the model or this build lacks the feature (ISA, acoustic branch, vocoder) */
+    SECOUSTI_INVALID_STATE = -7,    /**< the call does not fit the stream's state: push after flush, say */
+    SECOUSTI_INTERNAL_ERROR = -8
+} secousti_status;
+
+typedef struct secousti_model secousti_model;
+typedef struct secousti_encoder secousti_encoder;
+typedef struct secousti_decoder secousti_decoder;
+
+/* ---- library ---------------------------------------------------------------------------------------------------- */
+
+SECOUSTI_API uint32_t secousti_abi_version(void) SECOUSTI_NOEXCEPT;
+/** "0.1.0" */
+SECOUSTI_API const char* secousti_version(void) SECOUSTI_NOEXCEPT;
+/** Description of the calling thread's last failure; "" when there was none. Valid until the thread's next failure. */
+SECOUSTI_API const char* secousti_last_error(void) SECOUSTI_NOEXCEPT;
+SECOUSTI_API const char* secousti_status_name(secousti_status status) SECOUSTI_NOEXCEPT;
+/** ISAs this processor can run, fastest first, separated by commas: "avx512,avx2,scalar". */
+SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
+
+/* ---- model ------------------------------------------------------------------------------------------------------ */
+
+typedef struct secousti_model_options {
+    size_t struct_size; /**< set by secousti_model_options_init */
+    const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
+} secousti_model_options;
+
+typedef struct secousti_model_info {
+    size_t struct_size;          /**< set by the caller to sizeof(secousti_model_info) */
+    int32_t sample_rate;         /**< Hz */
+    int32_t hop_length;          /**< samples per mel frame */
+    int32_t frame_size;          /**< samples per token */
+    double frame_rate;           /**< tokens per second */
+    int32_t cardinality;         /**< number of different tokens */
+    int32_t n_mels;
+    int32_t dimension;           /**< of G, of the acoustic embedding and of the transformers */
+    int32_t fsq_dimensions;
+    int32_t prompt_frames;       /**< mel frames that the paralinguistic encoder reads at most */
+    int32_t has_acoustic_branch; /**< 0 or 1 */
+    int32_t has_vocoder;         /**< 0 or 1 */
+    int32_t vocoder_look_ahead;  /**< default of the decoder option, in mel frames; fixed for HiFT */
+    int32_t encoder_latency;     /**< samples after a token's first sample until the token can be emitted */
+    int32_t decoder_latency;     /**< samples of delay that the vocoder adds at its default look-ahead */
+    uint64_t identity;           /**< of the weights' quantiser and configuration; names the model in containers */
+    uint64_t parameters;
+    uint64_t memory_bytes;       /**< held by the model */
+    const char* name;            /**< valid as long as the model */
+    const char* config_json;     /**< the model file's configuration; valid as long as the model */
+    const char* isa;             /**< kernel table in use */
+    const char* vocoder;         /**< "spectral", "hift" or "none" */
+} secousti_model_info;
+
+SECOUSTI_API void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT;
+/** Opens a safetensors model file. `options` may be NULL. */
+SECOUSTI_API secousti_status secousti_model_open(const char* path, const secousti_model_options* options,
+                                                 secousti_model** model) SECOUSTI_NOEXCEPT;
+/** Opens a model from memory, which may be freed afterwards. */
+SECOUSTI_API secousti_status secousti_model_open_memory(const void* data, size_t size,
+                                                        const secousti_model_options* options,
+                                                        secousti_model** model) SECOUSTI_NOEXCEPT;
+/** Releases the caller's hold; NULL is allowed. Memory goes when the last stream is destroyed. */
+SECOUSTI_API void secousti_model_release(secousti_model* model) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_model_get_info(const secousti_model* model,
+                                                     secousti_model_info* info) SECOUSTI_NOEXCEPT;
+
+/* ---- streams ---------------------------------------------------------------------------------------------------- */
+
+typedef struct secousti_encoder_options {
+    size_t struct_size;
+    int32_t threads; /**< that work on a step, the caller's included; default 1 */
+} secousti_encoder_options;
+
+typedef struct secousti_decoder_options {
+    size_t struct_size;
+    int32_t threads;             /**< default 1 */
+    int32_t look_ahead;          /**< of the spectral vocoder in mel frames, 0..3; -1: the model's default */
+    int32_t noise;               /**< 1 (default): HiFT's seeded noise and phases; 0: all zero, for parity tests */
+    uint64_t seed;               /**< of the vocoder's noise; the same seed gives the same audio whatever the chunking */
+    const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
+} secousti_decoder_options;
+
+SECOUSTI_API void secousti_encoder_options_init(secousti_encoder_options* options) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_decoder_options_init(secousti_decoder_options* options) SECOUSTI_NOEXCEPT;
+
+SECOUSTI_API secousti_status secousti_encoder_create(secousti_model* model, const secousti_encoder_options* options,
+                                                     secousti_encoder** encoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_encoder_destroy(secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_encoder_clone(const secousti_encoder* encoder,
+                                                    secousti_encoder** copy) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+/** Most tokens that pushing `samples` more, or flushing after them, can return. */
+SECOUSTI_API size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT;
+/** Feeds `samples` of PCM; writes the tokens that are ready and returns how many. */
+SECOUSTI_API int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples,
+                                           int32_t* tokens, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Ends the stream: writes the remaining tokens. Only reset and destroy may follow. */
+SECOUSTI_API int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens,
+                                            size_t capacity) SECOUSTI_NOEXCEPT;
+SECOUSTI_API size_t secousti_encoder_snapshot_size(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_encoder_snapshot(const secousti_encoder* encoder, void* bytes,
+                                                       size_t capacity) SECOUSTI_NOEXCEPT;
+/** A stream that goes on where the snapshot was taken; the model must be the same file. `options` as in create. */
+SECOUSTI_API secousti_status secousti_encoder_restore(secousti_model* model, const void* bytes, size_t size,
+                                                      const secousti_encoder_options* options,
+                                                      secousti_encoder** encoder) SECOUSTI_NOEXCEPT;
+
+SECOUSTI_API secousti_status secousti_decoder_create(secousti_model* model, const secousti_decoder_options* options,
+                                                     secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_decoder_destroy(secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_clone(const secousti_decoder* decoder,
+                                                    secousti_decoder** copy) SECOUSTI_NOEXCEPT;
+/** Back to the start: same G, same seed. */
+SECOUSTI_API secousti_status secousti_decoder_reset(secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+/** Samples of delay: how far output lags behind the tokens pushed (exact for the look-ahead in use). */
+SECOUSTI_API int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+/** Replaces G ([dimension] finite floats) from the next token on. */
+SECOUSTI_API secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
+                                                                 size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
+                                                                 size_t dimension) SECOUSTI_NOEXCEPT;
+/** Most samples that pushing `tokens` more, or flushing after them, can return. */
+SECOUSTI_API size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT;
+SECOUSTI_API int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
+                                           size_t capacity) SECOUSTI_NOEXCEPT;
+/** Ends the stream: in all, N tokens give exactly N*frame_size samples. */
+SECOUSTI_API int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT;
+SECOUSTI_API size_t secousti_decoder_snapshot_size(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_snapshot(const secousti_decoder* decoder, void* bytes,
+                                                       size_t capacity) SECOUSTI_NOEXCEPT;
+/** As secousti_encoder_restore; seed, noise, look-ahead and G come from the snapshot, only `threads` from `options`. */
+SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, const void* bytes, size_t size,
+                                                      const secousti_decoder_options* options,
+                                                      secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
+
+/* ---- stages, offline: the same machines fed everything at once ---------------------------------------------------- */
+
+/** Where secousti_encode_mel writes; NULL members are skipped. N = ceil(frames * hop_length / frame_size). */
+typedef struct secousti_encode_outputs {
+    size_t struct_size;
+    float* encoder_out;    /**< [N, dimension] */
+    float* acoustic_embed; /**< [N, dimension]; SECOUSTI_UNSUPPORTED without an acoustic branch */
+    float* semantic_mu;    /**< [N, dimension] */
+    float* fsq_in;         /**< [N, fsq_dimensions] */
+    int32_t* tokens;       /**< [N] */
+} secousti_encode_outputs;
+
+/** Log-mel of PCM: writes floor(samples / hop_length) frames of n_mels floats; `capacity` counts frames. */
+SECOUSTI_API int64_t secousti_mel(const secousti_model* model, const float* pcm, size_t samples, float* mel,
+                                  size_t capacity) SECOUSTI_NOEXCEPT;
+/** Returns N. */
+SECOUSTI_API int64_t secousti_encode_mel(const secousti_model* model, const float* mel, size_t frames, int32_t threads,
+                                         const secousti_encode_outputs* outputs) SECOUSTI_NOEXCEPT;
+/** G of a log-mel prompt: the middle prompt_frames frames, or all of a shorter one. Needs at least one frame. */
+SECOUSTI_API secousti_status secousti_paralinguistic(const secousti_model* model, const float* mel, size_t frames,
+                                                     float* paralinguistic) SECOUSTI_NOEXCEPT;
+/** Tokens and G to log-mel: writes count * frame_size / hop_length frames and returns how many. */
+SECOUSTI_API int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* tokens, size_t count,
+                                            const float* paralinguistic, int32_t threads, float* mel,
+                                            size_t capacity) SECOUSTI_NOEXCEPT;
+/** Acoustic embedding [count, dimension] to log-mel, likewise. */
+SECOUSTI_API int64_t secousti_decode_acoustic(const secousti_model* model, const float* acoustic, size_t count,
+                                              int32_t threads, float* mel, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Log-mel to PCM: writes frames * hop_length samples. `options` as for a decoder; its G is not used. */
+SECOUSTI_API int64_t secousti_vocode(const secousti_model* model, const float* mel, size_t frames,
+                                     const secousti_decoder_options* options, float* pcm,
+                                     size_t capacity) SECOUSTI_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SECOUSTI_H */

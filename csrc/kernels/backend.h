@@ -1,0 +1,121 @@
+// The kernel table: every arithmetic loop of the engine, one pointer each, filled once per instruction set.
+//
+// Rules of the table:
+//  - Activations are float32 rows, time-major: [rows, channels].
+//  - A kernel allocates nothing, locks nothing and reports nothing; callers pass valid shapes.
+//  - Each output element is reduced in an order that depends on the shapes of one row only, never on `rows` or on
+//    the panel range: any split of the rows or of the outputs gives the same bits.
+//  - Buffers of `n` floats are read and written for exactly `n` floats, unless a comment says otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace secousti::core {
+
+enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh };
+
+/// Windowed matrix product: linear layers, convolutions and transposed convolutions.
+///   y[m, n] = residual[m, n] + scale[n] * act(bias[n] + sum_{tap, k} x[m*row_stride + tap*tap_stride + k] * W[n, tap, k])
+/// A linear layer has one tap; a convolution over time-major rows has `kernel` taps whose stride is dilation*channels,
+/// and row_stride = stride*channels. `y` may alias `residual`, never `x`.
+struct LinearArgs {
+    const float* x = nullptr;
+    std::ptrdiff_t row_stride = 0;  ///< floats from one output row's window to the next
+    int taps = 1;
+    std::ptrdiff_t tap_stride = 0;  ///< floats from one tap to the next
+    int depth = 0;                  ///< floats read at each tap
+    int rows = 0;
+    int outputs = 0;
+    const float* weights = nullptr;   ///< packed by pack_linear
+    const float* bias = nullptr;      ///< [outputs] or null
+    Activation activation = Activation::none;
+    float slope = 0.0F;               ///< of leaky_relu
+    const float* scale = nullptr;     ///< [outputs] or null (1)
+    const float* residual = nullptr;  ///< rows of `outputs` floats, or null (0)
+    std::ptrdiff_t residual_stride = 0;
+    float* y = nullptr;
+    std::ptrdiff_t y_stride = 0;
+};
+
+/// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
+/// attends to the last `context` positions (itself included).
+struct AttentionArgs {
+    const float* qkv = nullptr;      ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
+    const float* rope_cos = nullptr; ///< [rows, head_dim/2]
+    const float* rope_sin = nullptr; ///< [rows, head_dim/2]
+    float* keys = nullptr;           ///< ring [heads, context, head_dim]; slot of position p is p % context
+    float* values = nullptr;         ///< ring [heads, context, head_dim]
+    float* scores = nullptr;         ///< scratch, `context` rounded up to 64 floats
+    float* y = nullptr;              ///< [rows, heads*head_dim]
+    int rows = 0;
+    int heads = 0;
+    int head_dim = 0;                ///< a multiple of 2
+    int context = 0;
+    std::uint64_t position = 0;      ///< of the first new row, counted from the stream's start
+};
+
+/// Tables of one FFT length (a power of two >= 16), made by layers/fft.h.
+struct FftTables {
+    int length = 0;                  ///< real samples
+    const float* twiddle_cos = nullptr;
+    const float* twiddle_sin = nullptr;
+    const std::int32_t* permutation = nullptr;
+};
+
+struct Backend {
+    const char* name;  ///< "scalar", "avx2", "avx512", "neon"
+    int panel;         ///< outputs packed side by side; packed weights are [ceil(outputs/panel), taps*depth, panel]
+
+    /// weights [outputs, inputs] row-major (inputs = taps*depth) -> packed, zero-filled to whole panels.
+    void (*pack_linear)(const float* weights, int outputs, int inputs, float* packed);
+    /// Computes the outputs of panels [panel_begin, panel_end) for all rows.
+    void (*linear)(const LinearArgs& args, int panel_begin, int panel_end);
+
+    /// y = (x - mean) / sqrt(var + eps) * gamma + beta per row of `dim` floats.
+    void (*layer_norm)(const float* x, const float* gamma, const float* beta, float eps, int rows, int dim, float* y);
+    void (*attention)(const AttentionArgs& args);
+    /// y = act(x) over `count` floats; y may be x.
+    void (*activate)(Activation activation, float slope, const float* x, std::size_t count, float* y);
+    /// y[r, c] = x[r, c] + sin^2(alpha[c] * x[r, c]) * inverse_alpha[c]; y may be x.
+    void (*snake)(const float* x, const float* alpha, const float* inverse_alpha, int rows, int channels, float* y);
+    /// y[i] = scale * (x0[i] + x1[i] + x2[i]); y may be any of them.
+    void (*sum3)(const float* x0, const float* x1, const float* x2, float scale, std::size_t count, float* y);
+    /// y[i] = x0[i] + x1[i]; y may be either.
+    void (*add)(const float* x0, const float* x1, std::size_t count, float* y);
+    /// y[r, c] = x[r, c] + v[c]; y may be x.
+    void (*add_row)(const float* x, const float* v, int rows, int channels, float* y);
+
+    /// FSQ of rows [rows, dims] of projected values: code = round_half_even(half[d] * 0.999 * tanh(y)), token =
+    /// sum_d (code_d + half[d]) * basis[d]. `half[d]` = (levels_d - 1)/2. NaN gives code 0.
+    void (*fsq_quantise)(const float* y, const float* half, const std::int32_t* basis, int rows, int dims,
+                         std::int32_t* tokens);
+
+    /// Real FFT without scaling: x [length] -> re, im [length/2 + 1]. `work` has length floats. x may not alias.
+    void (*rfft)(const FftTables& tables, const float* x, float* work, float* re, float* im);
+    /// Inverse with the factor 1/length: re, im [length/2 + 1] -> x [length]. `work` has 2*length floats.
+    void (*irfft)(const FftTables& tables, const float* re, const float* im, float* work, float* x);
+    /// y[i] = sqrt(re[i]^2 + im[i]^2 + eps).
+    void (*magnitude)(const float* re, const float* im, float eps, int count, float* y);
+    /// y[i] = log(max(x[i], floor)).
+    void (*log_floor)(const float* x, float floor, int count, float* y);
+    /// y[i] = exp(x[i]); y may be x.
+    void (*exp)(const float* x, int count, float* y);
+    /// Sparse bands: y[b] = sum_{i < length[b]} weights[offset[b] + i] * x[start[b] + i].
+    void (*band_sum)(const float* x, const std::int32_t* start, const std::int32_t* length, const std::int32_t* offset,
+                     const float* weights, int bands, float* y);
+    /// HiFT head, rows [rows, 2*bins] -> same shape: m = min(exp(x[:bins]), 100), p = sin(x[bins:]);
+    /// y[:bins] = m*cos(p), y[bins:] = m*sin(p). y may be x.
+    void (*polar_head)(const float* x, int rows, int bins, float* y);
+};
+
+/// The fastest table this processor runs, or the one that SECOUSTI_ISA names. Throws Error(unsupported) when the
+/// variable names an ISA that is unknown, not built in or not available here; the message lists those that are.
+const Backend& default_backend();
+/// The table called `name`; throws Error(unsupported) as above.
+const Backend& backend_by_name(const char* name);
+/// Tables that this processor runs, fastest first.
+std::span<const Backend* const> available_backends();
+
+}  // namespace secousti::core
