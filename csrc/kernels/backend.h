@@ -53,7 +53,8 @@ struct AttentionArgs {
     int heads = 0;
     int head_dim = 0;                ///< a multiple of 2
     int context = 0;
-    std::uint64_t position = 0;      ///< of the first new row, counted from the stream's start
+    std::uint64_t position = 0;      ///< of the first new row
+    std::uint64_t start = 0;         ///< position of the stream's first row: keys before it do not exist
 };
 
 /// Tables of one FFT length (a power of two >= 16), made by layers/fft.h.

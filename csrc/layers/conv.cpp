@@ -1,0 +1,127 @@
+#include "layers/conv.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "layers/packing.h"
+
+namespace secousti::core {
+
+ConvSpec ConvSpec::causal(int inputs, int outputs, int kernel, int stride, int dilation) noexcept {
+    const int span = (kernel - 1) * dilation + 1;
+    return {inputs, outputs, kernel, stride, dilation, span - stride, kCompleteStride};
+}
+
+ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexcept {
+    const int pad = (kernel - 1) * dilation / 2;
+    return {inputs, outputs, kernel, 1, dilation, pad, pad};
+}
+
+Conv::Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
+           int max_rows, ArenaLayout& state)
+    : spec_(spec), bias_(bias.begin(), bias.end()) {
+    // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
+    const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
+    const std::size_t kernel = static_cast<std::size_t>(spec.kernel);
+    std::vector<float> by_tap(weight.size());
+    for (std::size_t o = 0; o < static_cast<std::size_t>(spec.outputs); ++o) {
+        for (std::size_t i = 0; i < inputs; ++i) {
+            for (std::size_t k = 0; k < kernel; ++k) {
+                by_tap[(o * kernel + k) * inputs + i] = weight[(o * inputs + i) * kernel + k];
+            }
+        }
+    }
+    weights_ = pack_weights(backend, by_tap, spec.outputs, spec.inputs * spec.kernel);
+    const int longest_pad = std::max({spec.pad_left, spec.pad_right, spec.stride});
+    capacity_ = spec.span() - 1 + spec.stride + std::max(max_rows, longest_pad);
+    window_ = state.reserve<float>(static_cast<std::size_t>(capacity_) * inputs);
+    appended_ = state.reserve<std::int32_t>(1);
+}
+
+Conv Conv::transposed(const Backend& backend, int inputs, int outputs, int stride, std::span<const float> weight,
+                      std::span<const float> bias, int max_rows, ArenaLayout& state) {
+    // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
+    // outputs are the `stride` phases side by side.
+    const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
+    const std::size_t phases = static_cast<std::size_t>(stride);
+    std::vector<float> two_taps(phases * outs * ins * 2);
+    std::vector<float> biases(phases * outs);
+    for (std::size_t p = 0; p < phases; ++p) {
+        for (std::size_t o = 0; o < outs; ++o) {
+            biases[p * outs + o] = bias[o];
+            for (std::size_t i = 0; i < ins; ++i) {
+                const float* taps = &weight[(i * outs + o) * 2 * phases];
+                float* row = &two_taps[((p * outs + o) * ins + i) * 2];
+                row[0] = taps[p + phases];
+                row[1] = taps[p];
+            }
+        }
+    }
+    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, max_rows, state};
+}
+
+int Conv::emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept {
+    float* window = window_.in(state);
+    const int count = fill < spec_.span() ? 0 : (fill - spec_.span()) / spec_.stride + 1;
+    if (count > 0) {
+        LinearArgs args;
+        args.x = window;
+        args.row_stride = static_cast<std::ptrdiff_t>(spec_.stride) * spec_.inputs;
+        args.taps = spec_.kernel;
+        args.tap_stride = static_cast<std::ptrdiff_t>(spec_.dilation) * spec_.inputs;
+        args.depth = spec_.inputs;
+        args.rows = count;
+        args.outputs = spec_.outputs;
+        args.weights = weights_.data();
+        args.bias = bias_.empty() ? nullptr : bias_.data();
+        args.activation = epilogue.activation;
+        args.slope = epilogue.slope;
+        args.scale = epilogue.scale;
+        args.residual = epilogue.residual;
+        args.residual_stride = spec_.outputs;
+        args.y = y;
+        args.y_stride = spec_.outputs;
+        exec.linear(args);
+    }
+    const int consumed = count * spec_.stride;
+    const int kept = fill - consumed;
+    if (consumed > 0 && kept > 0) {
+        const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+        std::memmove(window, window + static_cast<std::size_t>(consumed) * width,
+                     static_cast<std::size_t>(kept) * width * sizeof(float));
+    }
+    *appended_.in(state) = kept - spec_.pad_left;
+    return count;
+}
+
+int Conv::push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre,
+               const Epilogue& epilogue) const noexcept {
+    const int fill = spec_.pad_left + *appended_.in(state);
+    const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+    const std::size_t count = static_cast<std::size_t>(rows) * width;
+    float* end = window_.in(state) + static_cast<std::size_t>(fill) * width;
+    if (pre.kind == Activation::none) {
+        if (count != 0) std::memcpy(end, x, count * sizeof(float));
+    } else {
+        exec->activate(pre.kind, pre.slope, x, count, end);
+    }
+    return emit(exec, state, fill + rows, y, epilogue);
+}
+
+int Conv::finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue) const noexcept {
+    const int fill = spec_.pad_left + *appended_.in(state);
+    int pad = spec_.pad_right;
+    if (pad == ConvSpec::kCompleteStride) {
+        const int pending = fill - (spec_.span() - spec_.stride);
+        pad = pending % spec_.stride == 0 ? 0 : spec_.stride - pending % spec_.stride;
+    }
+    const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+    if (pad > 0) {
+        std::memset(window_.in(state) + static_cast<std::size_t>(fill) * width, 0,
+                    static_cast<std::size_t>(pad) * width * sizeof(float));
+    }
+    return emit(exec, state, fill + pad, y, epilogue);
+}
+
+}  // namespace secousti::core

@@ -1,0 +1,81 @@
+// Streaming 1-D convolution over time-major rows: one window buffer, one rule for every padding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/aligned_vector.h"
+#include "base/arena.h"
+#include "kernels/exec.h"
+
+namespace secousti::core {
+
+/// Applied to rows on their way into the window buffer (the cache update reads and writes them anyway).
+struct PreActivation {
+    Activation kind = Activation::none;
+    float slope = 0.0F;
+};
+
+/// Applied to each output; `residual` has rows of `outputs` floats aligned with the outputs.
+struct Epilogue {
+    Activation activation = Activation::none;
+    float slope = 0.0F;
+    const float* scale = nullptr;
+    const float* residual = nullptr;
+};
+
+struct ConvSpec {
+    int inputs = 0;
+    int outputs = 0;
+    int kernel = 1;
+    int stride = 1;
+    int dilation = 1;
+    int pad_left = 0;   ///< zero rows before the first input
+    int pad_right = 0;  ///< zero rows after the last; kCompleteStride: as many as make the last window full
+
+    static constexpr int kCompleteStride = -1;
+
+    int span() const noexcept { return (kernel - 1) * dilation + 1; }
+    /// Left padding of (k-1)*dilation + 1 - stride; the end is completed to a whole stride.
+    static ConvSpec causal(int inputs, int outputs, int kernel, int stride = 1, int dilation = 1) noexcept;
+    /// Symmetric padding that keeps the length (odd kernels, stride 1).
+    static ConvSpec same(int inputs, int outputs, int kernel, int dilation = 1) noexcept;
+};
+
+/// Feeding rows in any split gives the rows of the padded offline convolution, each as soon as its window is full.
+class Conv {
+  public:
+    Conv() = default;
+    /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty. `max_rows` bounds
+    /// one push.
+    Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
+         int max_rows, ArenaLayout& state);
+
+    /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], last `stride` outputs dropped: each
+    /// input row gives `stride` consecutive rows of `outputs` floats, written as one row of stride*outputs.
+    static Conv transposed(const Backend& backend, int inputs, int outputs, int stride, std::span<const float> weight,
+                           std::span<const float> bias, int max_rows, ArenaLayout& state);
+
+    const ConvSpec& spec() const noexcept { return spec_; }
+    /// Most rows that pushing `rows`, or finishing, can return.
+    int max_outputs(int rows) const noexcept { return rows / spec_.stride + 1; }
+
+    /// Appends `rows` rows and writes the outputs that are ready; returns how many. x may not alias y.
+    int push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre = {},
+             const Epilogue& epilogue = {}) const noexcept;
+    /// Pads the end and writes the remaining outputs. (Residual rows are then those of the padded positions.)
+    int finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue = {}) const noexcept;
+
+  private:
+    int emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept;
+
+    ConvSpec spec_;
+    int capacity_ = 0;  ///< rows of the window buffer
+    AlignedVector<float> weights_;
+    AlignedVector<float> bias_;
+    Slice<float> window_;
+    Slice<std::int32_t> appended_;  ///< rows in the window beyond the left padding (negative once that has passed)
+};
+
+}  // namespace secousti::core

@@ -1,0 +1,87 @@
+#include "layers/transformer.h"
+
+#include <cstddef>
+
+#include "layers/weight_map.h"
+
+namespace secousti::core {
+
+namespace {
+constexpr float kLayerNormEpsilon = 1e-5F;
+}
+
+Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
+                         const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch)
+    : spec_(spec), rotary_(spec.head_dim, spec.rope_base) {
+    const auto size = [](auto... factors) { return (static_cast<std::size_t>(factors) * ...); };
+    const int d = spec.dimension;
+    for (int i = 0; i < spec.layers; ++i) {
+        const std::string name = prefix + ".layers." + std::to_string(i) + ".";
+        Layer layer;
+        layer.norm1_weight = weights.get(name + "norm1.weight");
+        layer.norm1_bias = weights.get(name + "norm1.bias");
+        layer.norm2_weight = weights.get(name + "norm2.weight");
+        layer.norm2_bias = weights.get(name + "norm2.bias");
+        layer.scale1 = weights.get(name + "layer_scale_1.scale");
+        layer.scale2 = weights.get(name + "layer_scale_2.scale");
+        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}};
+        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}};
+        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}};
+        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}};
+        layer.keys = state.reserve<float>(size(spec.context, d));
+        layer.values = state.reserve<float>(size(spec.context, d));
+        layers_.push_back(std::move(layer));
+    }
+    clock_ = state.reserve<Clock>(1);
+    normed_ = scratch.reserve<float>(size(max_rows, d));
+    qkv_ = scratch.reserve<float>(size(max_rows, 3, d));
+    attended_ = scratch.reserve<float>(size(max_rows, d));
+    hidden_ = scratch.reserve<float>(size(max_rows, spec.feedforward));
+    scores_ = scratch.reserve<float>(size(spec.context) + 64);
+    cos_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
+    sin_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
+}
+
+void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
+    if (rows == 0) return;
+    Clock& clock = *clock_.in(state);
+    float* normed = normed_.in(scratch);
+    float* qkv = qkv_.in(scratch);
+    float* attended = attended_.in(scratch);
+    float* hidden = hidden_.in(scratch);
+    rotary_.fill(clock.position, rows, cos_.in(scratch), sin_.in(scratch));
+
+    AttentionArgs attention;
+    attention.qkv = qkv;
+    attention.rope_cos = cos_.in(scratch);
+    attention.rope_sin = sin_.in(scratch);
+    attention.scores = scores_.in(scratch);
+    attention.y = attended;
+    attention.rows = rows;
+    attention.heads = spec_.dimension / spec_.head_dim;
+    attention.head_dim = spec_.head_dim;
+    attention.context = spec_.context;
+    attention.position = clock.position;
+    attention.start = clock.start;
+
+    for (const Layer& layer : layers_) {
+        exec->layer_norm(x, layer.norm1_weight.data(), layer.norm1_bias.data(), kLayerNormEpsilon, rows,
+                         spec_.dimension, normed);
+        layer.in_projection.apply(exec, normed, rows, qkv);
+        attention.keys = layer.keys.in(state);
+        attention.values = layer.values.in(state);
+        exec->attention(attention);
+        layer.out_projection.apply(exec, attended, rows, x, {.scale = layer.scale1.data(), .residual = x});
+        exec->layer_norm(x, layer.norm2_weight.data(), layer.norm2_bias.data(), kLayerNormEpsilon, rows,
+                         spec_.dimension, normed);
+        layer.expand.apply(exec, normed, rows, hidden, {.activation = Activation::gelu});
+        layer.contract.apply(exec, hidden, rows, x, {.scale = layer.scale2.data(), .residual = x});
+    }
+    clock.position += static_cast<std::uint64_t>(rows);
+}
+
+void Transformer::seek(std::byte* state, std::uint64_t position) const noexcept {
+    *clock_.in(state) = {position, position};
+}
+
+}  // namespace secousti::core

@@ -1,0 +1,59 @@
+// Streaming pre-norm transformer with rotary positions and a windowed key-value ring per layer (spec: arXiv 2508.02849,
+// streaming transformer of encoder, decoder, semantic branch and connector).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/aligned_vector.h"
+#include "base/arena.h"
+#include "kernels/exec.h"
+#include "layers/linear.h"
+#include "layers/rope.h"
+
+namespace secousti::core {
+
+class WeightMap;
+
+struct TransformerSpec {
+    int layers = 0;
+    int dimension = 0;
+    int head_dim = 0;
+    int feedforward = 0;
+    int context = 0;  ///< positions that a query sees, itself included
+    double rope_base = 0.0;
+};
+
+class Transformer {
+  public:
+    Transformer() = default;
+    /// Reads `<prefix>.layers.<i>.…`. At most `max_rows` rows a push.
+    Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
+                const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch);
+
+    /// x [rows, dimension], updated in place; rows are consecutive positions.
+    void push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept;
+
+    /// Makes `position` the stream's first (a reset stream starts at 0).
+    void seek(std::byte* state, std::uint64_t position) const noexcept;
+
+  private:
+    struct Layer {
+        AlignedVector<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
+        Linear in_projection, out_projection, expand, contract;
+        Slice<float> keys, values;
+    };
+    struct Clock {
+        std::uint64_t position;
+        std::uint64_t start;
+    };
+
+    TransformerSpec spec_;
+    RotaryTable rotary_;
+    std::vector<Layer> layers_;
+    Slice<Clock> clock_;
+    Slice<float> normed_, qkv_, attended_, hidden_, scores_, cos_, sin_;
+};
+
+}  // namespace secousti::core

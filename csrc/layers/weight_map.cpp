@@ -1,0 +1,45 @@
+#include "layers/weight_map.h"
+
+#include "base/error.h"
+
+namespace secousti::core {
+
+namespace {
+
+template <class Shape>
+std::string shape_text(const Shape& shape) {
+    std::string text = "[";
+    for (const auto size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+    return text + "]";
+}
+
+}  // namespace
+
+void WeightMap::require(const std::vector<TensorSpec>& specs) const {
+    std::string problems;
+    for (const TensorSpec& spec : specs) {
+        const TensorView* tensor = file_.find(spec.name);
+        const std::string expected = shape_text(spec.shape);
+        if (tensor == nullptr) {
+            problems += "\n  missing: " + spec.name + " " + expected;
+        } else if (const std::string found = shape_text(tensor->shape); found != expected) {
+            problems += "\n  misshapen: " + spec.name + " is " + found + ", expected " + expected;
+        }
+    }
+    if (!problems.empty()) {
+        throw Error(Status::incompatible, file_.name() + ": tensors do not fit the configuration:" + problems);
+    }
+}
+
+AlignedVector<float> WeightMap::get(std::string_view name) const {
+    const TensorView* tensor = file_.find(name);
+    if (tensor == nullptr) {
+        throw Error(Status::internal_error, file_.name() + ": tensor " + std::string(name) + " was never required");
+    }
+    AlignedVector<float> values(tensor->elements());
+    widen_to_float(*tensor, values.data());
+    check_finite(file_.name(), *tensor, values);
+    return values;
+}
+
+}  // namespace secousti::core

@@ -1,0 +1,77 @@
+// Every size of a model, read from the JSON in its file's metadata and checked before anything is allocated.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layers/transformer.h"
+#include "layers/weight_map.h"
+
+namespace secousti::core {
+
+enum class VocoderKind { none, spectral, hift };
+
+/// The published HiFT vocoder's sizes (defaults are the published ones).
+struct HiftConfig {
+    int channels = 512;
+    std::vector<int> upsample_rates = {8, 8};
+    std::vector<int> upsample_kernels = {16, 16};
+    int istft_n_fft = 16;
+    int istft_hop = 4;
+    std::vector<int> resblock_kernels = {3, 7, 11};
+    std::vector<int> resblock_dilations = {1, 3, 5};
+    std::vector<int> source_resblock_kernels = {7, 11};
+    int harmonics = 9;
+    int f0_channels = 512;
+    int f0_layers = 5;
+    int f0_kernel = 3;
+};
+
+struct SpectralConfig {
+    int look_ahead = -1;  ///< mel frames, 0..3; -1: the vocoder's own default
+};
+
+struct Config {
+    std::string name;
+    std::string json;  ///< as in the file
+    int sample_rate = 0;
+    int n_fft = 0;
+    int hop_length = 0;
+    int n_mels = 0;
+    double mel_fmin = 0.0;
+    double mel_fmax = 0.0;
+    std::array<int, 2> ratios{};  ///< r1, r2 of the decoder's order
+    int n_filters = 0;
+    int dimension = 0;
+    int head_dim = 0;
+    int feedforward = 0;
+    int context = 0;
+    double rope_base = 0.0;
+    int acoustic_layers = 0;  ///< 0: no acoustic branch
+    int semantic_layers = 0;
+    int connector_layers = 0;
+    int decoder_layers = 0;
+    std::vector<int> fsq_levels;
+    int prompt_frames = 0;
+    VocoderKind vocoder = VocoderKind::none;
+    SpectralConfig spectral;
+    HiftConfig hift;
+
+    /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.
+    static Config parse(std::string_view json, const std::string& file);
+
+    int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
+    int frame_size() const noexcept { return hop_length * frames_per_token(); }
+    int cardinality() const noexcept;
+    TransformerSpec transformer(int layers) const noexcept {
+        return {layers, dimension, head_dim, feedforward, context, rope_base};
+    }
+};
+
+/// Every tensor that a model of this configuration needs, vocoder included.
+std::vector<TensorSpec> required_tensors(const Config& config);
+
+}  // namespace secousti::core
