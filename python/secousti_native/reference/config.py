@@ -27,7 +27,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _field_values(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Checks names and scalar types of ``values`` against dataclass ``cls``; lists become tuples, whole numbers floats."""
+    """Checks names and types of ``values`` against the fields of ``cls``; lists become tuples."""
     defaults = {f.name: f for f in dataclasses.fields(cls)}
     unknown = sorted(set(values) - set(defaults))
     _require(not unknown, f"{where}: unknown field(s) {', '.join(unknown)}")
@@ -41,7 +41,9 @@ def _field_values(cls: type, values: Mapping[str, Any], where: str) -> dict[str,
             _require(real, f"{where}.{name}: {value!r} is no finite number")
             value = float(value)
         elif kind.startswith("tuple"):
-            whole = isinstance(value, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+            whole = isinstance(value, list | tuple) and all(
+                isinstance(v, int) and not isinstance(v, bool) for v in value
+            )
             _require(whole, f"{where}.{name}: {value!r} is no list of integers")
             value = tuple(value)
         elif kind == "str":
@@ -85,7 +87,9 @@ class VocoderConfig:
 
     def validate(self, hop_length: int) -> None:
         """Raises `ConfigError` unless the vocoder turns one mel frame into ``hop_length`` samples."""
-        _require(self.kind in ("spectral", "hift", "none"), f"vocoder.kind: {self.kind!r} is not spectral, hift or none")
+        _require(
+            self.kind in ("spectral", "hift", "none"), f"vocoder.kind: {self.kind!r} is not spectral, hift or none"
+        )
         if self.kind != "hift":
             return
         stages = len(self.upsample_rates)
@@ -162,12 +166,18 @@ class CodecConfig:
         _require(self.n_fft % 2 == 0, f"n_fft: {self.n_fft} must be even")
         overlap = self.n_fft - self.hop_length
         _require(overlap >= 0 and overlap % 2 == 0, f"hop_length: {self.hop_length} does not fit n_fft {self.n_fft}")
-        _require(0 <= self.mel_fmin < self.mel_fmax, f"mel_fmin, mel_fmax: {self.mel_fmin} to {self.mel_fmax} is no band")
+        _require(
+            0 <= self.mel_fmin < self.mel_fmax, f"mel_fmin, mel_fmax: {self.mel_fmin} to {self.mel_fmax} is no band"
+        )
         _require(self.mel_fmax <= self.sample_rate / 2, f"mel_fmax: {self.mel_fmax} is above half the sample rate")
-        _require(len(self.ratios) == 2 and min(self.ratios) >= 1, f"ratios: {list(self.ratios)} must be two positive numbers")
+        _require(
+            len(self.ratios) == 2 and min(self.ratios) >= 1, f"ratios: {list(self.ratios)} must be two positive numbers"
+        )
         _require(self.n_filters % 2 == 0, f"n_filters: {self.n_filters} must be even")
         _require(self.head_dim % 2 == 0, f"head_dim: {self.head_dim} must be even for rotary embeddings")
-        _require(self.dimension % self.head_dim == 0, f"head_dim: {self.head_dim} does not divide dimension {self.dimension}")
+        _require(
+            self.dimension % self.head_dim == 0, f"head_dim: {self.head_dim} does not divide dimension {self.dimension}"
+        )
         _require(self.rope_base > 1, f"rope_base: {self.rope_base} must be above 1")
         for f in dataclasses.fields(self.layers):
             count, least = getattr(self.layers, f.name), 0 if f.name == "acoustic" else 1

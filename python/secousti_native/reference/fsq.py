@@ -15,11 +15,11 @@ BOUND = 0.999  # keeps the outermost level reachable by rounding, yet never past
 class FSQ(nn.Module):
     """Projects to one bounded number per digit, rounds it, and packs the digits into a token.
 
-    With L levels (odd), c = round(0.999 (L - 1) / 2 tanh(y)), halves to even; digit = c + (L - 1) / 2, the first digit is
-    the least significant. The decoder gets 2 c / (L - 1), which for three levels is c itself.
+    With L levels (odd), c = round(0.999 (L - 1) / 2 tanh(y)), halves to even, and the digit is c + (L - 1) / 2; the
+    first digit is the least significant. The decoder gets 2 c / (L - 1), which for three levels is c itself.
     """
 
-    half: Tensor
+    radius: Tensor
     place: Tensor
 
     def __init__(self, config: CodecConfig) -> None:
@@ -27,7 +27,9 @@ class FSQ(nn.Module):
         digits = len(config.fsq_levels)
         self.project_in = nn.Linear(config.dimension, digits)
         self.project_out = nn.Linear(digits, config.dimension)
-        self.register_buffer("half", torch.tensor([(level - 1) // 2 for level in config.fsq_levels]), persistent=False)
+        self.register_buffer(
+            "radius", torch.tensor([(level - 1) // 2 for level in config.fsq_levels]), persistent=False
+        )
         places = [math.prod(config.fsq_levels[:i]) for i in range(digits)]
         self.register_buffer("place", torch.tensor(places), persistent=False)
 
@@ -42,7 +44,7 @@ class FSQ(nn.Module):
 
     def bound(self, y: Tensor) -> Tensor:
         """Digits before rounding, within +-0.999 (L - 1) / 2."""
-        return BOUND * self.half * y.tanh()
+        return BOUND * self.radius * y.tanh()
 
     def quantise(self, y: Tensor, straight_through: bool = False) -> Tensor:
         """Codes c ``[..., digits]`` as floats. ``straight_through`` gives the gradient of `bound` to them."""
@@ -52,17 +54,17 @@ class FSQ(nn.Module):
 
     def embed(self, codes: Tensor) -> Tensor:
         """Codes ``[..., digits]`` to decoder inputs z_q ``[..., dimension]``."""
-        z: Tensor = self.project_out(codes / self.half)
+        z: Tensor = self.project_out(codes / self.radius)
         return z
 
     def pack(self, codes: Tensor) -> Tensor:
         """Codes ``[..., digits]`` to tokens, int64 ``[...]``."""
-        return ((codes.round().long() + self.half) * self.place).sum(-1)
+        return ((codes.round().long() + self.radius) * self.place).sum(-1)
 
     def unpack(self, tokens: Tensor) -> Tensor:
         """Tokens, any integer dtype ``[...]``, to codes ``[..., digits]`` in the dtype of the weights."""
-        digits = tokens.long().unsqueeze(-1) // self.place % (2 * self.half + 1)
-        return (digits - self.half).to(self.project_out.weight.dtype)
+        digits = tokens.long().unsqueeze(-1) // self.place % (2 * self.radius + 1)
+        return (digits - self.radius).to(self.project_out.weight.dtype)
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Tokens ``[...]`` to decoder inputs z_q ``[..., dimension]``."""

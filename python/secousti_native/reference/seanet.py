@@ -84,7 +84,7 @@ class MelNormalisation(nn.Module):
         return mel * self.deviation + self.mean
 
     def pad(self, mel: Tensor, left: int, right: int) -> Tensor:
-        """Normalised ``[B, n_mels, left + T + right]`` of ``mel [B, T, n_mels]`` padded with zeros *before* normalising.
+        """``mel [B, T, n_mels]`` padded with zeros, *then* normalised: ``[B, n_mels, left + T + right]``.
 
         This order is what makes folding exact: the exported convolution pads the raw log-mel with zeros.
         """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +27,6 @@ def rotate(x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
 
 
-@lru_cache(maxsize=16)
 def _window_mask(queries: int, keys: int, context: int, device: torch.device) -> Tensor:
     """True where a query may look; the last query and the last key are at the same position."""
     age = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
