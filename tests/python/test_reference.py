@@ -19,6 +19,7 @@ from secousti_native.reference.config import CodecConfig, ConfigError, LayerCoun
 from secousti_native.reference.fsq import FSQ  # noqa: E402
 from secousti_native.reference.hift import SINE_AMPLITUDE, HiFT  # noqa: E402
 from secousti_native.reference.mel import LogMel, reflect_pad  # noqa: E402
+from secousti_native.reference.streaming import DecoderStep, EncoderStep  # noqa: E402
 from secousti_native.reference.transformer import StreamingTransformer, windowed_attention  # noqa: E402
 
 TOLERANCE = 1e-4  # of the output's range
@@ -160,6 +161,9 @@ def test_windowed_attention_equals_a_plain_loop(length: int) -> None:
         weights = (q[..., t : t + 1, :] @ k[..., window, :].mT / math.sqrt(4)).softmax(-1)
         expected[..., t : t + 1, :] = weights @ v[..., window, :]
     assert torch.allclose(windowed_attention(q, k, v, context), expected, atol=1e-12, rtol=0)
+    half = windowed_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), context)  # its own path on a CPU
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.double(), expected, atol=0.05, rtol=0)
 
 
 def test_positions_are_exact_far_into_a_stream() -> None:
@@ -243,6 +247,29 @@ def test_folded_normalisation_computes_the_same() -> None:
     assert folded.normalisation.mean.abs().max().item() == 0
     assert codec.normalisation.mean.abs().max().item() > 0
     assert set(folded.state_dict()) == set(codec.state_dict())
+
+
+@pytest.mark.parametrize("ratios", [(1, 1), (2, 3)])
+def test_streaming_steps_equal_the_whole_sequence(ratios: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    codec = SecoustiCodec(SMALL.replace(ratios=ratios), layer_scale=0.5).eval()
+    codec.set_mel_normalisation(torch.linspace(-1, 1, 20), torch.linspace(1, 2, 20))
+    codec.fsq.project_in.weight.data.mul_(10)
+    stride = codec.config.token_stride
+    mel = torch.randn(2, 12 * stride, 20)  # more frames than the context of 5, so that the ring wraps
+    encoder, decoder = EncoderStep(codec, batch=2), DecoderStep(codec, batch=2)
+    with torch.no_grad():
+        expected = codec.encode_mel(mel)
+        g = codec.paralinguistic(mel)
+        restored = codec.decode_tokens(expected["tokens"], g)
+        for _ in range(2):  # the second round must not see the first
+            encoder.reset()
+            decoder.reset()
+            tokens = torch.stack([encoder(frames) for frames in mel.split(stride, 1)], 1)
+            frames = torch.cat([decoder(token, g) for token in expected["tokens"].unbind(1)], 1)
+            assert_tokens_match(tokens, expected["tokens"].numpy(), expected["fsq_in"].numpy())
+            assert relative_error(frames, restored.numpy()) <= 1e-5
+    assert len(expected["tokens"].unique()) >= 8  # the tokens that agree are not one constant
 
 
 def test_every_parameter_trains_under_bf16_autocast() -> None:

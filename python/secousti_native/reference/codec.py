@@ -50,7 +50,7 @@ class SecoustiCodec(nn.Module):
         return a
 
     def connect(self, z_q: Tensor, g: Tensor) -> Tensor:
-        """Quantised frames ``[B, N, D]`` and G, ``[B, D]`` or per frame ``[B, N, D]``, to the predicted A ``[B, N, D]``."""
+        """Quantised frames ``[B, N, D]`` and G (``[B, D]`` or one per frame) to the predicted A ``[B, N, D]``."""
         a: Tensor = self.semantic_connector(z_q + (g.unsqueeze(1) if g.dim() == 2 else g))
         return a
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,33 +25,35 @@ def rotary_factors(positions: Tensor, head_dim: int, base: float) -> tuple[Tenso
 def rotate(x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
     """Rotates the interleaved pairs (2i, 2i + 1) of ``x [..., T, head_dim]``; the result has the dtype of ``x``."""
     cos, sin = factors
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
 
 
-def _window_mask(queries: int, keys: int, context: int, device: torch.device) -> Tensor:
-    """True where a query may look; the last query and the last key are at the same position."""
-    age = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    return (age >= 0) & (age < context)
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of ``q [B, H, Tq, head_dim]`` to ``k, v [B, H, Tk, head_dim]`` where ``mask`` (bool) is true."""
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        # Three plain bf16 operations run 2.7 times faster than the fused CPU kernel, forward and backward together.
+        bias = torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, -torch.inf)
+        scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.mT + bias
+        return scores.softmax(-1).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def windowed_attention(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
     """Attention ``[B, H, T, head_dim]`` in which query t sees the keys t - context + 1 to t.
 
-    Memory and time grow with T x context: long sequences are cut into blocks of ``context`` queries.
+    Queries go in blocks of about ``context``, so that memory and time grow with T x context, not T x T.
     """
     length = q.shape[-2]
-    if length <= context:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    step = max(1, math.ceil(length / max(1, round(length / context))))
     blocks = []
-    step = length if length <= 2 * context else context  # one masked call beats two small ones
     for start in range(0, length, step):
         stop = min(start + step, length)
         first = max(0, start - context + 1)
-        mask = _window_mask(stop - start, stop - first, context, q.device)
-        keys, values = k[..., first:stop, :], v[..., first:stop, :]
-        blocks.append(F.scaled_dot_product_attention(q[..., start:stop, :], keys, values, attn_mask=mask))
-    return torch.cat(blocks, -2)
+        age = torch.arange(start, stop, device=q.device)[:, None] - torch.arange(first, stop, device=q.device)
+        mask = (age >= 0) & (age < context)
+        blocks.append(attend(q[..., start:stop, :], k[..., first:stop, :], v[..., first:stop, :], mask))
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, -2)
 
 
 class SelfAttention(nn.Module):
@@ -65,7 +69,7 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, factors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys and values, each ``[B, H, T, head_dim]``."""
-        qkv = F.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, self.head_dim))
+        qkv = F.linear(x, self.in_proj_weight).view(*x.shape[:2], 3, self.heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return rotate(q, factors), rotate(k, factors), v
 
