@@ -4,17 +4,6 @@
 
 namespace secousti::core {
 
-namespace {
-
-template <class Shape>
-std::string shape_text(const Shape& shape) {
-    std::string text = "[";
-    for (const auto size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-    return text + "]";
-}
-
-}  // namespace
-
 void WeightMap::require(const std::vector<TensorSpec>& specs) const {
     std::string problems;
     for (const TensorSpec& spec : specs) {
@@ -27,18 +16,18 @@ void WeightMap::require(const std::vector<TensorSpec>& specs) const {
         }
     }
     if (!problems.empty()) {
-        throw Error(Status::incompatible, file_.name() + ": tensors do not fit the configuration:" + problems);
+        throw Error(Status::incompatible, file_.path() + ": tensors do not fit the configuration:" + problems);
     }
 }
 
 AlignedVector<float> WeightMap::get(std::string_view name) const {
     const TensorView* tensor = file_.find(name);
     if (tensor == nullptr) {
-        throw Error(Status::internal_error, file_.name() + ": tensor " + std::string(name) + " was never required");
+        throw Error(Status::internal_error, file_.path() + ": tensor " + std::string(name) + " was never required");
     }
     AlignedVector<float> values(tensor->elements());
     widen_to_float(*tensor, values.data());
-    check_finite(file_.name(), *tensor, values);
+    check_finite(*tensor, values);
     return values;
 }
 

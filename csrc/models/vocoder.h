@@ -34,10 +34,12 @@ class Vocoder {
     virtual int max_look_ahead() const noexcept = 0;
     /// Whether `look_ahead` (not -1) can be asked for.
     virtual bool accepts_look_ahead(int look_ahead) const noexcept = 0;
+    /// Options with the default filled in; throws Error(unsupported) for a look-ahead that this vocoder cannot do.
+    VocoderOptions resolve(const VocoderOptions& options) const;
     /// Samples of delay: after pushing t frames, at least t*hop - latency samples have come out.
     virtual int latency(int look_ahead) const noexcept = 0;
 
-    /// Starts a stream: `state` is all zero bytes on entry.
+    /// Starts a stream with resolved options: `state` is all zero bytes on entry.
     virtual void start(std::byte* state, const VocoderOptions& options) const noexcept = 0;
     /// Most samples that pushing `frames` (or finishing) can return.
     virtual std::size_t max_samples(int frames) const noexcept = 0;

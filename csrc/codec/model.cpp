@@ -1,0 +1,100 @@
+#include "codec/model.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "models/limits.h"
+
+namespace secousti::core {
+
+namespace {
+
+constexpr std::string_view kFormat = "secousti";
+constexpr std::string_view kFormatVersion = "1";
+
+/// FNV-1a over what tokens and G mean: rates, levels and the tensors next to both bottlenecks. A model whose decoder
+/// alone was trained further keeps its identity, and its tokens stay playable.
+std::uint64_t compute_identity(const Config& config, const WeightMap& weights) {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    const auto mix = [&hash](const void* data, std::size_t size) {
+        const auto* bytes = static_cast<const unsigned char*>(data);
+        for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3U;
+    };
+    for (const std::int32_t value : {config.sample_rate, config.hop_length, config.ratios[0], config.ratios[1],
+                                     config.dimension}) {
+        mix(&value, sizeof value);
+    }
+    for (const std::int32_t levels : config.fsq_levels) mix(&levels, sizeof levels);
+    for (const char* name : {"fsq.project_in.weight", "fsq.project_in.bias", "fsq.project_out.weight",
+                             "fsq.project_out.bias", "paralinguistic_encoder.dense_mu.weight",
+                             "paralinguistic_encoder.dense_mu.bias"}) {
+        const AlignedVector<float> values = weights.get(name);
+        mix(values.data(), values.size() * sizeof(float));
+    }
+    return hash;
+}
+
+std::uint64_t count_parameters(const Config& config) {
+    std::uint64_t total = 0;
+    for (const TensorSpec& spec : required_tensors(config)) {
+        std::uint64_t elements = 1;
+        for (const std::int64_t size : spec.shape) elements *= static_cast<std::uint64_t>(size);
+        total += elements;
+    }
+    return total;
+}
+
+std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config& config, const WeightMap& weights) {
+    switch (config.vocoder) {
+        case VocoderKind::hift: return make_hift(backend, config, weights);
+        case VocoderKind::spectral: return make_spectral(backend, config);
+        case VocoderKind::none: break;
+    }
+    return nullptr;
+}
+
+std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa) {
+    const std::string_view format = file.metadata("format"), version = file.metadata("format_version");
+    if (format != kFormat) {
+        throw Error(Status::incompatible, file.path() + ": not a secousti model (metadata 'format' is " +
+                                              quoted(format) + "); convert published checkpoints first");
+    }
+    if (version != kFormatVersion) {
+        throw Error(Status::incompatible, file.path() + ": format version " + quoted(version) + ", this build reads " +
+                                              quoted(kFormatVersion));
+    }
+    const Backend& backend = isa == nullptr ? default_backend() : backend_by_name(isa);
+    Config config = Config::parse(file.metadata("config"), file.path());
+    const WeightMap weights(file);
+    weights.require(required_tensors(config));
+    return std::make_shared<const Model>(backend, std::move(config), weights);
+}
+
+Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
+    : config(std::move(parsed)),
+      backend(table),
+      identity(compute_identity(config, weights)),
+      parameters(count_parameters(config)),
+      encoder_header(encoder_state.reserve<EncoderStreamHeader>(1)),
+      mel(config, encoder_state, encoder_scratch),
+      encoder(backend, config, weights, encoder_state, encoder_scratch),
+      acoustic(config.acoustic_layers == 0 ? std::nullopt
+                                           : std::optional<AcousticBranch>(std::in_place, backend, config, weights,
+                                                                           acoustic_state, acoustic_scratch)),
+      paralinguistic(backend, config, weights),
+      decoder_header(decoder_state.reserve<DecoderStreamHeader>(1)),
+      decoder_paralinguistic(decoder_state.reserve<float>(static_cast<std::size_t>(config.dimension))),
+      decoder(backend, config, weights, decoder_state, decoder_scratch),
+      vocoder(make_vocoder(backend, config, weights)),
+      vocoder_state(decoder_state.reserve<std::byte>(vocoder ? vocoder->state_bytes() : 0)),
+      vocoder_scratch(decoder_scratch.reserve<std::byte>(vocoder ? vocoder->scratch_bytes() : 0)),
+      encoder_mel(encoder_scratch.reserve<float>(area(kMaxFrames, config.n_mels))),
+      decoder_mel(decoder_scratch.reserve<float>(
+          area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))) {}
+
+}  // namespace secousti::core

@@ -1,0 +1,71 @@
+// A loaded model: immutable, shared by every stream and thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernels/exec.h"
+#include "models/config.h"
+#include "models/decoder.h"
+#include "models/encoder.h"
+#include "models/mel.h"
+#include "models/paralinguistic.h"
+#include "models/vocoder.h"
+
+namespace secousti::core {
+
+/// What a stream keeps of its decoder beside the stages' own state.
+struct DecoderStreamHeader {
+    std::uint64_t tokens;   ///< pushed since the start
+    std::uint64_t samples;  ///< emitted since the start
+    std::uint64_t seed;
+    std::int32_t look_ahead;
+    std::int32_t noise;
+    std::int32_t ended;
+};
+
+struct EncoderStreamHeader {
+    std::uint64_t samples;  ///< pushed since the start
+    std::uint64_t tokens;   ///< emitted since the start
+    std::int32_t ended;
+};
+
+class Model {
+  public:
+    /// Loads from an opened file. `isa` null: the default kernel table. Throws Error.
+    static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa);
+
+    Model(const Backend& backend, Config config, const WeightMap& weights);
+
+    const Config config;
+    const Backend& backend;
+    const std::uint64_t identity;
+    const std::uint64_t parameters;
+
+    ArenaLayout encoder_state, encoder_scratch;
+    ArenaLayout decoder_state, decoder_scratch;
+    ArenaLayout acoustic_state, acoustic_scratch;
+
+    const Slice<EncoderStreamHeader> encoder_header;
+    const MelFrontEnd mel;
+    const Encoder encoder;
+    const std::optional<AcousticBranch> acoustic;
+    const ParalinguisticEncoder paralinguistic;
+    const Slice<DecoderStreamHeader> decoder_header;
+    const Slice<float> decoder_paralinguistic;
+    const Decoder decoder;
+    const std::unique_ptr<const Vocoder> vocoder;  ///< null when the model has none
+    const Slice<std::byte> vocoder_state, vocoder_scratch;
+    const Slice<float> encoder_mel, decoder_mel;
+
+    int encoder_latency() const noexcept {
+        return mel.latency() + (config.frames_per_token() - 1) * config.hop_length;
+    }
+    /// Bytes of the weights as they are kept for the kernels.
+    std::uint64_t weight_bytes() const noexcept { return parameters * sizeof(float); }
+};
+
+}  // namespace secousti::core

@@ -1,0 +1,229 @@
+#include "codec/stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "io/crc32.h"
+#include "models/limits.h"
+
+namespace secousti::core {
+
+namespace {
+
+constexpr std::uint32_t kSnapshotMagic = 0x53534353;  // "SCSS"
+constexpr std::uint32_t kSnapshotVersion = 1;
+
+/// In front of the state arena's bytes. Native byte order: a snapshot is for the machine type that took it.
+struct SnapshotHeader {
+    std::uint32_t magic;
+    std::uint32_t version;
+    std::uint32_t kind;
+    std::uint32_t checksum;  ///< CRC of the state
+    std::uint64_t identity;  ///< of the model
+    std::uint64_t state_bytes;
+};
+
+/// Frames that the front end has emitted after `samples`, and after the end.
+std::uint64_t frames_ready(const Config& config, std::uint64_t samples, bool end) {
+    const std::uint64_t n_fft = static_cast<std::uint64_t>(config.n_fft);
+    const std::uint64_t hop = static_cast<std::uint64_t>(config.hop_length);
+    if (end) return samples / hop;
+    const std::uint64_t padded = samples + (n_fft - hop) / 2;
+    return padded < n_fft ? 0 : (padded - n_fft) / hop + 1;
+}
+
+std::uint64_t tokens_ready(const Config& config, std::uint64_t samples, bool end) {
+    const std::uint64_t frames = frames_ready(config, samples, end);
+    const std::uint64_t ratio = static_cast<std::uint64_t>(config.frames_per_token());
+    return end ? (frames + ratio - 1) / ratio : frames / ratio;
+}
+
+}  // namespace
+
+Stream::Stream(Kind kind, ModelPtr model, int threads, const ArenaLayout& state, const ArenaLayout& scratch)
+    : model_(std::move(model)), state_(state.bytes()), scratch_(scratch.bytes()), kind_(kind), threads_(threads) {
+    if (threads_ > 1) pool_ = std::make_unique<ThreadPool>(threads_);
+}
+
+Stream::Stream(const Stream& other)
+    : model_(other.model_),
+      state_(other.state_),
+      scratch_(other.scratch_.bytes()),
+      kind_(other.kind_),
+      threads_(other.threads_) {
+    if (threads_ > 1) pool_ = std::make_unique<ThreadPool>(threads_);
+}
+
+std::size_t Stream::snapshot_bytes() const noexcept { return sizeof(SnapshotHeader) + state_.bytes(); }
+
+void Stream::snapshot(std::byte* out) const noexcept {
+    const SnapshotHeader header{kSnapshotMagic,
+                                kSnapshotVersion,
+                                static_cast<std::uint32_t>(kind_),
+                                crc32({state_.data(), state_.bytes()}),
+                                model_->identity,
+                                state_.bytes()};
+    std::memcpy(out, &header, sizeof header);
+    std::memcpy(out + sizeof header, state_.data(), state_.bytes());
+}
+
+void Stream::load_snapshot(std::span<const std::byte> snapshot) {
+    SnapshotHeader header{};
+    if (snapshot.size() < sizeof header) {
+        throw Error(Status::invalid_file, "snapshot: " + std::to_string(snapshot.size()) + " bytes are too few for one");
+    }
+    std::memcpy(&header, snapshot.data(), sizeof header);
+    const std::span<const std::byte> state = snapshot.subspan(sizeof header);
+    if (header.magic != kSnapshotMagic) throw Error(Status::invalid_file, "snapshot: these bytes are not one");
+    if (header.version != kSnapshotVersion) {
+        throw Error(Status::incompatible, "snapshot: version " + std::to_string(header.version) +
+                                              ", this build reads " + std::to_string(kSnapshotVersion));
+    }
+    if (header.kind != static_cast<std::uint32_t>(kind_)) {
+        throw Error(Status::incompatible, kind_ == Kind::encoder ? "snapshot: taken from a decoder, not an encoder"
+                                                                 : "snapshot: taken from an encoder, not a decoder");
+    }
+    if (header.identity != model_->identity || header.state_bytes != state_.bytes()) {
+        throw Error(Status::incompatible, "snapshot: taken with another model");
+    }
+    if (state.size() != state_.bytes()) {
+        throw Error(Status::invalid_file, "snapshot: has " + std::to_string(state.size()) + " bytes of state, expected " +
+                                              std::to_string(state_.bytes()));
+    }
+    if (crc32(state) != header.checksum) throw Error(Status::invalid_file, "snapshot: damaged (checksum differs)");
+    std::memcpy(state_.data(), state.data(), state.size());
+}
+
+EncoderStream::EncoderStream(ModelPtr model, int threads)
+    : Stream(Kind::encoder, model, threads, model->encoder_state, model->encoder_scratch) {}
+
+std::unique_ptr<EncoderStream> EncoderStream::restore(ModelPtr model, std::span<const std::byte> snapshot,
+                                                      int threads) {
+    auto stream = std::make_unique<EncoderStream>(std::move(model), threads);
+    stream->load_snapshot(snapshot);
+    return stream;
+}
+
+std::size_t EncoderStream::tokens_after_push(std::size_t samples) const noexcept {
+    return static_cast<std::size_t>(tokens_ready(model_->config, header().samples + samples, false) - header().tokens);
+}
+
+std::size_t EncoderStream::tokens_after_flush(std::size_t samples) const noexcept {
+    if (ended()) return 0;
+    return static_cast<std::size_t>(tokens_ready(model_->config, header().samples + samples, true) - header().tokens);
+}
+
+std::size_t EncoderStream::step(const float* pcm, int samples, bool end, std::int32_t* tokens) noexcept {
+    std::byte* state = state_.data();
+    std::byte* scratch = scratch_.data();
+    float* mel = model_->encoder_mel.in(scratch);
+    const Exec run = exec();
+    const int frames = model_->mel.push(run, state, scratch, pcm, samples, end, mel);
+    const int count = frames > 0 || end
+                          ? model_->encoder.push(run, state, scratch, mel, frames, end, {.tokens = tokens})
+                          : 0;
+    header().samples += static_cast<std::uint64_t>(samples);
+    header().tokens += static_cast<std::uint64_t>(count);
+    return static_cast<std::size_t>(count);
+}
+
+std::size_t EncoderStream::push(const float* pcm, std::size_t samples, std::int32_t* tokens) noexcept {
+    std::size_t written = 0;
+    while (samples > 0) {
+        const std::size_t part = std::min(samples, static_cast<std::size_t>(model_->mel.max_samples()));
+        written += step(pcm, static_cast<int>(part), false, tokens + written);
+        pcm += part;
+        samples -= part;
+    }
+    return written;
+}
+
+std::size_t EncoderStream::flush(std::int32_t* tokens) noexcept {
+    const std::size_t written = step(nullptr, 0, true, tokens);
+    header().ended = 1;
+    return written;
+}
+
+DecoderStream::DecoderStream(ModelPtr model, int threads)
+    : Stream(Kind::decoder, model, threads, model->decoder_state, model->decoder_scratch) {
+    if (model_->vocoder == nullptr) {
+        throw Error(Status::unsupported, "the model " + model_->config.name + " has no vocoder: it decodes to mel only");
+    }
+}
+
+DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
+                             int threads)
+    : DecoderStream(std::move(model), threads) {
+    const VocoderOptions resolved = model_->vocoder->resolve(options);
+    if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
+    start(resolved);
+}
+
+std::unique_ptr<DecoderStream> DecoderStream::restore(ModelPtr model, std::span<const std::byte> snapshot,
+                                                      int threads) {
+    std::unique_ptr<DecoderStream> stream(new DecoderStream(std::move(model), threads));
+    stream->load_snapshot(snapshot);
+    return stream;
+}
+
+void DecoderStream::start(const VocoderOptions& options) noexcept {
+    header() = {0, 0, options.seed, options.look_ahead, options.noise ? 1 : 0, 0};
+    model_->vocoder->start(model_->vocoder_state.in(state_.data()), options);
+}
+
+void DecoderStream::reset() noexcept {
+    const DecoderStreamHeader old = header();
+    // Everything but G, which is one slice of the arena.
+    const std::span<const std::byte> voice = std::as_bytes(paralinguistic());
+    const std::size_t begin = model_->decoder_paralinguistic.offset, end = begin + voice.size();
+    std::memset(state_.data(), 0, begin);
+    std::memset(state_.data() + end, 0, state_.bytes() - end);
+    start({old.look_ahead, old.noise != 0, old.seed});
+}
+
+std::span<const float> DecoderStream::paralinguistic() const noexcept {
+    return {model_->decoder_paralinguistic.in(state_.data()), model_->decoder_paralinguistic.count};
+}
+
+void DecoderStream::set_paralinguistic(std::span<const float> values) noexcept {
+    std::copy(values.begin(), values.end(), model_->decoder_paralinguistic.in(state_.data()));
+}
+
+std::size_t DecoderStream::samples_owed(std::size_t tokens) const noexcept {
+    if (ended()) return 0;
+    const std::uint64_t size = static_cast<std::uint64_t>(model_->config.frame_size());
+    return static_cast<std::size_t>((header().tokens + tokens) * size - header().samples);
+}
+
+std::size_t DecoderStream::push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept {
+    std::byte* state = state_.data();
+    std::byte* scratch = scratch_.data();
+    float* mel = model_->decoder_mel.in(scratch);
+    const Exec run = exec();
+    std::size_t written = 0;
+    while (count > 0) {
+        const std::size_t part = std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens()));
+        const int tokens_now = static_cast<int>(part);
+        model_->decoder.push_tokens(run, state, scratch, tokens, tokens_now, paralinguistic().data(), mel);
+        written += static_cast<std::size_t>(model_->vocoder->push(
+            run, model_->vocoder_state.in(state), model_->vocoder_scratch.in(scratch), mel,
+            tokens_now * model_->config.frames_per_token(), pcm + written));
+        header().tokens += part;
+        tokens += part;
+        count -= part;
+    }
+    header().samples += written;
+    return written;
+}
+
+std::size_t DecoderStream::flush(float* pcm) noexcept {
+    const std::size_t written = static_cast<std::size_t>(model_->vocoder->finish(
+        exec(), model_->vocoder_state.in(state_.data()), model_->vocoder_scratch.in(scratch_.data()), pcm));
+    header().samples += written;
+    header().ended = 1;
+    return written;
+}
+
+}  // namespace secousti::core

@@ -1,0 +1,94 @@
+// Encoder and decoder streams: a model, one flat state arena, one scratch arena. Steps never throw or allocate.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "codec/model.h"
+
+namespace secousti::core {
+
+using ModelPtr = std::shared_ptr<const Model>;
+
+/// The parts that both kinds of stream share.
+class Stream {
+  public:
+    std::size_t snapshot_bytes() const noexcept;
+    /// Writes snapshot_bytes() bytes.
+    void snapshot(std::byte* out) const noexcept;
+
+    const Model& model() const noexcept { return *model_; }
+    int threads() const noexcept { return threads_; }
+    /// Bytes that this stream holds: state and scratch.
+    std::size_t memory_bytes() const noexcept { return state_.bytes() + scratch_.bytes(); }
+
+  protected:
+    enum class Kind : std::uint32_t { encoder = 1, decoder = 2 };
+
+    Stream(Kind kind, ModelPtr model, int threads, const ArenaLayout& state, const ArenaLayout& scratch);
+    Stream(const Stream& other);
+    /// Checks a snapshot's frame, model and checksum, then copies its state. Throws Error.
+    void load_snapshot(std::span<const std::byte> snapshot);
+    Exec exec() noexcept { return {&model_->backend, pool_.get()}; }
+
+    ModelPtr model_;
+    Arena state_, scratch_;
+
+  private:
+    Kind kind_;
+    int threads_ = 1;
+    std::unique_ptr<ThreadPool> pool_;
+};
+
+class EncoderStream : public Stream {
+  public:
+    EncoderStream(ModelPtr model, int threads);
+    static std::unique_ptr<EncoderStream> restore(ModelPtr model, std::span<const std::byte> snapshot, int threads);
+
+    void reset() noexcept { state_.clear(); }
+    bool ended() const noexcept { return header().ended != 0; }
+    /// Tokens that pushing exactly `samples` more returns.
+    std::size_t tokens_after_push(std::size_t samples) const noexcept;
+    /// Tokens that pushing `samples` more and then flushing returns in all.
+    std::size_t tokens_after_flush(std::size_t samples) const noexcept;
+    /// `tokens` has room for tokens_after_push(samples). PCM is finite. Returns the number of tokens.
+    std::size_t push(const float* pcm, std::size_t samples, std::int32_t* tokens) noexcept;
+    std::size_t flush(std::int32_t* tokens) noexcept;
+
+  private:
+    EncoderStreamHeader& header() noexcept { return *model_->encoder_header.in(state_.data()); }
+    const EncoderStreamHeader& header() const noexcept { return *model_->encoder_header.in(state_.data()); }
+    std::size_t step(const float* pcm, int samples, bool end, std::int32_t* tokens) noexcept;
+};
+
+class DecoderStream : public Stream {
+  public:
+    /// Throws Error(unsupported) when the model has no vocoder or not this look-ahead.
+    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic, int threads);
+    static std::unique_ptr<DecoderStream> restore(ModelPtr model, std::span<const std::byte> snapshot, int threads);
+
+    void reset() noexcept;
+    bool ended() const noexcept { return header().ended != 0; }
+    int latency() const noexcept { return model_->vocoder->latency(header().look_ahead); }
+    std::span<const float> paralinguistic() const noexcept;
+    void set_paralinguistic(std::span<const float> values) noexcept;
+    /// Most samples that pushing `tokens` more, or flushing after them, can return: all that are still owed.
+    std::size_t samples_owed(std::size_t tokens) const noexcept;
+    /// `pcm` has room for samples_owed(count); tokens are in range. Returns the number of samples.
+    std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept;
+    std::size_t flush(float* pcm) noexcept;
+
+  private:
+    DecoderStream(ModelPtr model, int threads);
+    DecoderStreamHeader& header() noexcept { return *model_->decoder_header.in(state_.data()); }
+    const DecoderStreamHeader& header() const noexcept { return *model_->decoder_header.in(state_.data()); }
+    void start(const VocoderOptions& options) noexcept;
+};
+
+}  // namespace secousti::core

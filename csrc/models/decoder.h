@@ -1,0 +1,36 @@
+// Tokens and G, or an acoustic embedding, to log-mel: dequantiser, connector, decoder transformer, SEANet decoder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layers/transformer.h"
+#include "models/config.h"
+#include "models/quantiser.h"
+#include "models/seanet.h"
+
+namespace secousti::core {
+
+class Decoder {
+  public:
+    Decoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
+            ArenaLayout& scratch);
+
+    /// Tokens that a step takes at most.
+    int max_tokens() const noexcept { return max_tokens_; }
+    /// tokens [count] and G [dimension] -> mel [count * frames_per_token, n_mels].
+    void push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens, int count,
+                     const float* paralinguistic, float* mel) const noexcept;
+    /// A [count, dimension] -> mel.
+    void push_acoustic(const Exec& exec, std::byte* state, std::byte* scratch, const float* acoustic, int count,
+                       float* mel) const noexcept;
+
+  private:
+    int dimension_ = 0, max_tokens_ = 0;
+    Quantiser quantiser_;
+    Transformer connector_, transformer_;
+    SeanetDecoder seanet_;
+    Slice<float> rows_, codes_;
+};
+
+}  // namespace secousti::core

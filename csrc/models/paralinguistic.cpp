@@ -1,0 +1,112 @@
+#include "models/paralinguistic.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+namespace secousti::core {
+
+namespace {
+
+constexpr std::array<int, 6> kWidths{32, 32, 64, 64, 128, 128};
+constexpr int kKernel = 3;
+constexpr int kSqueeze = 8;
+constexpr int kGruHidden = 64;
+
+float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
+
+}  // namespace
+
+ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights)
+    : n_mels_(config.n_mels), prompt_frames_(config.prompt_frames), hidden_(kGruHidden) {
+    const std::string root = "paralinguistic_encoder.";
+    int inputs = n_mels_;
+    for (std::size_t i = 0; i < kWidths.size(); ++i) {
+        const std::string name = root + "conv_" + std::to_string(i + 1);
+        convs_.emplace_back(backend, ConvSpec::same(inputs, kWidths[i], kKernel), weights.get(name + ".weight"),
+                            weights.get(name + ".bias"), prompt_frames_, conv_state_);
+        inputs = kWidths[i];
+    }
+    const AlignedVector<float> none;
+    squeeze_ = {backend, inputs, kSqueeze, weights.get(root + "senet.fc.0.weight"), none};
+    excite_ = {backend, kSqueeze, inputs, weights.get(root + "senet.fc.2.weight"), none};
+    gru_input_ = {backend, inputs, 3 * hidden_, weights.get(root + "gru.weight_ih_l0"),
+                  weights.get(root + "gru.bias_ih_l0")};
+    gru_hidden_ = {backend, hidden_, 3 * hidden_, weights.get(root + "gru.weight_hh_l0"),
+                   weights.get(root + "gru.bias_hh_l0")};
+    mu_ = {backend, hidden_, config.dimension, weights.get(root + "dense_mu.weight"),
+           weights.get(root + "dense_mu.bias")};
+}
+
+std::vector<float> ParalinguisticEncoder::encode(const Exec& exec, const float* mel, std::size_t frames) const {
+    // The middle of the clip. (The published code keeps only a few frames of a clip shorter than the prompt.)
+    const std::size_t prompt = static_cast<std::size_t>(prompt_frames_);
+    const std::size_t first = frames > prompt ? (frames - prompt) / 2 : 0;
+    const int rows = static_cast<int>(std::min(frames, prompt));
+    const std::size_t length = static_cast<std::size_t>(rows);
+    const std::size_t width = static_cast<std::size_t>(kWidths.back());
+
+    Arena state(conv_state_.bytes());
+    std::vector<float> x(mel + first * static_cast<std::size_t>(n_mels_),
+                         mel + (first + length) * static_cast<std::size_t>(n_mels_));
+    for (const Conv& conv : convs_) {
+        const std::size_t outputs = static_cast<std::size_t>(conv.spec().outputs);
+        std::vector<float> y((length + 1) * outputs);
+        const int count = conv.push(exec, state.data(), x.data(), rows, y.data(), {}, {.activation = Activation::relu});
+        conv.finish(exec, state.data(), y.data() + static_cast<std::size_t>(count) * outputs,
+                    {.activation = Activation::relu});
+        x = std::move(y);
+    }
+
+    std::vector<float> mean(width), squeezed(kSqueeze), gate(width);
+    for (std::size_t c = 0; c < width; ++c) {
+        double sum = 0.0;
+        for (std::size_t t = 0; t < length; ++t) sum += static_cast<double>(x[t * width + c]);
+        mean[c] = static_cast<float>(sum / static_cast<double>(length));
+    }
+    squeeze_.apply(exec, mean.data(), 1, squeezed.data(), {.activation = Activation::relu});
+    excite_.apply(exec, squeezed.data(), 1, gate.data());
+    for (float& g : gate) g = 1.0F + sigmoid(g);  // x * gate + x
+    for (std::size_t t = 0; t < length; ++t) {
+        for (std::size_t c = 0; c < width; ++c) x[t * width + c] *= gate[c];
+    }
+
+    const std::size_t hidden = static_cast<std::size_t>(hidden_);
+    std::vector<float> from_input(length * 3 * hidden), from_hidden(3 * hidden), h(hidden);
+    gru_input_.apply(exec, x.data(), rows, from_input.data());
+    for (std::size_t t = 0; t < length; ++t) {
+        const float* in = &from_input[t * 3 * hidden];
+        gru_hidden_.apply(exec, h.data(), 1, from_hidden.data());
+        for (std::size_t i = 0; i < hidden; ++i) {
+            const float reset = sigmoid(in[i] + from_hidden[i]);
+            const float update = sigmoid(in[hidden + i] + from_hidden[hidden + i]);
+            const float candidate = std::tanh(in[2 * hidden + i] + reset * from_hidden[2 * hidden + i]);
+            h[i] = (1.0F - update) * candidate + update * h[i];
+        }
+    }
+    std::vector<float> g(static_cast<std::size_t>(mu_.outputs()));
+    mu_.apply(exec, h.data(), 1, g.data());
+    return g;
+}
+
+void append_paralinguistic_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
+    const std::string root = "paralinguistic_encoder.";
+    int inputs = config.n_mels;
+    for (std::size_t i = 0; i < kWidths.size(); ++i) {
+        const std::string name = root + "conv_" + std::to_string(i + 1);
+        tensors.push_back({name + ".weight", {kWidths[i], inputs, kKernel}});
+        tensors.push_back({name + ".bias", {kWidths[i]}});
+        inputs = kWidths[i];
+    }
+    tensors.push_back({root + "senet.fc.0.weight", {kSqueeze, inputs}});
+    tensors.push_back({root + "senet.fc.2.weight", {inputs, kSqueeze}});
+    tensors.push_back({root + "gru.weight_ih_l0", {3 * kGruHidden, inputs}});
+    tensors.push_back({root + "gru.weight_hh_l0", {3 * kGruHidden, kGruHidden}});
+    tensors.push_back({root + "gru.bias_ih_l0", {3 * kGruHidden}});
+    tensors.push_back({root + "gru.bias_hh_l0", {3 * kGruHidden}});
+    tensors.push_back({root + "dense_mu.weight", {config.dimension, kGruHidden}});
+    tensors.push_back({root + "dense_mu.bias", {config.dimension}});
+}
+
+}  // namespace secousti::core

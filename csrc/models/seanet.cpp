@@ -1,0 +1,143 @@
+#include "models/seanet.h"
+
+#include <algorithm>
+#include <string>
+
+#include "models/limits.h"
+
+namespace secousti::core {
+
+namespace {
+
+constexpr int kFirstKernel = 7;
+constexpr int kLastKernel = 3;
+constexpr int kResidualKernel = 3;
+constexpr PreActivation kElu{Activation::elu};
+
+std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
+
+Conv make_conv(const Backend& backend, const ConvSpec& spec, const WeightMap& weights, const std::string& name,
+               int max_rows, ArenaLayout& state) {
+    return {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), max_rows, state};
+}
+
+}  // namespace
+
+ResidualUnit::ResidualUnit(const Backend& backend, int channels, const WeightMap& weights, const std::string& prefix,
+                           int max_rows, ArenaLayout& state, ArenaLayout& scratch)
+    : narrow_(make_conv(backend, ConvSpec::causal(channels, channels / 2, kResidualKernel), weights,
+                        prefix + ".block.1.conv.conv", max_rows, state)),
+      widen_(make_conv(backend, ConvSpec::causal(channels / 2, channels, 1), weights, prefix + ".block.3.conv.conv",
+                       max_rows, state)),
+      hidden_(scratch.reserve<float>(area(max_rows, channels / 2))) {}
+
+void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
+    float* hidden = hidden_.in(scratch);
+    narrow_.push(exec, state, x, rows, hidden, kElu);
+    widen_.push(exec, state, hidden, rows, x, kElu, {.residual = x});
+}
+
+SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights,
+                             ArenaLayout& state, ArenaLayout& scratch) {
+    const int n = config.n_filters;
+    // The encoder walks the ratios in reverse order.
+    const int stride1 = config.ratios[1], stride2 = config.ratios[0];
+    const int max1 = kMaxFrames, max2 = max1 / stride1 + 1, max3 = max2 / stride2 + 1;
+    first_ = make_conv(backend, ConvSpec::causal(config.n_mels, n, kFirstKernel), weights, "encoder.model.0.conv.conv",
+                       max1, state);
+    residual1_ = {backend, n, weights, "encoder.model.1", max1, state, scratch};
+    down1_ = make_conv(backend, ConvSpec::causal(n, 2 * n, 2 * stride1, stride1), weights,
+                       "encoder.model.3.conv.conv", max1, state);
+    residual2_ = {backend, 2 * n, weights, "encoder.model.4", max2, state, scratch};
+    down2_ = make_conv(backend, ConvSpec::causal(2 * n, 4 * n, 2 * stride2, stride2), weights,
+                       "encoder.model.6.conv.conv", max2, state);
+    last_ = make_conv(backend, ConvSpec::causal(4 * n, config.dimension, kLastKernel), weights,
+                      "encoder.model.8.conv.conv", max3, state);
+    rows1_ = scratch.reserve<float>(area(max1, n));
+    rows2_ = scratch.reserve<float>(area(max2 + 1, 2 * n));
+    rows3_ = scratch.reserve<float>(area(max3 + 1, 4 * n));
+}
+
+int SeanetEncoder::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel, int frames, bool end,
+                        float* z) const noexcept {
+    float* rows1 = rows1_.in(scratch);
+    float* rows2 = rows2_.in(scratch);
+    float* rows3 = rows3_.in(scratch);
+    const std::size_t width2 = static_cast<std::size_t>(down1_.spec().outputs);
+    const std::size_t width3 = static_cast<std::size_t>(down2_.spec().outputs);
+
+    first_.push(exec, state, mel, frames, rows1);
+    residual1_.push(exec, state, scratch, rows1, frames);
+    int count = down1_.push(exec, state, rows1, frames, rows2, kElu);
+    if (end) count += down1_.finish(exec, state, rows2 + static_cast<std::size_t>(count) * width2);
+    residual2_.push(exec, state, scratch, rows2, count);
+    int steps = down2_.push(exec, state, rows2, count, rows3, kElu);
+    if (end) steps += down2_.finish(exec, state, rows3 + static_cast<std::size_t>(steps) * width3);
+    return last_.push(exec, state, rows3, steps, z, kElu);
+}
+
+int max_tokens_per_step(const Config& config) noexcept { return std::max(1, kMaxFrames / config.frames_per_token()); }
+
+SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const WeightMap& weights,
+                             ArenaLayout& state, ArenaLayout& scratch)
+    : ratio1_(config.ratios[0]), ratio2_(config.ratios[1]) {
+    const int n = config.n_filters;
+    const int max1 = max_tokens_per_step(config), max2 = max1 * ratio1_, max3 = max2 * ratio2_;
+    const auto up = [&](int inputs, int outputs, int stride, const std::string& name, int max_rows) {
+        return Conv::transposed(backend, inputs, outputs, stride, weights.get(name + ".weight"),
+                                weights.get(name + ".bias"), max_rows, state);
+    };
+    first_ = make_conv(backend, ConvSpec::causal(config.dimension, 4 * n, kFirstKernel), weights,
+                       "decoder.model.0.conv.conv", max1, state);
+    up1_ = up(4 * n, 2 * n, ratio1_, "decoder.model.2.convtr.convtr", max1);
+    residual1_ = {backend, 2 * n, weights, "decoder.model.3", max2, state, scratch};
+    up2_ = up(2 * n, n, ratio2_, "decoder.model.5.convtr.convtr", max2);
+    residual2_ = {backend, n, weights, "decoder.model.6", max3, state, scratch};
+    last_ = make_conv(backend, ConvSpec::causal(n, config.n_mels, kLastKernel), weights, "decoder.model.8.conv.conv",
+                      max3, state);
+    rows1_ = scratch.reserve<float>(area(max1, 4 * n));
+    rows2_ = scratch.reserve<float>(area(max2, 2 * n));
+    rows3_ = scratch.reserve<float>(area(max3, n));
+}
+
+void SeanetDecoder::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* x, int tokens,
+                         float* mel) const noexcept {
+    float* rows1 = rows1_.in(scratch);
+    float* rows2 = rows2_.in(scratch);
+    float* rows3 = rows3_.in(scratch);
+    first_.push(exec, state, x, tokens, rows1);
+    const int rows_after_1 = up1_.push(exec, state, rows1, tokens, rows2, kElu) * ratio1_;
+    residual1_.push(exec, state, scratch, rows2, rows_after_1);
+    const int frames = up2_.push(exec, state, rows2, rows_after_1, rows3, kElu) * ratio2_;
+    residual2_.push(exec, state, scratch, rows3, frames);
+    last_.push(exec, state, rows3, frames, mel, kElu);
+}
+
+void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
+    const int n = config.n_filters, d = config.dimension;
+    const auto conv = [&](const std::string& name, int out, int in, int kernel) {
+        tensors.push_back({name + ".weight", {out, in, kernel}});
+        tensors.push_back({name + ".bias", {out}});
+    };
+    const auto residual = [&](const std::string& prefix, int channels) {
+        conv(prefix + ".block.1.conv.conv", channels / 2, channels, kResidualKernel);
+        conv(prefix + ".block.3.conv.conv", channels, channels / 2, 1);
+    };
+    conv("encoder.model.0.conv.conv", n, config.n_mels, kFirstKernel);
+    residual("encoder.model.1", n);
+    conv("encoder.model.3.conv.conv", 2 * n, n, 2 * config.ratios[1]);
+    residual("encoder.model.4", 2 * n);
+    conv("encoder.model.6.conv.conv", 4 * n, 2 * n, 2 * config.ratios[0]);
+    conv("encoder.model.8.conv.conv", d, 4 * n, kLastKernel);
+
+    conv("decoder.model.0.conv.conv", 4 * n, d, kFirstKernel);
+    tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}});
+    tensors.push_back({"decoder.model.2.convtr.convtr.bias", {2 * n}});
+    residual("decoder.model.3", 2 * n);
+    tensors.push_back({"decoder.model.5.convtr.convtr.weight", {2 * n, n, 2 * config.ratios[1]}});
+    tensors.push_back({"decoder.model.5.convtr.convtr.bias", {n}});
+    residual("decoder.model.6", n);
+    conv("decoder.model.8.conv.conv", config.n_mels, n, kLastKernel);
+}
+
+}  // namespace secousti::core
