@@ -39,6 +39,8 @@ struct LinearArgs {
     std::ptrdiff_t y_stride = 0;
 };
 
+inline constexpr int kMaxHeadDim = 512;
+
 /// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
 /// attends to the last `context` positions (itself included).
 struct AttentionArgs {
@@ -51,18 +53,21 @@ struct AttentionArgs {
     float* y = nullptr;              ///< [rows, heads*head_dim]
     int rows = 0;
     int heads = 0;
-    int head_dim = 0;                ///< a multiple of 2
+    int head_dim = 0;                ///< a multiple of 2, at most kMaxHeadDim
     int context = 0;
     std::uint64_t position = 0;      ///< of the first new row
     std::uint64_t start = 0;         ///< position of the stream's first row: keys before it do not exist
 };
 
-/// Tables of one FFT length (a power of two >= 16), made by layers/fft.h.
+/// Tables of one FFT length (a power of two >= 16), made by layers/fft.h. The complex FFT of length/2 points is seen as
+/// a matrix of `rows` rows and length/2/rows columns.
 struct FftTables {
-    int length = 0;                  ///< real samples
-    const float* twiddle_cos = nullptr;
-    const float* twiddle_sin = nullptr;
-    const std::int32_t* permutation = nullptr;
+    int length = 0;                   ///< real samples
+    int rows = 0;                     ///< a power of two near sqrt(length/2)
+    const float* root_cos = nullptr;  ///< [length]: cos(2 pi k / length)
+    const float* root_sin = nullptr;
+    const float* step_cos = nullptr;  ///< [rows, columns]: cos(2 pi i j / (length/2))
+    const float* step_sin = nullptr;
 };
 
 struct Backend {
@@ -95,17 +100,26 @@ struct Backend {
 
     /// Real FFT without scaling: x [length] -> re, im [length/2 + 1]. `work` has length floats. x may not alias.
     void (*rfft)(const FftTables& tables, const float* x, float* work, float* re, float* im);
-    /// Inverse with the factor 1/length: re, im [length/2 + 1] -> x [length]. `work` has 2*length floats.
+    /// Inverse with the factor 1/length: re, im [length/2 + 1] -> x [length]; im[0] and im[length/2] are taken as 0.
+    /// `work` has 2*length floats.
     void (*irfft)(const FftTables& tables, const float* re, const float* im, float* work, float* x);
     /// y[i] = sqrt(re[i]^2 + im[i]^2 + eps).
     void (*magnitude)(const float* re, const float* im, float eps, int count, float* y);
-    /// y[i] = log(max(x[i], floor)).
+    /// y[i] = log(max(x[i], floor)); floor >= FLT_MIN; y may be x.
     void (*log_floor)(const float* x, float floor, int count, float* y);
     /// y[i] = exp(x[i]); y may be x.
     void (*exp)(const float* x, int count, float* y);
     /// Sparse bands: y[b] = sum_{i < length[b]} weights[offset[b] + i] * x[start[b] + i].
     void (*band_sum)(const float* x, const std::int32_t* start, const std::int32_t* length, const std::int32_t* offset,
                      const float* weights, int bands, float* y);
+    /// y[i] = x0[i] * x1[i]; y may be either.
+    void (*multiply)(const float* x0, const float* x1, std::size_t count, float* y);
+    /// y[i] = (1 - fraction[i]) * values[index[i]] + fraction[i] * values[index[i] + 1].
+    void (*interpolate)(const float* values, const std::int32_t* index, const float* fraction, int count, float* y);
+    /// One step of accelerated Griffin-Lim on `count` bins: c = x + momentum * (x - previous), previous = x,
+    /// x = c / |c| * magnitude * gain; where c is 0, x becomes 0.
+    void (*griffin_lim)(const float* magnitude, const float* gain, float momentum, int count, float* re, float* im,
+                        float* previous_re, float* previous_im);
     /// HiFT head, rows [rows, 2*bins] -> same shape: m = min(exp(x[:bins]), 100), p = sin(x[bins:]);
     /// y[:bins] = m*cos(p), y[bins:] = m*sin(p). y may be x.
     void (*polar_head)(const float* x, int rows, int bins, float* y);

@@ -1,0 +1,115 @@
+// Streaming attention with a ring of keys and values. Included after math.h.
+#pragma once
+
+namespace secousti::core {
+namespace {
+
+/// Rotates the interleaved pairs (2i, 2i+1) of `x` by the angles of one position.
+void rotate(const float* x, const float* cos, const float* sin, int head_dim, float scale, float* y) {
+    for (int i = 0; i < head_dim / 2; ++i) {
+        const float a = x[2 * i];
+        const float b = x[2 * i + 1];
+        y[2 * i] = (a * cos[i] - b * sin[i]) * scale;
+        y[2 * i + 1] = (a * sin[i] + b * cos[i]) * scale;
+    }
+}
+
+SIMD_INLINE float dot(const float* a, const float* b, int count) {
+    V sum = set1(0.0F);
+    int i = 0;
+    for (; i + kWidth <= count; i += kWidth) sum = fma(load(a + i), load(b + i), sum);
+    if (i < count) sum = fma(load_n(a + i, count - i), load_n(b + i, count - i), sum);
+    return hsum(sum);
+}
+
+/// scores[0, count) -> exp(score - max); returns their sum. The scores lie oldest first, wherever the ring starts.
+float softmax_weights(float* scores, int count) {
+    V high = set1(-__builtin_inff());
+    int i = 0;
+    for (; i + kWidth <= count; i += kWidth) high = max(high, load(scores + i));
+    float top = hmax(high);
+    for (int j = i; j < count; ++j) top = scores[j] > top ? scores[j] : top;
+    const V shift = set1(top);
+    V sum = set1(0.0F);
+    for (i = 0; i < count; i += kWidth) {
+        const int n = count - i < kWidth ? count - i : kWidth;
+        const V e = keep_n(vexp(sub(load_n(scores + i, n), shift)), n);
+        store_n(scores + i, e, n);
+        sum = add(sum, e);
+    }
+    return hsum(sum);
+}
+
+/// acc += sum_j weights[j] * values[j], for Vectors vectors of each value, the last with `left` live elements.
+template <int Vectors>
+SIMD_INLINE void weighted_sum(const float* weights, const float* values, int count, int stride, int left, V* acc) {
+    for (int j = 0; j < count; ++j, values += stride) {
+        const V w = set1(weights[j]);
+#pragma GCC unroll 4
+        for (int v = 0; v + 1 < Vectors; ++v) acc[v] = fma(w, load(values + v * kWidth), acc[v]);
+        const float* last = values + (Vectors - 1) * kWidth;
+        acc[Vectors - 1] = fma(w, left == kWidth ? load(last) : load_n(last, left), acc[Vectors - 1]);
+    }
+}
+
+/// y = (1/total) * sum_j weights[j] * values[j] over the ring's two segments, oldest first.
+template <int Vectors>
+void mix(const float* weights, const float* old_values, int old_count, const float* new_values, int new_count,
+         int head_dim, int left, float total, float* y) {
+    V acc[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) acc[v] = set1(0.0F);
+    weighted_sum<Vectors>(weights, old_values, old_count, head_dim, left, acc);
+    weighted_sum<Vectors>(weights + old_count, new_values, new_count, head_dim, left, acc);
+    const V inverse = set1(1.0F / total);
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) store_n(y + v * kWidth, mul(acc[v], inverse), v + 1 < Vectors ? kWidth : left);
+}
+
+void attention(const AttentionArgs& args) {
+    const int dim = args.head_dim;
+    const int model = args.heads * dim;
+    const float scale = 1.0F / __builtin_sqrtf(static_cast<float>(dim));
+    for (int r = 0; r < args.rows; ++r) {
+        const std::uint64_t position = args.position + static_cast<std::uint64_t>(r);
+        const std::uint64_t context = static_cast<std::uint64_t>(args.context);
+        const int slot = static_cast<int>(position % context);
+        // Until the ring is full the history is [0, slot]; then it is (slot, context) followed by [0, slot].
+        const int new_count = slot + 1;
+        const int old_count = position < context ? 0 : args.context - new_count;
+        const int count = old_count + new_count;
+        const float* cos = args.rope_cos + static_cast<std::ptrdiff_t>(r) * (dim / 2);
+        const float* sin = args.rope_sin + static_cast<std::ptrdiff_t>(r) * (dim / 2);
+        const float* qkv = args.qkv + static_cast<std::ptrdiff_t>(r) * 3 * model;
+        float* out = args.y + static_cast<std::ptrdiff_t>(r) * model;
+        for (int h = 0; h < args.heads; ++h) {
+            float* keys = args.keys + static_cast<std::ptrdiff_t>(h) * args.context * dim;
+            float* values = args.values + static_cast<std::ptrdiff_t>(h) * args.context * dim;
+            float query[kMaxHeadDim];
+            rotate(qkv + h * dim, cos, sin, dim, scale, query);
+            rotate(qkv + model + h * dim, cos, sin, dim, 1.0F, keys + static_cast<std::ptrdiff_t>(slot) * dim);
+            const float* value = qkv + 2 * model + h * dim;
+            for (int i = 0; i < dim; ++i) values[static_cast<std::ptrdiff_t>(slot) * dim + i] = value[i];
+
+            const float* old_keys = keys + static_cast<std::ptrdiff_t>(new_count) * dim;
+            for (int j = 0; j < old_count; ++j)
+                args.scores[j] = dot(query, old_keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
+            for (int j = 0; j < new_count; ++j)
+                args.scores[old_count + j] = dot(query, keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
+            const float total = softmax_weights(args.scores, count);
+
+            const float* old_values = values + static_cast<std::ptrdiff_t>(new_count) * dim;
+            for (int d = 0; d < dim;) {
+                const int live = dim - d;
+                const int vectors = live >= 4 * kWidth ? 4 : (live + kWidth - 1) / kWidth;
+                const int left = live >= 4 * kWidth ? kWidth : live - (vectors - 1) * kWidth;
+                const auto run = vectors == 4 ? mix<4> : vectors == 3 ? mix<3> : vectors == 2 ? mix<2> : mix<1>;
+                run(args.scores, old_values + d, old_count, values + d, new_count, dim, left, total, out + h * dim + d);
+                d += vectors * kWidth;
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace secousti::core

@@ -1,0 +1,12 @@
+#include "kernels/backend.h"
+#include "kernels/cpu/tables.h"
+// clang-format off: the vector type comes before the bodies written on it
+#include "kernels/cpu/simd_avx2.h"
+#include "kernels/cpu/table.h"
+// clang-format on
+
+namespace secousti::core {
+
+constinit const Backend avx2_backend = make_table("avx2");
+
+}  // namespace secousti::core

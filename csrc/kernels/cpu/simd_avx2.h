@@ -1,0 +1,71 @@
+// Eight floats: AVX2 and FMA.
+#pragma once
+
+#include <immintrin.h>
+
+namespace secousti::core {
+namespace {
+
+#define SIMD_INLINE [[gnu::always_inline]] inline
+
+using V = __m256;
+using Mask = __m256;
+inline constexpr int kWidth = 8;
+inline constexpr int kTileRows = 3;  // 12 accumulators, 3 broadcasts and a weight fill the 16 registers
+
+SIMD_INLINE __m256i first_n(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SIMD_INLINE V load(const float* p) { return _mm256_loadu_ps(p); }
+SIMD_INLINE void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+SIMD_INLINE V load_n(const float* p, int n) { return _mm256_maskload_ps(p, first_n(n)); }
+SIMD_INLINE void store_n(float* p, V v, int n) { _mm256_maskstore_ps(p, first_n(n), v); }
+SIMD_INLINE V keep_n(V v, int n) { return _mm256_and_ps(_mm256_castsi256_ps(first_n(n)), v); }
+SIMD_INLINE V set1(float x) { return _mm256_set1_ps(x); }
+SIMD_INLINE V add(V a, V b) { return _mm256_add_ps(a, b); }
+SIMD_INLINE V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+SIMD_INLINE V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+SIMD_INLINE V div(V a, V b) { return _mm256_div_ps(a, b); }
+SIMD_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+SIMD_INLINE V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+SIMD_INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
+SIMD_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
+SIMD_INLINE V abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a); }
+SIMD_INLINE V copysign(V magnitude, V sign) {
+    const __m256 bit = _mm256_set1_ps(-0.0F);
+    return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
+}
+SIMD_INLINE V sqrt(V a) { return _mm256_sqrt_ps(a); }
+SIMD_INLINE V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+SIMD_INLINE Mask less(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+SIMD_INLINE V select(Mask m, V a, V b) { return _mm256_blendv_ps(b, a, m); }
+SIMD_INLINE float hsum(V a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+SIMD_INLINE float hmax(V a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+SIMD_INLINE V pow2(__m256i k) {  // -126 <= k <= 127
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+}
+// Two factors, so that the result may be denormal or infinite though neither factor is.
+SIMD_INLINE V scale_by_pow2(V a, V k) {
+    const __m256i whole = _mm256_cvtps_epi32(k);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    return mul(mul(a, pow2(half)), pow2(_mm256_sub_epi32(whole, half)));
+}
+SIMD_INLINE V exponent(V a) {
+    return _mm256_cvtepi32_ps(
+        _mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
+}
+SIMD_INLINE V mantissa(V a) {
+    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x007FFFFF));
+    return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x3F800000)));
+}
+
+}  // namespace
+}  // namespace secousti::core

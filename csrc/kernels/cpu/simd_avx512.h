@@ -1,0 +1,47 @@
+// Sixteen floats: AVX-512 F, BW, DQ and VL.
+#pragma once
+
+#include <immintrin.h>
+
+namespace secousti::core {
+namespace {
+
+#define SIMD_INLINE [[gnu::always_inline]] inline
+
+using V = __m512;
+using Mask = __mmask16;
+inline constexpr int kWidth = 16;
+inline constexpr int kTileRows = 6;  // 24 accumulators, 4 weights and the broadcasts fill the 32 registers
+
+SIMD_INLINE __mmask16 first_n(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
+SIMD_INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
+SIMD_INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+SIMD_INLINE V load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_n(n), p); }
+SIMD_INLINE void store_n(float* p, V v, int n) { _mm512_mask_storeu_ps(p, first_n(n), v); }
+SIMD_INLINE V keep_n(V v, int n) { return _mm512_maskz_mov_ps(first_n(n), v); }
+SIMD_INLINE V set1(float x) { return _mm512_set1_ps(x); }
+SIMD_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }
+SIMD_INLINE V sub(V a, V b) { return _mm512_sub_ps(a, b); }
+SIMD_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+SIMD_INLINE V div(V a, V b) { return _mm512_div_ps(a, b); }
+SIMD_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+SIMD_INLINE V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+SIMD_INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
+SIMD_INLINE V max(V a, V b) { return _mm512_max_ps(a, b); }
+SIMD_INLINE V abs(V a) { return _mm512_abs_ps(a); }
+SIMD_INLINE V copysign(V magnitude, V sign) {
+    const __m512 bit = _mm512_set1_ps(-0.0F);
+    return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
+}
+SIMD_INLINE V sqrt(V a) { return _mm512_sqrt_ps(a); }
+SIMD_INLINE V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+SIMD_INLINE Mask less(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+SIMD_INLINE V select(Mask m, V a, V b) { return _mm512_mask_blend_ps(m, b, a); }
+SIMD_INLINE float hsum(V a) { return _mm512_reduce_add_ps(a); }
+SIMD_INLINE float hmax(V a) { return _mm512_reduce_max_ps(a); }
+SIMD_INLINE V scale_by_pow2(V a, V k) { return _mm512_scalef_ps(a, k); }
+SIMD_INLINE V exponent(V a) { return _mm512_getexp_ps(a); }
+SIMD_INLINE V mantissa(V a) { return _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
+
+}  // namespace
+}  // namespace secousti::core

@@ -1,0 +1,69 @@
+// Four floats: Advanced SIMD of AArch64.
+#pragma once
+
+#include <arm_neon.h>
+
+namespace secousti::core {
+namespace {
+
+#define SIMD_INLINE [[gnu::always_inline]] inline
+
+using V = float32x4_t;
+using Mask = uint32x4_t;
+inline constexpr int kWidth = 4;
+inline constexpr int kTileRows = 6;  // 24 accumulators of the 32 registers
+
+SIMD_INLINE V load(const float* p) { return vld1q_f32(p); }
+SIMD_INLINE void store(float* p, V v) { vst1q_f32(p, v); }
+SIMD_INLINE V load_n(const float* p, int n) {
+    float lanes[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+    for (int i = 0; i < n && i < 4; ++i) lanes[i] = p[i];
+    return vld1q_f32(lanes);
+}
+SIMD_INLINE void store_n(float* p, V v, int n) {
+    float lanes[4];
+    vst1q_f32(lanes, v);
+    for (int i = 0; i < n && i < 4; ++i) p[i] = lanes[i];
+}
+SIMD_INLINE V keep_n(V v, int n) {
+    static const std::int32_t index[4] = {0, 1, 2, 3};
+    const uint32x4_t keep = vcltq_s32(vld1q_s32(index), vdupq_n_s32(n));
+    return vreinterpretq_f32_u32(vandq_u32(keep, vreinterpretq_u32_f32(v)));
+}
+SIMD_INLINE V set1(float x) { return vdupq_n_f32(x); }
+SIMD_INLINE V add(V a, V b) { return vaddq_f32(a, b); }
+SIMD_INLINE V sub(V a, V b) { return vsubq_f32(a, b); }
+SIMD_INLINE V mul(V a, V b) { return vmulq_f32(a, b); }
+SIMD_INLINE V div(V a, V b) { return vdivq_f32(a, b); }
+SIMD_INLINE V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
+SIMD_INLINE V fnma(V a, V b, V c) { return vfmsq_f32(c, a, b); }
+SIMD_INLINE V min(V a, V b) { return vminq_f32(a, b); }
+SIMD_INLINE V max(V a, V b) { return vmaxq_f32(a, b); }
+SIMD_INLINE V abs(V a) { return vabsq_f32(a); }
+SIMD_INLINE V copysign(V magnitude, V sign) { return vbslq_f32(vdupq_n_u32(0x80000000U), sign, magnitude); }
+SIMD_INLINE V sqrt(V a) { return vsqrtq_f32(a); }
+SIMD_INLINE V round(V a) { return vrndnq_f32(a); }
+SIMD_INLINE Mask less(V a, V b) { return vcltq_f32(a, b); }
+SIMD_INLINE V select(Mask m, V a, V b) { return vbslq_f32(m, a, b); }
+SIMD_INLINE float hsum(V a) { return vaddvq_f32(a); }
+SIMD_INLINE float hmax(V a) { return vmaxvq_f32(a); }
+SIMD_INLINE V pow2(int32x4_t k) {  // -126 <= k <= 127
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23));
+}
+// Two factors, so that the result may be denormal or infinite though neither factor is.
+SIMD_INLINE V scale_by_pow2(V a, V k) {
+    const int32x4_t whole = vcvtnq_s32_f32(k);
+    const int32x4_t half = vshrq_n_s32(whole, 1);
+    return mul(mul(a, pow2(half)), pow2(vsubq_s32(whole, half)));
+}
+SIMD_INLINE V exponent(V a) {
+    return vcvtq_f32_s32(
+        vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
+}
+SIMD_INLINE V mantissa(V a) {
+    const uint32x4_t bits = vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(0x007FFFFFU));
+    return vreinterpretq_f32_u32(vorrq_u32(bits, vdupq_n_u32(0x3F800000U)));
+}
+
+}  // namespace
+}  // namespace secousti::core

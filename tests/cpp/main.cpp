@@ -1,0 +1,68 @@
+// Runs the registered tests whose names contain the argument, or all: `secousti_tests [filter]`, `--list` names them.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "check.h"
+
+namespace {
+
+constexpr int kPrintedFailures = 8;
+int failures = 0;
+std::mt19937 generator;
+
+std::uint32_t run_seed() {
+    if (const char* text = std::getenv("SECOUSTI_TEST_SEED")) return static_cast<std::uint32_t>(std::stoul(text));
+    return std::random_device{}();
+}
+
+std::uint32_t hash(const char* name) {  // FNV-1a
+    std::uint32_t h = 2166136261U;
+    for (; *name != '\0'; ++name) h = (h ^ static_cast<unsigned char>(*name)) * 16777619U;
+    return h;
+}
+
+}  // namespace
+
+namespace check {
+
+std::mt19937& random() { return generator; }
+
+void fail(const char* file, int line, const std::string& message) {
+    if (++failures <= kPrintedFailures) std::printf("    %s:%d: %s\n", file, line, message.c_str());
+}
+
+}  // namespace check
+
+int main(int argc, char** argv) {
+    const char* filter = argc > 1 ? argv[1] : "";
+    const bool list = std::strcmp(filter, "--list") == 0;
+    const std::uint32_t seed = run_seed();
+    int passed = 0, failed = 0;
+    for (const check::Test& test : check::tests()) {
+        if (list) {
+            std::printf("%s\n", test.name);
+            continue;
+        }
+        if (std::strstr(test.name, filter) == nullptr) continue;
+        failures = 0;
+        generator.seed(seed ^ hash(test.name));
+        try {
+            test.body();
+        } catch (const std::exception& error) {
+            check::fail(__FILE__, __LINE__, std::string("unexpected exception: ") + error.what());
+        } catch (...) {
+            check::fail(__FILE__, __LINE__, "unexpected exception");
+        }
+        std::printf("%s %s\n", failures == 0 ? "ok    " : "FAILED", test.name);
+        if (failures > kPrintedFailures) std::printf("    ... %d failures in all\n", failures);
+        std::fflush(stdout);
+        ++(failures == 0 ? passed : failed);
+    }
+    if (list) return 0;
+    if (failed != 0) std::printf("repeat with SECOUSTI_TEST_SEED=%u\n", seed);
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}
