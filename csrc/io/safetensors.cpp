@@ -7,12 +7,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "io/bytes.h"
 #include "io/mapped_file.h"
 
 namespace secousti::core {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "tensors are read as little endian");
 
 constexpr std::size_t kMaxDimensions = 8;
 constexpr std::string_view kMetadataKey = "__metadata__";
@@ -127,9 +126,7 @@ float bfloat16_to_float(std::uint16_t value) { return std::bit_cast<float>(stati
 template <class Convert>
 void widen_16(const TensorView& tensor, float* out, Convert convert) {
     for (std::size_t i = 0; i < tensor.elements(); ++i) {
-        std::uint16_t bits;
-        std::memcpy(&bits, tensor.data.data() + 2 * i, 2);
-        out[i] = convert(bits);
+        out[i] = convert(load<std::uint16_t>(tensor.data.subspan(2 * i)));
     }
 }
 
@@ -160,8 +157,7 @@ struct SafetensorsFile::Contents {
             fail_file(path,
                       "not a safetensors file: " + std::to_string(bytes.size()) + " bytes, too short for a header");
         }
-        std::uint64_t header = 0;
-        std::memcpy(&header, bytes.data(), 8);
+        const auto header = load<std::uint64_t>(bytes);
         if (header > kMaxSafetensorsHeader) {
             fail_file(path, "not a safetensors file: the header would take " + std::to_string(header) +
                                 " bytes, more than the " + std::to_string(kMaxSafetensorsHeader) + " allowed");
