@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "layers/packing.h"
@@ -18,8 +19,8 @@ ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexc
     return {inputs, outputs, kernel, 1, dilation, pad, pad};
 }
 
-Conv::Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
-           int max_rows, ArenaLayout& state)
+WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
+                       std::span<const float> bias)
     : spec_(spec), bias_(bias.begin(), bias.end()) {
     // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
     const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
@@ -33,14 +34,10 @@ Conv::Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> 
         }
     }
     weights_ = pack_weights(backend, by_tap, spec.outputs, spec.inputs * spec.kernel);
-    const int longest_pad = std::max({spec.pad_left, spec.pad_right, spec.stride});
-    capacity_ = spec.span() - 1 + spec.stride + std::max(max_rows, longest_pad);
-    window_ = state.reserve<float>(static_cast<std::size_t>(capacity_) * inputs);
-    appended_ = state.reserve<std::int32_t>(1);
 }
 
-Conv Conv::transposed(const Backend& backend, int inputs, int outputs, int stride, std::span<const float> weight,
-                      std::span<const float> bias, int max_rows, ArenaLayout& state) {
+WindowConv WindowConv::transposed(const Backend& backend, int inputs, int outputs, int stride,
+                                  std::span<const float> weight, std::span<const float> bias) {
     // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
     // outputs are the `stride` phases side by side.
     const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
@@ -58,47 +55,61 @@ Conv Conv::transposed(const Backend& backend, int inputs, int outputs, int strid
             }
         }
     }
-    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, max_rows, state};
+    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases};
+}
+
+void WindowConv::apply(const Exec& exec, const float* window, int rows, float* y,
+                       const Epilogue& epilogue) const noexcept {
+    if (rows <= 0) return;
+    LinearArgs args;
+    args.x = window;
+    args.row_stride = static_cast<std::ptrdiff_t>(spec_.stride) * spec_.inputs;
+    args.taps = spec_.kernel;
+    args.tap_stride = static_cast<std::ptrdiff_t>(spec_.dilation) * spec_.inputs;
+    args.depth = spec_.inputs;
+    args.rows = rows;
+    args.outputs = spec_.outputs;
+    args.weights = weights_.data();
+    args.bias = bias_.empty() ? nullptr : bias_.data();
+    args.activation = epilogue.activation;
+    args.slope = epilogue.slope;
+    args.scale = epilogue.scale;
+    args.residual = epilogue.residual;
+    args.residual_stride = spec_.outputs;
+    args.y = y;
+    args.y_stride = spec_.outputs;
+    exec.linear(args);
+}
+
+Conv::Conv(WindowConv conv, int max_rows, ArenaLayout& state) : conv_(std::move(conv)) {
+    const ConvSpec& spec = conv_.spec();
+    const int longest_pad = std::max({spec.pad_left, spec.pad_right, spec.stride});
+    const int capacity = spec.span() - 1 + spec.stride + std::max(max_rows, longest_pad);
+    window_ = state.reserve<float>(static_cast<std::size_t>(capacity) * static_cast<std::size_t>(spec.inputs));
+    appended_ = state.reserve<std::int32_t>(1);
 }
 
 int Conv::emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept {
+    const ConvSpec& spec = conv_.spec();
     float* window = window_.in(state);
-    const int count = fill < spec_.span() ? 0 : (fill - spec_.span()) / spec_.stride + 1;
-    if (count > 0) {
-        LinearArgs args;
-        args.x = window;
-        args.row_stride = static_cast<std::ptrdiff_t>(spec_.stride) * spec_.inputs;
-        args.taps = spec_.kernel;
-        args.tap_stride = static_cast<std::ptrdiff_t>(spec_.dilation) * spec_.inputs;
-        args.depth = spec_.inputs;
-        args.rows = count;
-        args.outputs = spec_.outputs;
-        args.weights = weights_.data();
-        args.bias = bias_.empty() ? nullptr : bias_.data();
-        args.activation = epilogue.activation;
-        args.slope = epilogue.slope;
-        args.scale = epilogue.scale;
-        args.residual = epilogue.residual;
-        args.residual_stride = spec_.outputs;
-        args.y = y;
-        args.y_stride = spec_.outputs;
-        exec.linear(args);
-    }
-    const int consumed = count * spec_.stride;
+    const int count = fill < spec.span() ? 0 : (fill - spec.span()) / spec.stride + 1;
+    conv_.apply(exec, window, count, y, epilogue);
+    const int consumed = count * spec.stride;
     const int kept = fill - consumed;
     if (consumed > 0 && kept > 0) {
-        const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+        const std::size_t width = static_cast<std::size_t>(spec.inputs);
         std::memmove(window, window + static_cast<std::size_t>(consumed) * width,
                      static_cast<std::size_t>(kept) * width * sizeof(float));
     }
-    *appended_.in(state) = kept - spec_.pad_left;
+    *appended_.in(state) = kept - spec.pad_left;
     return count;
 }
 
 int Conv::push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre,
                const Epilogue& epilogue) const noexcept {
-    const int fill = spec_.pad_left + *appended_.in(state);
-    const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+    const ConvSpec& spec = conv_.spec();
+    const int fill = spec.pad_left + *appended_.in(state);
+    const std::size_t width = static_cast<std::size_t>(spec.inputs);
     const std::size_t count = static_cast<std::size_t>(rows) * width;
     float* end = window_.in(state) + static_cast<std::size_t>(fill) * width;
     if (pre.kind == Activation::none) {
@@ -110,13 +121,14 @@ int Conv::push(const Exec& exec, std::byte* state, const float* x, int rows, flo
 }
 
 int Conv::finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue) const noexcept {
-    const int fill = spec_.pad_left + *appended_.in(state);
-    int pad = spec_.pad_right;
+    const ConvSpec& spec = conv_.spec();
+    const int fill = spec.pad_left + *appended_.in(state);
+    int pad = spec.pad_right;
     if (pad == ConvSpec::kCompleteStride) {
-        const int pending = fill - (spec_.span() - spec_.stride);
-        pad = pending % spec_.stride == 0 ? 0 : spec_.stride - pending % spec_.stride;
+        const int pending = fill - (spec.span() - spec.stride);
+        pad = pending % spec.stride == 0 ? 0 : spec.stride - pending % spec.stride;
     }
-    const std::size_t width = static_cast<std::size_t>(spec_.inputs);
+    const std::size_t width = static_cast<std::size_t>(spec.inputs);
     if (pad > 0) {
         std::memset(window_.in(state) + static_cast<std::size_t>(fill) * width, 0,
                     static_cast<std::size_t>(pad) * width * sizeof(float));

@@ -43,6 +43,29 @@ struct ConvSpec {
     static ConvSpec same(int inputs, int outputs, int kernel, int dilation = 1) noexcept;
 };
 
+/// The stateless part: a function of (window, weights).
+class WindowConv {
+  public:
+    WindowConv() = default;
+    /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty.
+    WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
+               std::span<const float> bias);
+
+    /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], as a convolution of two taps: the
+    /// window (x[t-1], x[t]) gives one row of stride*outputs, which is `stride` consecutive rows of `outputs` floats.
+    static WindowConv transposed(const Backend& backend, int inputs, int outputs, int stride,
+                                 std::span<const float> weight, std::span<const float> bias);
+
+    const ConvSpec& spec() const noexcept { return spec_; }
+    /// y [rows, outputs]; `window` starts at the first output's first tap.
+    void apply(const Exec& exec, const float* window, int rows, float* y, const Epilogue& epilogue = {}) const noexcept;
+
+  private:
+    ConvSpec spec_;
+    AlignedVector<float> weights_;
+    AlignedVector<float> bias_;
+};
+
 /// Feeding rows in any split gives the rows of the padded offline convolution, each as soon as its window is full.
 class Conv {
   public:
@@ -50,16 +73,19 @@ class Conv {
     /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty. `max_rows` bounds
     /// one push.
     Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
-         int max_rows, ArenaLayout& state);
+         int max_rows, ArenaLayout& state)
+        : Conv(WindowConv(backend, spec, weight, bias), max_rows, state) {}
 
     /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], last `stride` outputs dropped: each
     /// input row gives `stride` consecutive rows of `outputs` floats, written as one row of stride*outputs.
     static Conv transposed(const Backend& backend, int inputs, int outputs, int stride, std::span<const float> weight,
-                           std::span<const float> bias, int max_rows, ArenaLayout& state);
+                           std::span<const float> bias, int max_rows, ArenaLayout& state) {
+        return {WindowConv::transposed(backend, inputs, outputs, stride, weight, bias), max_rows, state};
+    }
 
-    const ConvSpec& spec() const noexcept { return spec_; }
+    const ConvSpec& spec() const noexcept { return conv_.spec(); }
     /// Most rows that pushing `rows`, or finishing, can return.
-    int max_outputs(int rows) const noexcept { return rows / spec_.stride + 1; }
+    int max_outputs(int rows) const noexcept { return rows / spec().stride + 1; }
 
     /// Appends `rows` rows and writes the outputs that are ready; returns how many. x may not alias y.
     int push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre = {},
@@ -68,12 +94,10 @@ class Conv {
     int finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue = {}) const noexcept;
 
   private:
+    Conv(WindowConv conv, int max_rows, ArenaLayout& state);
     int emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept;
 
-    ConvSpec spec_;
-    int capacity_ = 0;  ///< rows of the window buffer
-    AlignedVector<float> weights_;
-    AlignedVector<float> bias_;
+    WindowConv conv_;
     Slice<float> window_;
     Slice<std::int32_t> appended_;  ///< rows in the window beyond the left padding (negative once that has passed)
 };
