@@ -62,14 +62,14 @@ void Stream::snapshot(std::byte* out) const noexcept {
     const SnapshotHeader header{kSnapshotMagic,
                                 kSnapshotVersion,
                                 static_cast<std::uint32_t>(kind_),
-                                crc32({state_.data(), state_.bytes()}),
+                                crc32c({state_.data(), state_.bytes()}),
                                 model_->identity,
                                 state_.bytes()};
     std::memcpy(out, &header, sizeof header);
     std::memcpy(out + sizeof header, state_.data(), state_.bytes());
 }
 
-void Stream::load_snapshot(std::span<const std::byte> snapshot) {
+void Stream::restore(std::span<const std::byte> snapshot) {
     SnapshotHeader header{};
     if (snapshot.size() < sizeof header) {
         throw Error(Status::invalid_file, "snapshot: " + std::to_string(snapshot.size()) + " bytes are too few for one");
@@ -92,19 +92,12 @@ void Stream::load_snapshot(std::span<const std::byte> snapshot) {
         throw Error(Status::invalid_file, "snapshot: has " + std::to_string(state.size()) + " bytes of state, expected " +
                                               std::to_string(state_.bytes()));
     }
-    if (crc32(state) != header.checksum) throw Error(Status::invalid_file, "snapshot: damaged (checksum differs)");
+    if (crc32c(state) != header.checksum) throw Error(Status::invalid_file, "snapshot: damaged (checksum differs)");
     std::memcpy(state_.data(), state.data(), state.size());
 }
 
 EncoderStream::EncoderStream(ModelPtr model, int threads)
     : Stream(Kind::encoder, model, threads, model->encoder_state, model->encoder_scratch) {}
-
-std::unique_ptr<EncoderStream> EncoderStream::restore(ModelPtr model, std::span<const std::byte> snapshot,
-                                                      int threads) {
-    auto stream = std::make_unique<EncoderStream>(std::move(model), threads);
-    stream->load_snapshot(snapshot);
-    return stream;
-}
 
 std::size_t EncoderStream::tokens_after_push(std::size_t samples) const noexcept {
     return static_cast<std::size_t>(tokens_ready(model_->config, header().samples + samples, false) - header().tokens);
@@ -146,26 +139,14 @@ std::size_t EncoderStream::flush(std::int32_t* tokens) noexcept {
     return written;
 }
 
-DecoderStream::DecoderStream(ModelPtr model, int threads)
+DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
+                             int threads)
     : Stream(Kind::decoder, model, threads, model->decoder_state, model->decoder_scratch) {
     if (model_->vocoder == nullptr) {
         throw Error(Status::unsupported, "the model " + model_->config.name + " has no vocoder: it decodes to mel only");
     }
-}
-
-DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
-                             int threads)
-    : DecoderStream(std::move(model), threads) {
-    const VocoderOptions resolved = model_->vocoder->resolve(options);
     if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
-    start(resolved);
-}
-
-std::unique_ptr<DecoderStream> DecoderStream::restore(ModelPtr model, std::span<const std::byte> snapshot,
-                                                      int threads) {
-    std::unique_ptr<DecoderStream> stream(new DecoderStream(std::move(model), threads));
-    stream->load_snapshot(snapshot);
-    return stream;
+    start(model_->vocoder->resolve(options));
 }
 
 void DecoderStream::start(const VocoderOptions& options) noexcept {

@@ -22,6 +22,8 @@ class Stream {
     std::size_t snapshot_bytes() const noexcept;
     /// Writes snapshot_bytes() bytes.
     void snapshot(std::byte* out) const noexcept;
+    /// Goes on where the snapshot was taken. Checks its frame, model and checksum first; throws Error.
+    void restore(std::span<const std::byte> snapshot);
 
     const Model& model() const noexcept { return *model_; }
     int threads() const noexcept { return threads_; }
@@ -33,8 +35,6 @@ class Stream {
 
     Stream(Kind kind, ModelPtr model, int threads, const ArenaLayout& state, const ArenaLayout& scratch);
     Stream(const Stream& other);
-    /// Checks a snapshot's frame, model and checksum, then copies its state. Throws Error.
-    void load_snapshot(std::span<const std::byte> snapshot);
     Exec exec() noexcept { return {&model_->backend, pool_.get()}; }
 
     ModelPtr model_;
@@ -49,7 +49,6 @@ class Stream {
 class EncoderStream : public Stream {
   public:
     EncoderStream(ModelPtr model, int threads);
-    static std::unique_ptr<EncoderStream> restore(ModelPtr model, std::span<const std::byte> snapshot, int threads);
 
     void reset() noexcept { state_.clear(); }
     bool ended() const noexcept { return header().ended != 0; }
@@ -71,7 +70,6 @@ class DecoderStream : public Stream {
   public:
     /// Throws Error(unsupported) when the model has no vocoder or not this look-ahead.
     DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic, int threads);
-    static std::unique_ptr<DecoderStream> restore(ModelPtr model, std::span<const std::byte> snapshot, int threads);
 
     void reset() noexcept;
     bool ended() const noexcept { return header().ended != 0; }
@@ -85,7 +83,6 @@ class DecoderStream : public Stream {
     std::size_t flush(float* pcm) noexcept;
 
   private:
-    DecoderStream(ModelPtr model, int threads);
     DecoderStreamHeader& header() noexcept { return *model_->decoder_header.in(state_.data()); }
     const DecoderStreamHeader& header() const noexcept { return *model_->decoder_header.in(state_.data()); }
     void start(const VocoderOptions& options) noexcept;

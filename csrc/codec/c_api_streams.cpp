@@ -1,0 +1,271 @@
+// C interface: encoder and decoder streams.
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "codec/c_api.h"
+
+using namespace secousti::core;
+
+namespace {
+
+int threads_of(const secousti_encoder_options* options) {
+    if (options == nullptr) return 1;
+    require_size(options->struct_size, sizeof *options, "secousti_encoder_options");
+    return checked_threads(options->threads);
+}
+
+int threads_of(const secousti_decoder_options* options) {
+    if (options == nullptr) return 1;
+    require_size(options->struct_size, sizeof *options, "secousti_decoder_options");
+    return checked_threads(options->threads);
+}
+
+void require_running(bool ended) {
+    if (ended) throw Error(Status::invalid_state, "the stream was flushed: reset it before it is used again");
+}
+
+template <class StreamType>
+secousti_status write_snapshot(const StreamType& stream, void* bytes, std::size_t capacity) {
+    require_pointer(bytes, "bytes");
+    require_capacity(capacity, stream.snapshot_bytes(), "bytes");
+    stream.snapshot(static_cast<std::byte*>(bytes));
+    return SECOUSTI_OK;
+}
+
+std::span<const std::byte> snapshot_span(const void* bytes, std::size_t size) {
+    require_pointer(bytes, "bytes");
+    return {static_cast<const std::byte*>(bytes), size};
+}
+
+}  // namespace
+
+extern "C" {
+
+void secousti_encoder_options_init(secousti_encoder_options* options) SECOUSTI_NOEXCEPT {
+    if (options != nullptr) *options = {sizeof *options, 1};
+}
+
+void secousti_decoder_options_init(secousti_decoder_options* options) SECOUSTI_NOEXCEPT {
+    if (options != nullptr) *options = {sizeof *options, 1, -1, 1, 0, nullptr};
+}
+
+/* ---- encoder */
+
+secousti_status secousti_encoder_create(secousti_model* model, const secousti_encoder_options* options,
+                                        secousti_encoder** encoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(model, "model");
+        require_pointer(encoder, "encoder");
+        *encoder = nullptr;
+        *encoder = new secousti_encoder{EncoderStream(model->model, threads_of(options))};
+        return SECOUSTI_OK;
+    });
+}
+
+void secousti_encoder_destroy(secousti_encoder* encoder) SECOUSTI_NOEXCEPT { delete encoder; }
+
+secousti_status secousti_encoder_clone(const secousti_encoder* encoder, secousti_encoder** copy) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(encoder, "encoder");
+        require_pointer(copy, "copy");
+        *copy = nullptr;
+        *copy = new secousti_encoder{encoder->stream};
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(encoder, "encoder");
+        encoder->stream.reset();
+        return SECOUSTI_OK;
+    });
+}
+
+size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT {
+    return encoder == nullptr ? 0 : encoder->stream.tokens_after_flush(samples);
+}
+
+int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples, int32_t* tokens,
+                              size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(encoder, "encoder");
+        EncoderStream& stream = encoder->stream;
+        require_running(stream.ended());
+        if (samples == 0) return 0;
+        require_pointer(pcm, "pcm");
+        const std::size_t needed = stream.tokens_after_push(samples);
+        require_capacity(capacity, needed, "tokens");
+        if (needed != 0) require_pointer(tokens, "tokens");
+        require_finite(pcm, samples, "pcm");
+        return static_cast<int64_t>(stream.push(pcm, samples, tokens));
+    });
+}
+
+int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens, size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(encoder, "encoder");
+        EncoderStream& stream = encoder->stream;
+        require_running(stream.ended());
+        const std::size_t needed = stream.tokens_after_flush(0);
+        require_capacity(capacity, needed, "tokens");
+        if (needed != 0) require_pointer(tokens, "tokens");
+        return static_cast<int64_t>(stream.flush(tokens));
+    });
+}
+
+size_t secousti_encoder_snapshot_size(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
+    return encoder == nullptr ? 0 : encoder->stream.snapshot_bytes();
+}
+
+secousti_status secousti_encoder_snapshot(const secousti_encoder* encoder, void* bytes,
+                                          size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(encoder, "encoder");
+        return write_snapshot(encoder->stream, bytes, capacity);
+    });
+}
+
+secousti_status secousti_encoder_restore(secousti_model* model, const void* bytes, size_t size,
+                                         const secousti_encoder_options* options,
+                                         secousti_encoder** encoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(model, "model");
+        require_pointer(encoder, "encoder");
+        *encoder = nullptr;
+        auto restored = std::make_unique<secousti_encoder>(
+            secousti_encoder{EncoderStream(model->model, threads_of(options))});
+        restored->stream.restore(snapshot_span(bytes, size));
+        *encoder = restored.release();
+        return SECOUSTI_OK;
+    });
+}
+
+/* ---- decoder */
+
+secousti_status secousti_decoder_create(secousti_model* model, const secousti_decoder_options* options,
+                                        secousti_decoder** decoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(model, "model");
+        require_pointer(decoder, "decoder");
+        *decoder = nullptr;
+        const DecoderSettings settings = decoder_settings(*model->model, options);
+        *decoder = new secousti_decoder{
+            DecoderStream(model->model, settings.vocoder, settings.paralinguistic, settings.threads)};
+        return SECOUSTI_OK;
+    });
+}
+
+void secousti_decoder_destroy(secousti_decoder* decoder) SECOUSTI_NOEXCEPT { delete decoder; }
+
+secousti_status secousti_decoder_clone(const secousti_decoder* decoder, secousti_decoder** copy) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(decoder, "decoder");
+        require_pointer(copy, "copy");
+        *copy = nullptr;
+        *copy = new secousti_decoder{decoder->stream};
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_reset(secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(decoder, "decoder");
+        decoder->stream.reset();
+        return SECOUSTI_OK;
+    });
+}
+
+int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
+    return decoder == nullptr ? 0 : decoder->stream.latency();
+}
+
+secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
+                                                    size_t dimension) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(decoder, "decoder");
+        require_pointer(paralinguistic, "paralinguistic");
+        const std::size_t expected = decoder->stream.paralinguistic().size();
+        if (dimension != expected) {
+            invalid("paralinguistic has " + std::to_string(dimension) + " values, expected " +
+                    std::to_string(expected));
+        }
+        require_finite(paralinguistic, dimension, "paralinguistic");
+        decoder->stream.set_paralinguistic({paralinguistic, dimension});
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
+                                                    size_t dimension) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(decoder, "decoder");
+        require_pointer(paralinguistic, "paralinguistic");
+        const std::span<const float> current = decoder->stream.paralinguistic();
+        require_capacity(dimension, current.size(), "values");
+        std::copy(current.begin(), current.end(), paralinguistic);
+        return SECOUSTI_OK;
+    });
+}
+
+size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT {
+    return decoder == nullptr ? 0 : decoder->stream.samples_owed(tokens);
+}
+
+int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
+                              size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(decoder, "decoder");
+        DecoderStream& stream = decoder->stream;
+        require_running(stream.ended());
+        if (count == 0) return 0;
+        require_pointer(tokens, "tokens");
+        require_pointer(pcm, "pcm");
+        require_capacity(capacity, stream.samples_owed(count), "samples");
+        require_tokens(stream.model(), tokens, count);
+        return static_cast<int64_t>(stream.push(tokens, count, pcm));
+    });
+}
+
+int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(decoder, "decoder");
+        DecoderStream& stream = decoder->stream;
+        require_running(stream.ended());
+        const std::size_t needed = stream.samples_owed(0);
+        require_capacity(capacity, needed, "samples");
+        if (needed != 0) require_pointer(pcm, "pcm");
+        return static_cast<int64_t>(stream.flush(pcm));
+    });
+}
+
+size_t secousti_decoder_snapshot_size(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
+    return decoder == nullptr ? 0 : decoder->stream.snapshot_bytes();
+}
+
+secousti_status secousti_decoder_snapshot(const secousti_decoder* decoder, void* bytes,
+                                          size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(decoder, "decoder");
+        return write_snapshot(decoder->stream, bytes, capacity);
+    });
+}
+
+secousti_status secousti_decoder_restore(secousti_model* model, const void* bytes, size_t size,
+                                         const secousti_decoder_options* options,
+                                         secousti_decoder** decoder) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        require_pointer(model, "model");
+        require_pointer(decoder, "decoder");
+        *decoder = nullptr;
+        auto restored = std::make_unique<secousti_decoder>(
+            secousti_decoder{DecoderStream(model->model, VocoderOptions{}, {}, threads_of(options))});
+        restored->stream.restore(snapshot_span(bytes, size));
+        *decoder = restored.release();
+        return SECOUSTI_OK;
+    });
+}
+
+}  // extern "C"
