@@ -128,6 +128,7 @@ Config Config::parse(std::string_view json, const std::string& file) {
     if (kind == "spectral") {
         config.vocoder = VocoderKind::spectral;
         if (vocoder.find("look_ahead")) config.spectral.look_ahead = integer(vocoder, "look_ahead", 0, 3);
+        if (vocoder.find("iterations")) config.spectral.iterations = integer(vocoder, "iterations", 1, 1000);
     } else if (kind == "hift") {
         config.vocoder = VocoderKind::hift;
         config.hift = parse_hift(vocoder);

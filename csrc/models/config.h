@@ -32,6 +32,7 @@ struct HiftConfig {
 
 struct SpectralConfig {
     int look_ahead = -1;  ///< mel frames, 0..3; -1: the vocoder's own default
+    int iterations = -1;  ///< per mel frame; -1: the vocoder's own choice for the look-ahead
 };
 
 struct Config {

@@ -11,9 +11,6 @@ namespace secousti::core {
 
 namespace {
 
-constexpr float kMagnitudeEpsilon = 1e-9F;
-constexpr float kLogFloor = 1e-5F;
-
 // Slaney's Auditory Toolbox scale: linear below 1 kHz, logarithmic above (27 steps per factor 6.4).
 constexpr double kLinearSlope = 200.0 / 3.0;
 constexpr double kBreakHz = 1000.0;
@@ -50,7 +47,8 @@ MelBands::MelBands(const Config& config) {
     const int bins = config.n_fft / 2 + 1;
     const double low = hz_to_mel(config.mel_fmin), high = hz_to_mel(config.mel_fmax);
     std::vector<double> edges;
-    for (int i = 0; i < config.n_mels + 2; ++i) edges.push_back(mel_to_hz(low + (high - low) * i / (config.n_mels + 1)));
+    for (int i = 0; i < config.n_mels + 2; ++i)
+        edges.push_back(mel_to_hz(low + (high - low) * i / (config.n_mels + 1)));
     for (std::size_t m = 0; m + 2 < edges.size(); ++m) {
         const double area = 2.0 / (edges[m + 2] - edges[m]);
         std::int32_t first = 0;
@@ -99,7 +97,7 @@ void MelFrontEnd::compute_frame(const Exec& exec, std::byte* scratch, const floa
     exec->rfft(fft_.tables(), windowed, work_.in(scratch), real, imaginary);
     exec->magnitude(real, imaginary, kMagnitudeEpsilon, n_fft_ / 2 + 1, magnitude);
     filters_.sum(exec, magnitude, mel);
-    exec->log_floor(mel, kLogFloor, bands_, mel);
+    exec->log_floor(mel, kMelFloor, bands_, mel);
 }
 
 int MelFrontEnd::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* pcm, int samples, bool end,

@@ -14,6 +14,9 @@
 
 namespace secousti::core {
 
+inline constexpr float kMagnitudeEpsilon = 1e-9F;  ///< under the root of the magnitude
+inline constexpr float kMelFloor = 1e-5F;          ///< of a mel band before the logarithm
+
 /// Periodic Hann window of `length` samples.
 AlignedVector<float> hann_window(int length);
 
