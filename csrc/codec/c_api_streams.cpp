@@ -26,6 +26,22 @@ void require_running(bool ended) {
     if (ended) throw Error(Status::invalid_state, "the stream was flushed: reset it before it is used again");
 }
 
+std::size_t frames_of(const DecoderStream& stream, std::size_t tokens) {
+    return tokens * static_cast<std::size_t>(stream.model().config.frames_per_token());
+}
+
+void require_use(const DecoderStream& stream, DecoderUse use) {
+    require_running(stream.ended());
+    if (!stream.accepts(use)) {
+        throw Error(Status::invalid_state, "the stream was pushed otherwise before (tokens to PCM, tokens to mel or mel "
+                                           "to PCM): reset it to change");
+    }
+    if (use != DecoderUse::tokens_to_mel && !stream.model().vocoder) {
+        throw Error(Status::unsupported, "the model " + stream.model().config.name +
+                                             " has no vocoder: it decodes to mel only");
+    }
+}
+
 template <class StreamType>
 secousti_status write_snapshot(const StreamType& stream, void* bytes, std::size_t capacity) {
     require_pointer(bytes, "bytes");
@@ -211,7 +227,7 @@ secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* deco
 }
 
 size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT {
-    return decoder == nullptr ? 0 : decoder->stream.samples_owed(tokens);
+    return decoder == nullptr ? 0 : decoder->stream.samples_owed(frames_of(decoder->stream, tokens));
 }
 
 int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
@@ -219,13 +235,45 @@ int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, 
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
         DecoderStream& stream = decoder->stream;
-        require_running(stream.ended());
+        require_use(stream, DecoderUse::tokens_to_pcm);
         if (count == 0) return 0;
         require_pointer(tokens, "tokens");
         require_pointer(pcm, "pcm");
-        require_capacity(capacity, stream.samples_owed(count), "samples");
+        require_capacity(capacity, stream.samples_owed(frames_of(stream, count)), "samples");
         require_tokens(stream.model(), tokens, count);
         return static_cast<int64_t>(stream.push(tokens, count, pcm));
+    });
+}
+
+int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* mel,
+                                     size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(decoder, "decoder");
+        DecoderStream& stream = decoder->stream;
+        require_use(stream, DecoderUse::tokens_to_mel);
+        if (count == 0) return 0;
+        require_pointer(tokens, "tokens");
+        require_pointer(mel, "mel");
+        const std::size_t frames = frames_of(stream, count);
+        require_capacity(capacity, frames, "frames");
+        require_tokens(stream.model(), tokens, count);
+        stream.push_to_mel(tokens, count, mel);
+        return static_cast<int64_t>(frames);
+    });
+}
+
+int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* mel, size_t frames, float* pcm,
+                                       size_t capacity) SECOUSTI_NOEXCEPT {
+    return guarded([&]() -> int64_t {
+        require_pointer(decoder, "decoder");
+        DecoderStream& stream = decoder->stream;
+        require_use(stream, DecoderUse::mel_to_pcm);
+        if (frames == 0) return 0;
+        require_pointer(mel, "mel");
+        require_pointer(pcm, "pcm");
+        require_capacity(capacity, stream.samples_owed(frames), "samples");
+        require_finite(mel, frames * static_cast<std::size_t>(stream.model().config.n_mels), "mel");
+        return static_cast<int64_t>(stream.push_from_mel(mel, frames, pcm));
     });
 }
 

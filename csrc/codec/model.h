@@ -17,14 +17,18 @@
 
 namespace secousti::core {
 
+/// What a decoder stream is used for; the first push decides, until reset.
+enum class DecoderUse : std::int32_t { undecided, tokens_to_pcm, tokens_to_mel, mel_to_pcm };
+
 /// What a stream keeps of its decoder beside the stages' own state.
 struct DecoderStreamHeader {
-    std::uint64_t tokens;   ///< pushed since the start
+    std::uint64_t frames;   ///< of mel that went into the vocoder since the start
     std::uint64_t samples;  ///< emitted since the start
     std::uint64_t seed;
     std::int32_t look_ahead;
     std::int32_t noise;
     std::int32_t ended;
+    DecoderUse use;
 };
 
 struct EncoderStreamHeader {

@@ -142,16 +142,13 @@ std::size_t EncoderStream::flush(std::int32_t* tokens) noexcept {
 DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
                              int threads)
     : Stream(Kind::decoder, model, threads, model->decoder_state, model->decoder_scratch) {
-    if (model_->vocoder == nullptr) {
-        throw Error(Status::unsupported, "the model " + model_->config.name + " has no vocoder: it decodes to mel only");
-    }
     if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
-    start(model_->vocoder->resolve(options));
+    start(model_->vocoder ? model_->vocoder->resolve(options) : options);
 }
 
 void DecoderStream::start(const VocoderOptions& options) noexcept {
-    header() = {0, 0, options.seed, options.look_ahead, options.noise ? 1 : 0, 0};
-    model_->vocoder->start(model_->vocoder_state.in(state_.data()), options);
+    header() = {0, 0, options.seed, options.look_ahead, options.noise ? 1 : 0, 0, DecoderUse::undecided};
+    if (model_->vocoder) model_->vocoder->start(model_->vocoder_state.in(state_.data()), options);
 }
 
 void DecoderStream::reset() noexcept {
@@ -164,6 +161,10 @@ void DecoderStream::reset() noexcept {
     start({old.look_ahead, old.noise != 0, old.seed});
 }
 
+bool DecoderStream::accepts(DecoderUse use) const noexcept {
+    return header().use == DecoderUse::undecided || header().use == use;
+}
+
 std::span<const float> DecoderStream::paralinguistic() const noexcept {
     return {model_->decoder_paralinguistic.in(state_.data()), model_->decoder_paralinguistic.count};
 }
@@ -172,39 +173,67 @@ void DecoderStream::set_paralinguistic(std::span<const float> values) noexcept {
     std::copy(values.begin(), values.end(), model_->decoder_paralinguistic.in(state_.data()));
 }
 
-std::size_t DecoderStream::samples_owed(std::size_t tokens) const noexcept {
-    if (ended()) return 0;
-    const std::uint64_t size = static_cast<std::uint64_t>(model_->config.frame_size());
-    return static_cast<std::size_t>((header().tokens + tokens) * size - header().samples);
+std::size_t DecoderStream::samples_owed(std::size_t frames) const noexcept {
+    if (ended() || !model_->vocoder) return 0;
+    const std::uint64_t hop = static_cast<std::uint64_t>(model_->config.hop_length);
+    return static_cast<std::size_t>((header().frames + frames) * hop - header().samples);
+}
+
+int DecoderStream::vocode(const float* mel, int frames, float* pcm) noexcept {
+    const int samples = model_->vocoder->push(exec(), model_->vocoder_state.in(state_.data()),
+                                              model_->vocoder_scratch.in(scratch_.data()), mel, frames, pcm);
+    header().frames += static_cast<std::uint64_t>(frames);
+    header().samples += static_cast<std::uint64_t>(samples);
+    return samples;
 }
 
 std::size_t DecoderStream::push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept {
-    std::byte* state = state_.data();
-    std::byte* scratch = scratch_.data();
-    float* mel = model_->decoder_mel.in(scratch);
-    const Exec run = exec();
+    header().use = DecoderUse::tokens_to_pcm;
+    float* mel = model_->decoder_mel.in(scratch_.data());
     std::size_t written = 0;
     while (count > 0) {
-        const std::size_t part = std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens()));
-        const int tokens_now = static_cast<int>(part);
-        model_->decoder.push_tokens(run, state, scratch, tokens, tokens_now, paralinguistic().data(), mel);
-        written += static_cast<std::size_t>(model_->vocoder->push(
-            run, model_->vocoder_state.in(state), model_->vocoder_scratch.in(scratch), mel,
-            tokens_now * model_->config.frames_per_token(), pcm + written));
-        header().tokens += part;
+        const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
+        model_->decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, part, paralinguistic().data(), mel);
+        written += static_cast<std::size_t>(vocode(mel, part * model_->config.frames_per_token(), pcm + written));
         tokens += part;
-        count -= part;
+        count -= static_cast<std::size_t>(part);
     }
-    header().samples += written;
+    return written;
+}
+
+void DecoderStream::push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) noexcept {
+    header().use = DecoderUse::tokens_to_mel;
+    const std::size_t width = static_cast<std::size_t>(model_->config.frames_per_token() * model_->config.n_mels);
+    while (count > 0) {
+        const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
+        model_->decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, part, paralinguistic().data(), mel);
+        tokens += part;
+        mel += static_cast<std::size_t>(part) * width;
+        count -= static_cast<std::size_t>(part);
+    }
+}
+
+std::size_t DecoderStream::push_from_mel(const float* mel, std::size_t frames, float* pcm) noexcept {
+    header().use = DecoderUse::mel_to_pcm;
+    std::size_t written = 0;
+    while (frames > 0) {
+        const std::size_t part = std::min(frames, static_cast<std::size_t>(kMaxFrames));
+        written += static_cast<std::size_t>(vocode(mel, static_cast<int>(part), pcm + written));
+        mel += part * static_cast<std::size_t>(model_->config.n_mels);
+        frames -= part;
+    }
     return written;
 }
 
 std::size_t DecoderStream::flush(float* pcm) noexcept {
-    const std::size_t written = static_cast<std::size_t>(model_->vocoder->finish(
-        exec(), model_->vocoder_state.in(state_.data()), model_->vocoder_scratch.in(scratch_.data()), pcm));
-    header().samples += written;
+    int written = 0;
+    if (model_->vocoder && header().frames != 0) {
+        written = model_->vocoder->finish(exec(), model_->vocoder_state.in(state_.data()),
+                                          model_->vocoder_scratch.in(scratch_.data()), pcm);
+    }
+    header().samples += static_cast<std::uint64_t>(written);
     header().ended = 1;
-    return written;
+    return static_cast<std::size_t>(written);
 }
 
 }  // namespace secousti::core

@@ -68,24 +68,33 @@ class EncoderStream : public Stream {
 
 class DecoderStream : public Stream {
   public:
-    /// Throws Error(unsupported) when the model has no vocoder or not this look-ahead.
+    /// Throws Error(unsupported) when the vocoder cannot do this look-ahead. A model without a vocoder decodes to mel.
     DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic, int threads);
 
     void reset() noexcept;
     bool ended() const noexcept { return header().ended != 0; }
-    int latency() const noexcept { return model_->vocoder->latency(header().look_ahead); }
+    /// Whether a push of this kind fits the earlier ones and the model.
+    bool accepts(DecoderUse use) const noexcept;
+    int latency() const noexcept { return model_->vocoder ? model_->vocoder->latency(header().look_ahead) : 0; }
     std::span<const float> paralinguistic() const noexcept;
     void set_paralinguistic(std::span<const float> values) noexcept;
-    /// Most samples that pushing `tokens` more, or flushing after them, can return: all that are still owed.
-    std::size_t samples_owed(std::size_t tokens) const noexcept;
-    /// `pcm` has room for samples_owed(count); tokens are in range. Returns the number of samples.
+    /// Most samples that pushing `frames` more of mel (or tokens worth as many), or flushing after them, can return:
+    /// all that are still owed.
+    std::size_t samples_owed(std::size_t frames) const noexcept;
+
+    /// `pcm` has room for samples_owed(count * frames_per_token); tokens are in range. Returns the number of samples.
     std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept;
+    /// Writes count * frames_per_token rows of mel.
+    void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) noexcept;
+    /// `pcm` has room for samples_owed(frames).
+    std::size_t push_from_mel(const float* mel, std::size_t frames, float* pcm) noexcept;
     std::size_t flush(float* pcm) noexcept;
 
   private:
     DecoderStreamHeader& header() noexcept { return *model_->decoder_header.in(state_.data()); }
     const DecoderStreamHeader& header() const noexcept { return *model_->decoder_header.in(state_.data()); }
     void start(const VocoderOptions& options) noexcept;
+    int vocode(const float* mel, int frames, float* pcm) noexcept;
 };
 
 }  // namespace secousti::core

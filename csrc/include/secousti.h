@@ -165,10 +165,18 @@ SECOUSTI_API secousti_status secousti_decoder_set_paralinguistic(secousti_decode
                                                                  size_t dimension) SECOUSTI_NOEXCEPT;
 SECOUSTI_API secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
                                                                  size_t dimension) SECOUSTI_NOEXCEPT;
-/** Most samples that pushing `tokens` more, or flushing after them, can return. */
+/** Most samples that pushing `tokens` more (or mel frames worth as many), or flushing after them, can return. */
 SECOUSTI_API size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT;
+/** Tokens to PCM. A stream is used for one of the three kinds of push until it is reset. */
 SECOUSTI_API int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
                                            size_t capacity) SECOUSTI_NOEXCEPT;
+/** Tokens to log-mel, for hosts with a vocoder of their own: writes and returns count * frame_size / hop_length rows of
+    n_mels floats, at once. `capacity` counts rows. */
+SECOUSTI_API int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* tokens, size_t count,
+                                                  float* mel, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Log-mel [frames, n_mels] to PCM: the vocoder alone. */
+SECOUSTI_API int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* mel, size_t frames,
+                                                    float* pcm, size_t capacity) SECOUSTI_NOEXCEPT;
 /** Ends the stream: in all, N tokens give exactly N*frame_size samples. */
 SECOUSTI_API int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT;
 SECOUSTI_API size_t secousti_decoder_snapshot_size(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
