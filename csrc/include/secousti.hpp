@@ -1,0 +1,287 @@
+// secousti: the C++20 interface, header-only over the C interface (secousti.h): the binary boundary stays C.
+//
+// Handles are owned, failures are exceptions of type secousti::Error. Contract, threads and real-time rules are those
+// of secousti.h: the overloads of push and flush that write into a caller's span neither allocate nor lock unless they
+// throw; those that append to a vector may allocate. A moved-from object may only be destroyed or assigned to.
+#ifndef SECOUSTI_HPP
+#define SECOUSTI_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "secousti.h"
+
+namespace secousti {
+
+/// What a failed call throws: the status, and the description of secousti_last_error().
+class Error : public std::runtime_error {
+  public:
+    Error(secousti_status status, const std::string& message) : std::runtime_error(message), status_(status) {}
+    secousti_status status() const noexcept { return status_; }
+
+  private:
+    secousti_status status_;
+};
+
+namespace detail {
+
+inline void check(secousti_status status) {
+    if (status != SECOUSTI_OK) throw Error(status, secousti_last_error());
+}
+
+/// The count of a step call.
+inline std::size_t checked(std::int64_t count) {
+    if (count < 0) throw Error(static_cast<secousti_status>(count), secousti_last_error());
+    return static_cast<std::size_t>(count);
+}
+
+/// Lets `write` fill at most `room` new elements at the end of `values`; keeps as many as it returns, none if it fails.
+template <class T, class Write>
+void append(std::vector<T>& values, std::size_t room, Write write) {
+    const std::size_t before = values.size();
+    values.resize(before + room);
+    const std::int64_t count = write(values.data() + before, room);
+    values.resize(before + (count < 0 ? 0 : static_cast<std::size_t>(count)));
+    checked(count);
+}
+
+template <auto Destroy>
+struct Deleter {
+    void operator()(auto* handle) const noexcept { Destroy(handle); }
+};
+
+}  // namespace detail
+
+/// An immutable model. Copies share it; any number of threads and streams may use it at once.
+class Model {
+  public:
+    /// Opens a safetensors model file. `isa` names a kernel table ("avx2", ...); null: the fastest, or SECOUSTI_ISA.
+    static Model from_file(const std::string& path, const char* isa = nullptr) {
+        const secousti_model_options options = make_options(isa);
+        secousti_model* handle = nullptr;
+        detail::check(secousti_model_open(path.c_str(), &options, &handle));
+        return Model(handle);
+    }
+    /// Opens a model from memory, which may be freed afterwards.
+    static Model from_memory(std::span<const std::byte> bytes, const char* isa = nullptr) {
+        const secousti_model_options options = make_options(isa);
+        secousti_model* handle = nullptr;
+        detail::check(secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle));
+        return Model(handle);
+    }
+
+    /// Rates, sizes and latencies. Its strings live as long as the model.
+    secousti_model_info info() const {
+        secousti_model_info result{};
+        result.struct_size = sizeof result;
+        detail::check(secousti_model_get_info(get(), &result));
+        return result;
+    }
+
+    /// Log-mel [floor(samples / hop_length), n_mels] of PCM.
+    std::vector<float> mel(std::span<const float> pcm) const {
+        const secousti_model_info sizes = info();
+        const std::size_t frames = pcm.size() / static_cast<std::size_t>(sizes.hop_length);
+        std::vector<float> result(frames * static_cast<std::size_t>(sizes.n_mels));
+        detail::checked(secousti_mel(get(), pcm.data(), pcm.size(), result.data(), frames));
+        return result;
+    }
+    /// Voice vector G [dimension] of a log-mel prompt [frames, n_mels]; needs at least one frame.
+    std::vector<float> paralinguistic(std::span<const float> mel) const {
+        const secousti_model_info sizes = info();
+        const std::size_t bands = static_cast<std::size_t>(sizes.n_mels);
+        if (mel.size() % bands != 0) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT, "mel has " + std::to_string(mel.size()) +
+                                                       " values, expected a multiple of " + std::to_string(bands));
+        }
+        std::vector<float> result(static_cast<std::size_t>(sizes.dimension));
+        detail::check(secousti_paralinguistic(get(), mel.data(), mel.size() / bands, result.data()));
+        return result;
+    }
+
+    /// For calls of the C interface that have no counterpart here.
+    secousti_model* get() const noexcept { return handle_.get(); }
+
+  private:
+    explicit Model(secousti_model* handle) : handle_(handle, secousti_model_release) {}
+    static secousti_model_options make_options(const char* isa) {
+        secousti_model_options options;
+        secousti_model_options_init(&options);
+        options.isa = isa;
+        return options;
+    }
+
+    std::shared_ptr<secousti_model> handle_;
+};
+
+/// PCM in chunks of any length -> tokens. Keeps its model alive. One thread at a time.
+class Encoder {
+  public:
+    explicit Encoder(const Model& model, int threads = 1) {
+        const secousti_encoder_options options = make_options(threads);
+        secousti_encoder* handle = nullptr;
+        detail::check(secousti_encoder_create(model.get(), &options, &handle));
+        handle_.reset(handle);
+    }
+
+    /// Most tokens that pushing `samples` more, or flushing after them, can return.
+    std::size_t max_tokens(std::size_t samples) const noexcept {
+        return secousti_encoder_max_tokens(handle_.get(), samples);
+    }
+    /// Writes the tokens that are ready to the front of `tokens` and returns how many.
+    std::size_t push(std::span<const float> pcm, std::span<std::int32_t> tokens) {
+        return detail::checked(
+            secousti_encoder_push(handle_.get(), pcm.data(), pcm.size(), tokens.data(), tokens.size()));
+    }
+    /// Appends the tokens that are ready.
+    void push(std::span<const float> pcm, std::vector<std::int32_t>& tokens) {
+        detail::append(tokens, max_tokens(pcm.size()), [&](std::int32_t* out, std::size_t room) {
+            return secousti_encoder_push(handle_.get(), pcm.data(), pcm.size(), out, room);
+        });
+    }
+    /// Ends the stream; only reset may follow.
+    std::size_t flush(std::span<std::int32_t> tokens) {
+        return detail::checked(secousti_encoder_flush(handle_.get(), tokens.data(), tokens.size()));
+    }
+    void flush(std::vector<std::int32_t>& tokens) {
+        detail::append(tokens, max_tokens(0), [&](std::int32_t* out, std::size_t room) {
+            return secousti_encoder_flush(handle_.get(), out, room);
+        });
+    }
+    void reset() { detail::check(secousti_encoder_reset(handle_.get())); }
+    /// An independent stream in the same state.
+    Encoder clone() const {
+        secousti_encoder* copy = nullptr;
+        detail::check(secousti_encoder_clone(handle_.get(), &copy));
+        return Encoder(copy);
+    }
+    std::vector<std::byte> snapshot() const {
+        std::vector<std::byte> bytes(secousti_encoder_snapshot_size(handle_.get()));
+        detail::check(secousti_encoder_snapshot(handle_.get(), bytes.data(), bytes.size()));
+        return bytes;
+    }
+    /// A stream that goes on where the snapshot was taken, with the same model file.
+    static Encoder restore(const Model& model, std::span<const std::byte> snapshot, int threads = 1) {
+        const secousti_encoder_options options = make_options(threads);
+        secousti_encoder* handle = nullptr;
+        detail::check(secousti_encoder_restore(model.get(), snapshot.data(), snapshot.size(), &options, &handle));
+        return Encoder(handle);
+    }
+
+    secousti_encoder* get() const noexcept { return handle_.get(); }
+
+  private:
+    explicit Encoder(secousti_encoder* handle) : handle_(handle) {}
+    static secousti_encoder_options make_options(int threads) {
+        secousti_encoder_options options;
+        secousti_encoder_options_init(&options);
+        options.threads = threads;
+        return options;
+    }
+
+    std::unique_ptr<secousti_encoder, detail::Deleter<secousti_encoder_destroy>> handle_;
+};
+
+struct DecoderOptions {
+    int threads = 1;
+    int look_ahead = -1;     ///< of the spectral vocoder in mel frames, 0..3; -1: the model's default
+    bool noise = true;       ///< HiFT's seeded noise and phases; false: all zero
+    std::uint64_t seed = 0;  ///< of that noise
+};
+
+/// Tokens -> PCM. Keeps its model alive. One thread at a time.
+class Decoder {
+  public:
+    /// `paralinguistic` is G [dimension]; empty: zeros.
+    explicit Decoder(const Model& model, std::span<const float> paralinguistic = {},
+                     const DecoderOptions& settings = {}) {
+        if (!paralinguistic.empty()) check_dimension(model, paralinguistic.size());
+        secousti_decoder_options options = make_options(settings);
+        options.paralinguistic = paralinguistic.empty() ? nullptr : paralinguistic.data();
+        secousti_decoder* handle = nullptr;
+        detail::check(secousti_decoder_create(model.get(), &options, &handle));
+        handle_.reset(handle);
+    }
+
+    /// Samples by which output lags behind the tokens pushed.
+    int latency() const noexcept { return secousti_decoder_latency(handle_.get()); }
+    /// Replaces G from the next token on.
+    void set_paralinguistic(std::span<const float> paralinguistic) {
+        detail::check(secousti_decoder_set_paralinguistic(handle_.get(), paralinguistic.data(), paralinguistic.size()));
+    }
+    /// Most samples that pushing `tokens` more, or flushing after them, can return.
+    std::size_t max_samples(std::size_t tokens) const noexcept {
+        return secousti_decoder_max_samples(handle_.get(), tokens);
+    }
+    /// Writes the samples that are ready to the front of `pcm` and returns how many.
+    std::size_t push(std::span<const std::int32_t> tokens, std::span<float> pcm) {
+        return detail::checked(
+            secousti_decoder_push(handle_.get(), tokens.data(), tokens.size(), pcm.data(), pcm.size()));
+    }
+    /// Appends the samples that are ready.
+    void push(std::span<const std::int32_t> tokens, std::vector<float>& pcm) {
+        detail::append(pcm, max_samples(tokens.size()), [&](float* out, std::size_t room) {
+            return secousti_decoder_push(handle_.get(), tokens.data(), tokens.size(), out, room);
+        });
+    }
+    /// Ends the stream: in all, N tokens give N * frame_size samples. Only reset may follow.
+    std::size_t flush(std::span<float> pcm) {
+        return detail::checked(secousti_decoder_flush(handle_.get(), pcm.data(), pcm.size()));
+    }
+    void flush(std::vector<float>& pcm) {
+        detail::append(pcm, max_samples(0),
+                       [&](float* out, std::size_t room) { return secousti_decoder_flush(handle_.get(), out, room); });
+    }
+    /// Back to the start: same G, same seed.
+    void reset() { detail::check(secousti_decoder_reset(handle_.get())); }
+    Decoder clone() const {
+        secousti_decoder* copy = nullptr;
+        detail::check(secousti_decoder_clone(handle_.get(), &copy));
+        return Decoder(copy);
+    }
+    std::vector<std::byte> snapshot() const {
+        std::vector<std::byte> bytes(secousti_decoder_snapshot_size(handle_.get()));
+        detail::check(secousti_decoder_snapshot(handle_.get(), bytes.data(), bytes.size()));
+        return bytes;
+    }
+    /// A stream that goes on where the snapshot was taken: G, seed, noise and look-ahead come from it.
+    static Decoder restore(const Model& model, std::span<const std::byte> snapshot, int threads = 1) {
+        const secousti_decoder_options options = make_options({.threads = threads});
+        secousti_decoder* handle = nullptr;
+        detail::check(secousti_decoder_restore(model.get(), snapshot.data(), snapshot.size(), &options, &handle));
+        return Decoder(handle);
+    }
+
+    secousti_decoder* get() const noexcept { return handle_.get(); }
+
+  private:
+    explicit Decoder(secousti_decoder* handle) : handle_(handle) {}
+    static secousti_decoder_options make_options(const DecoderOptions& settings) {
+        secousti_decoder_options options;
+        secousti_decoder_options_init(&options);
+        options.threads = settings.threads;
+        options.look_ahead = settings.look_ahead;
+        options.noise = settings.noise ? 1 : 0;
+        options.seed = settings.seed;
+        return options;
+    }
+    static void check_dimension(const Model& model, std::size_t values) {
+        const std::size_t expected = static_cast<std::size_t>(model.info().dimension);
+        if (values != expected) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(values) +
+                                                       " values, expected " + std::to_string(expected));
+        }
+    }
+
+    std::unique_ptr<secousti_decoder, detail::Deleter<secousti_decoder_destroy>> handle_;
+};
+
+}  // namespace secousti
+
+#endif  // SECOUSTI_HPP
