@@ -1,0 +1,203 @@
+// Model and its offline stages.
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bindings/arrays.h"
+#include "bindings/handles.h"
+#include "bindings/status.h"
+
+namespace secousti::bindings {
+namespace {
+
+std::unique_ptr<Model> adopt(secousti_model* handle) {
+    auto model = std::make_unique<Model>();
+    model->handle.reset(handle);
+    model->info.struct_size = sizeof model->info;
+    run(Source::model, [&] { return secousti_model_get_info(handle, &model->info); });
+    return model;
+}
+
+secousti_model_options options_for(const char* isa) {
+    secousti_model_options options;
+    secousti_model_options_init(&options);
+    options.isa = isa;
+    return options;
+}
+
+std::unique_ptr<Model> open(const py::bytes& path, const char* isa) {
+    const auto options = options_for(isa);
+    const std::string name = path;
+    secousti_model* handle = nullptr;
+    run(Source::model, [&] { return secousti_model_open(name.c_str(), &options, &handle); });
+    return adopt(handle);
+}
+
+std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa) {
+    const auto options = options_for(isa);
+    const py::buffer_info bytes = data.request();
+    secousti_model* handle = nullptr;
+    run(Source::model, [&] {
+        return secousti_model_open_memory(bytes.ptr, static_cast<std::size_t>(bytes.size * bytes.itemsize), &options,
+                                          &handle);
+    });
+    return adopt(handle);
+}
+
+py::dict info(const Model& model) {
+    const secousti_model_info& i = model.info;
+    py::dict d;
+    d["name"] = i.name;
+    d["config_json"] = i.config_json;
+    d["isa"] = i.isa;
+    d["vocoder"] = i.vocoder;
+    d["sample_rate"] = i.sample_rate;
+    d["hop_length"] = i.hop_length;
+    d["frame_size"] = i.frame_size;
+    d["frame_rate"] = i.frame_rate;
+    d["cardinality"] = i.cardinality;
+    d["n_mels"] = i.n_mels;
+    d["dimension"] = i.dimension;
+    d["fsq_dimensions"] = i.fsq_dimensions;
+    d["prompt_frames"] = i.prompt_frames;
+    d["has_acoustic_branch"] = i.has_acoustic_branch != 0;
+    d["has_vocoder"] = i.has_vocoder != 0;
+    d["vocoder_look_ahead"] = i.vocoder_look_ahead;
+    d["encoder_latency"] = i.encoder_latency;
+    d["decoder_latency"] = i.decoder_latency;
+    d["identity"] = i.identity;
+    d["parameters"] = i.parameters;
+    d["memory_bytes"] = i.memory_bytes;
+    return d;
+}
+
+std::size_t size(std::int32_t n) { return static_cast<std::size_t>(n); }
+
+py::array_t<float> mel(const Model& model, const py::object& pcm_object) {
+    const auto pcm = require<float>(pcm_object, "pcm", std::array{kAny});
+    const std::size_t frames = length(pcm) / size(model.info.hop_length);
+    auto out = empty<float>({frames, size(model.info.n_mels)});
+    const float* in = pcm.data();
+    float* result = out.mutable_data();
+    run(Source::model, [&] { return secousti_mel(model.handle.get(), in, length(pcm), result, frames); });
+    return out;
+}
+
+py::dict encode_mel(const Model& model, const py::object& mel_object, std::int32_t threads) {
+    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+    const std::size_t stride = size(model.info.frame_size / model.info.hop_length);
+    const std::size_t frames = length(mel);
+    const std::size_t count = (frames + stride - 1) / stride;
+    const std::size_t dimension = size(model.info.dimension);
+    const bool acoustic = model.info.has_acoustic_branch != 0;
+    py::dict d;
+    const auto add = [&](const char* name, std::size_t width) {
+        auto array = empty<float>({count, width});
+        d[name] = array;
+        return array.mutable_data();
+    };
+    secousti_encode_outputs outputs{};
+    outputs.struct_size = sizeof outputs;
+    outputs.encoder_out = add("encoder_out", dimension);
+    d["acoustic_embed"] = py::none();
+    if (acoustic) outputs.acoustic_embed = add("acoustic_embed", dimension);
+    outputs.semantic_mu = add("semantic_mu", dimension);
+    outputs.fsq_in = add("fsq_in", size(model.info.fsq_dimensions));
+    auto tokens = empty<std::int32_t>({count});
+    d["tokens"] = tokens;
+    outputs.tokens = tokens.mutable_data();
+    const float* in = mel.data();
+    run(Source::model, [&] { return secousti_encode_mel(model.handle.get(), in, frames, threads, &outputs); });
+    return d;
+}
+
+/// Tokens alone, without the memory of the other outputs.
+py::array_t<std::int32_t> tokens_of_mel(const Model& model, const py::object& mel_object, std::int32_t threads) {
+    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+    const std::size_t stride = size(model.info.frame_size / model.info.hop_length);
+    auto tokens = empty<std::int32_t>({(length(mel) + stride - 1) / stride});
+    secousti_encode_outputs outputs{};
+    outputs.struct_size = sizeof outputs;
+    outputs.tokens = tokens.mutable_data();
+    const float* in = mel.data();
+    run(Source::model, [&] { return secousti_encode_mel(model.handle.get(), in, length(mel), threads, &outputs); });
+    return tokens;
+}
+
+py::array_t<float> paralinguistic(const Model& model, const py::object& mel_object) {
+    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+    auto out = empty<float>({size(model.info.dimension)});
+    const float* in = mel.data();
+    float* result = out.mutable_data();
+    run(Source::model, [&] { return secousti_paralinguistic(model.handle.get(), in, length(mel), result); });
+    return out;
+}
+
+py::array_t<float> decode_tokens(const Model& model, const py::object& token_object, const py::object& g_object,
+                                 std::int32_t threads) {
+    const auto tokens = require<std::int32_t>(token_object, "tokens", std::array{kAny});
+    const auto g = require<float>(g_object, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
+    const std::size_t frames = length(tokens) * size(model.info.frame_size / model.info.hop_length);
+    auto out = empty<float>({frames, size(model.info.n_mels)});
+    const std::int32_t* in = tokens.data();
+    const float* voice = g.data();
+    float* result = out.mutable_data();
+    run(Source::model,
+        [&] { return secousti_decode_tokens(model.handle.get(), in, length(tokens), voice, threads, result, frames); });
+    return out;
+}
+
+py::array_t<float> decode_acoustic(const Model& model, const py::object& object, std::int32_t threads) {
+    const auto acoustic = require<float>(object, "acoustic", std::array<py::ssize_t, 2>{kAny, model.info.dimension});
+    const std::size_t frames = length(acoustic) * size(model.info.frame_size / model.info.hop_length);
+    auto out = empty<float>({frames, size(model.info.n_mels)});
+    const float* in = acoustic.data();
+    float* result = out.mutable_data();
+    run(Source::model,
+        [&] { return secousti_decode_acoustic(model.handle.get(), in, length(acoustic), threads, result, frames); });
+    return out;
+}
+
+py::array_t<float> vocode(const Model& model, const py::object& mel_object, std::optional<std::uint64_t> seed,
+                          std::int32_t look_ahead, std::int32_t threads) {
+    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+    secousti_decoder_options options;
+    secousti_decoder_options_init(&options);
+    options.threads = threads;
+    options.look_ahead = look_ahead;
+    options.noise = seed.has_value() ? 1 : 0;
+    options.seed = seed.value_or(0);
+    const std::size_t samples = length(mel) * size(model.info.hop_length);
+    auto out = empty<float>({samples});
+    const float* in = mel.data();
+    float* result = out.mutable_data();
+    run(Source::model, [&] { return secousti_vocode(model.handle.get(), in, length(mel), &options, result, samples); });
+    return out;
+}
+
+}  // namespace
+
+void bind_model(py::module_& module) {
+    py::class_<Model>(module, "Model", "An opened model: immutable, for any number of threads.")
+        .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr,
+             "Opens the safetensors file at `path` (bytes in the file system's encoding).")
+        .def_static("from_memory", &open_memory, py::arg("data"), py::arg("isa") = nullptr,
+                    "Opens a safetensors file held in memory; the data is copied.")
+        .def("info", &info, "Sizes, latencies (samples), identity and configuration.")
+        .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")
+        .def("encode_mel", &encode_mel, py::arg("mel"), py::arg("threads") = 1,
+             "Log-mel [T, n_mels] -> every stage of the encoder; acoustic_embed is None without an acoustic branch.")
+        .def("tokens_of_mel", &tokens_of_mel, py::arg("mel"), py::arg("threads") = 1,
+             "Log-mel [T, n_mels] -> int32 [N].")
+        .def("paralinguistic", &paralinguistic, py::arg("mel"), "Log-mel [T, n_mels] -> G float32 [dimension].")
+        .def("decode_tokens", &decode_tokens, py::arg("tokens"), py::arg("paralinguistic"), py::arg("threads") = 1,
+             "int32 [N], G float32 [dimension] -> log-mel [T, n_mels].")
+        .def("decode_acoustic", &decode_acoustic, py::arg("acoustic"), py::arg("threads") = 1,
+             "float32 [N, dimension] -> log-mel [T, n_mels].")
+        .def("vocode", &vocode, py::arg("mel"), py::arg("seed") = py::none(), py::arg("look_ahead") = -1,
+             py::arg("threads") = 1, "Log-mel [T, n_mels] -> float32 [T * hop_length]; no noise when `seed` is None.");
+}
+
+}  // namespace secousti::bindings

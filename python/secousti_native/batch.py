@@ -1,0 +1,86 @@
+"""Batches in the shapes of Mimi: audio [B, 1, T] and tokens [B, K = 1, N]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from secousti_native._arrays import Array, as_audio, as_floats, as_tokens, like
+from secousti_native.encoded import Encoded
+
+if TYPE_CHECKING:
+    from secousti_native.codec import Codec
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Clips of equal length: item ``i`` is the `Encoded` of clip ``i``."""
+
+    tokens: Array
+    """int64 [B, 1, N]"""
+    paralinguistic: Array
+    """float32 [B, dimension]"""
+    items: tuple[Encoded, ...]
+
+    @property
+    def num_samples(self) -> int:
+        """Of each clip, at the codec's rate."""
+        return self.items[0].num_samples
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Encoded:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Encoded]:
+        return iter(self.items)
+
+
+def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> EncodedBatch:
+    """See `Codec.encode_batch`."""
+    clips = as_audio(audio, ndim=3)
+    _check_batch("audio", clips.shape)
+    encoded = _for_each(codec, len(clips), lambda one, i: one.encode(clips[i, 0], sample_rate))
+    tokens = np.stack([e.tokens for e in encoded])[:, None]
+    voices = np.stack([e.paralinguistic for e in encoded])
+    return EncodedBatch(like(tokens, audio), like(voices, audio), tuple(encoded))
+
+
+def decode_batch(codec: Codec, batch: EncodedBatch | Array, paralinguistic: Array | None, seed: int | None) -> Array:
+    """See `Codec.decode_batch`."""
+    if isinstance(batch, EncodedBatch):
+        kind, voices = batch.tokens, None if paralinguistic is None else _voices(codec, paralinguistic, len(batch))
+        clips = _for_each(
+            codec, len(batch), lambda one, i: one.decode(batch[i], None if voices is None else voices[i], seed=seed)
+        )
+    else:
+        if paralinguistic is None:
+            raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, paralinguistic)")
+        kind, tokens = batch, as_tokens(batch, codec.cardinality, ndim=3)
+        _check_batch("tokens", tokens.shape)
+        given = _voices(codec, paralinguistic, len(tokens))
+        clips = _for_each(codec, len(tokens), lambda one, i: one.decode(tokens[i, 0], given[i], seed=seed))
+    return like(np.stack(clips)[:, None], kind)
+
+
+def _voices(codec: Codec, paralinguistic: Array, count: int) -> Array:
+    return as_floats(paralinguistic, "paralinguistic", (count, codec.dimension))
+
+
+def _check_batch(name: str, shape: tuple[int, ...]) -> None:
+    if shape[0] == 0 or shape[1] != 1:
+        raise ValueError(f"{name}: expected shape [batch, 1, *] with at least one item, got {list(shape)}")
+
+
+def _for_each(codec: Codec, count: int, work: Callable[[Codec, int], Item]) -> list[Item]:
+    """Item after item on the codec's threads; the core releases the GIL, so items run side by side."""
+    single = codec.with_threads(1)
+    with ThreadPoolExecutor(min(codec.threads, count)) as pool:
+        return list(pool.map(lambda i: work(single, i), range(count)))

@@ -1,0 +1,67 @@
+"""Runs one piece of work on many files: a failing file is reported and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from secousti_native.cli.console import Bar, print_json, print_table, progress_bar, stderr
+from secousti_native.cli.files import Job
+
+#: What can be wrong with one input or one output; anything else is a bug and shows its traceback.
+EXPECTED = (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError)
+
+
+def run(
+    jobs: Sequence[Job],
+    work: Callable[[Job, Bar], dict[str, Any]],
+    *,
+    json_output: bool,
+    columns: Sequence[str],
+) -> None:
+    """Prints a row (or a JSON document) of what ``work`` returns for each job.
+
+    Exits with 1 if some jobs failed, with 130 after Ctrl-C; what was finished until then is kept and reported.
+    """
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    interrupted = False
+    with progress_bar(quiet=json_output) as bar:
+        for job in jobs:
+            try:
+                if job.output is not None:
+                    job.output.parent.mkdir(parents=True, exist_ok=True)
+                done.append({"input": str(job.source), "output": _text(job.output)} | work(job, bar))
+            except KeyboardInterrupt:
+                interrupted = True
+                break
+            except EXPECTED as error:
+                failed.append({"input": str(job.source), "error": describe(error)})
+                stderr().print(f"{job.source}: {describe(error)}", style="red", markup=False)
+    if json_output:
+        print_json({"results": done, "failed": failed, "interrupted": interrupted})
+    elif done:
+        print_table(done, ["input", *columns])
+    if interrupted:
+        left = len(jobs) - len(done) - len(failed)
+        stderr().print(f"interrupted: {len(done)} of {len(jobs)} files done, {left} not; no partial file was left")
+        raise typer.Exit(130)
+    if failed:
+        if len(jobs) > 1:
+            stderr().print(f"{len(failed)} of {len(jobs)} files failed", style="red")
+        raise typer.Exit(1)
+
+
+def describe(error: BaseException) -> str:
+    """One line for an exception, with the file of an ``OSError``."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError) and not str(error):
+        return "out of memory"
+    return str(error) or type(error).__name__
+
+
+def _text(path: object | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,140 @@
+"""``encode``, ``decode`` and ``roundtrip``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secousti_native import audio, quality
+from secousti_native.cli import batch, files, options, work
+from secousti_native.cli.console import Bar
+from secousti_native.encoded import Encoded
+
+SEC = frozenset({".sec"})
+AudioInputs = Annotated[list[str], typer.Argument(help="Audio files, folders or glob patterns.", metavar="IN...")]
+SecInputs = Annotated[list[str], typer.Argument(help=".sec files, folders or glob patterns.", metavar="IN...")]
+AudioFormat = Annotated[str, typer.Option("--format", help="Of the files in an output folder: wav, flac or ogg.")]
+RATE_COLUMNS = ("tokens bit/s", "+ header", "+ voice")
+
+
+def rates(encoded: Encoded) -> dict[str, float]:
+    """Bit rates in bit/s: packed tokens alone, with header and framing, with the voice vector too."""
+    return {
+        RATE_COLUMNS[0]: round(encoded.bit_rate, 1),
+        RATE_COLUMNS[1]: round(encoded.bit_rate_with_header, 1),
+        RATE_COLUMNS[2]: round(encoded.bit_rate_with_voice, 1),
+    }
+
+
+def encode(
+    inputs: AudioInputs,
+    output: options.Output,
+    model: options.Model = "default",
+    threads: options.Threads = 1,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Audio files to `.sec` token streams."""
+    jobs = files.plan(inputs, output, audio.EXTENSIONS, ".sec", force)
+    codec = options.open_codec(model, threads)
+
+    def one(job: files.Job, bar: Bar) -> dict[str, Any]:
+        assert job.output is not None
+        pcm, _ = audio.load(job.source, codec.sample_rate)
+        bar.start(job.source.name, len(pcm) / codec.sample_rate)
+        started = time.perf_counter()
+        encoded = work.encode(codec, pcm, bar)
+        elapsed = time.perf_counter() - started
+        size = encoded.save(job.output)
+        row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens), "bytes": size}
+        return row | rates(encoded) | {"real-time factor": round(elapsed / encoded.duration, 4)}
+
+    columns = ("seconds", "tokens", "bytes", *RATE_COLUMNS, "real-time factor")
+    batch.run(jobs, one, json_output=json, columns=columns)
+
+
+def decode(
+    inputs: SecInputs,
+    output: options.Output,
+    model: options.Model = "default",
+    threads: options.Threads = 1,
+    force: options.Force = False,
+    seed: options.Seed = 0,
+    look_ahead: options.LookAhead = None,
+    file_format: AudioFormat = "wav",
+    damaged: Annotated[
+        bool,
+        typer.Option("--damaged", help="Decode what is intact of a damaged file; lost tokens repeat the last one."),
+    ] = False,
+    any_model: Annotated[bool, typer.Option("--any-model", help="Decode tokens that another model made.")] = False,
+    json: options.Json = False,
+) -> None:
+    """`.sec` token streams to audio files (22,050 Hz, 16 bit)."""
+    jobs = files.plan(inputs, output, SEC, f".{file_format}", force)
+    codec = options.open_codec(model, threads)
+
+    def one(job: files.Job, bar: Bar) -> dict[str, Any]:
+        assert job.output is not None
+        encoded = Encoded.load(job.source, damaged="keep" if damaged else "error")
+        if not any_model and not encoded.info_lost:
+            codec.check_identity(encoded)
+        encoded = encoded.concealed(codec)
+        bar.start(job.source.name, encoded.duration)
+        started = time.perf_counter()
+        pcm = work.decode(codec, encoded, bar, seed=seed, look_ahead=look_ahead)
+        elapsed = time.perf_counter() - started
+        audio.save(job.output, pcm, codec.sample_rate)
+        seconds = len(pcm) / codec.sample_rate
+        row = {"seconds": round(seconds, 3), "tokens": len(encoded.tokens)}
+        return row | {
+            "real-time factor": round(elapsed / seconds, 4) if seconds else None,
+            "notes": list(encoded.notes),
+        }
+
+    batch.run(jobs, one, json_output=json, columns=("seconds", "tokens", "real-time factor", "notes"))
+
+
+def roundtrip(
+    inputs: AudioInputs,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the decoded audio goes.", metavar="OUT")
+    ] = None,
+    model: options.Model = "default",
+    threads: options.Threads = 1,
+    force: options.Force = False,
+    seed: options.Seed = 0,
+    look_ahead: options.LookAhead = None,
+    file_format: AudioFormat = "wav",
+    json: options.Json = False,
+) -> None:
+    """Encodes and decodes audio files; prints duration, tokens, bit rates, speed, and PESQ and STOI if installed."""
+    jobs = files.plan(inputs, output, audio.EXTENSIONS, f".{file_format}", force)
+    codec = options.open_codec(model, threads)
+
+    def one(job: files.Job, bar: Bar) -> dict[str, Any]:
+        pcm, _ = audio.load(job.source, codec.sample_rate)
+        bar.start(job.source.name, 2.0 * len(pcm) / codec.sample_rate)
+        started = time.perf_counter()
+        encoded = work.encode(codec, pcm, bar)
+        middle = time.perf_counter()
+        decoded = work.decode(codec, encoded, bar, seed=seed, look_ahead=look_ahead)
+        ended = time.perf_counter()
+        if job.output is not None:
+            audio.save(job.output, decoded, codec.sample_rate)
+        row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)} | rates(encoded)
+        row |= {"encode RTF": round((middle - started) / encoded.duration, 4)}
+        row |= {"decode RTF": round((ended - middle) / encoded.duration, 4)}
+        row |= {"real-time factor": round((ended - started) / encoded.duration, 4)}
+        return row | quality.scores(pcm, decoded, codec.sample_rate)
+
+    columns = ("seconds", "tokens", *RATE_COLUMNS, "encode RTF", "decode RTF", *quality.NAMES)
+    batch.run(jobs, one, json_output=json, columns=columns)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(encode)
+    app.command()(decode)
+    app.command()(roundtrip)

@@ -1,0 +1,61 @@
+"""``convert``: published checkpoints to model files."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secousti_native.cli import batch
+from secousti_native.cli.console import fail, print_json, print_pairs
+from secousti_native.cli.options import Force, Json
+
+
+class Dtype(str, Enum):
+    """Of the stored tensors; the engine widens them to float32."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="Checkpoint: .pt or .safetensors.", metavar="CHECKPOINT")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model file.", metavar="MODEL")],
+    vocoder: Annotated[Path | None, typer.Option(help="HiFT checkpoint to put in.", metavar="HIFT")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Of the stored tensors.")] = Dtype.float32,
+    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Converts a published checkpoint (`secousticodec_86_hz.pt`, ...) to the safetensors file that the engine loads.
+
+    Pickled code is never run. Missing and misshapen tensors are all named; tensors that inference does not need are
+    listed and dropped.
+    """
+    if output.exists() and not force:
+        raise typer.BadParameter(f"{output} exists; -f overwrites", param_hint="--output")
+    try:
+        from secousti_native.convert import convert_checkpoint
+
+        report = convert_checkpoint(source, output, vocoder, dtype=dtype.value, name=name)
+    except batch.EXPECTED as error:
+        raise fail(batch.describe(error)) from None
+    result = {
+        "input": str(source),
+        "output": str(report.path),
+        "name": report.config.name,
+        "token rate (Hz)": report.config.frame_rate,
+        "vocoder": report.config.vocoder.kind,
+        "parameters": report.parameters,
+        "bytes": report.bytes,
+        "dropped tensors": list(report.dropped),
+        "training-only tensors dropped": list(report.training_only) if json else len(report.training_only),
+    }
+    print_json(result) if json else print_pairs(result)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(convert)

@@ -1,0 +1,154 @@
+"""``info``: what a model, a token stream, an audio file or any safetensors file is."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from secousti_native import __version__, _core
+from secousti_native._optional import require
+from secousti_native.cli import batch
+from secousti_native.cli.codec import SEC, rates
+from secousti_native.cli.console import print_json, print_pairs, stderr, stdout
+from secousti_native.cli.options import Json
+from secousti_native.codec import EMBEDDED, Codec
+from secousti_native.encoded import Encoded
+
+# Longest header that a safetensors file may have.
+_MAX_HEADER = 100_000_000
+
+
+def describe_model(model: str) -> dict[str, Any]:
+    codec = Codec.from_pretrained(model)
+    info, latency = codec.info, codec.latency
+    config = json_module.loads(info.pop("config_json"))
+    return {
+        "kind": "model",
+        "name": codec.name,
+        "identity": f"{codec.identity:016x}",
+        "token rate (Hz)": codec.frame_rate,
+        "tokens": codec.cardinality,
+        "bits per second": float(np.log2(codec.cardinality) * codec.frame_rate),
+        "sample rate (Hz)": codec.sample_rate,
+        "frame size (samples)": codec.frame_size,
+        "vocoder": info["vocoder"],
+        "latency (ms)": {
+            "encoder": latency.encoder_ms,
+            "decoder": latency.decoder_ms,
+            "total": latency.total_ms,
+        },
+        "parameters": info["parameters"],
+        "memory (bytes)": info["memory_bytes"],
+        "instruction set": info["isa"],
+        "acoustic branch": info["has_acoustic_branch"],
+        "config": config,
+    }
+
+
+def describe_stream(path: Path) -> dict[str, Any]:
+    encoded = Encoded.load(path, damaged="keep")
+    tokens = np.asarray(encoded.tokens)
+    result: dict[str, Any] = {
+        "kind": "tokens",
+        "intact": not encoded.notes,
+        "model": f"{encoded.model_identity:016x}",
+        "tokens": len(tokens),
+        "lost tokens": int(np.count_nonzero(tokens == -1)),
+        "different tokens": len(np.unique(tokens[tokens >= 0])),
+        "cardinality": encoded.cardinality,
+        "sample rate (Hz)": encoded.sample_rate,
+        "voice dimensions": len(encoded.paralinguistic),
+        "bytes": path.stat().st_size,
+        "notes": list(encoded.notes),
+    }
+    if not encoded.info_lost:
+        result |= {"seconds": encoded.duration, "token rate (Hz)": encoded.frame_rate}
+        result["bit rates (bit/s)"] = rates(encoded)
+    return result
+
+
+def describe_audio(path: Path) -> dict[str, Any]:
+    soundfile = require("soundfile", "reading audio files")
+    with path.open("rb") as file:
+        try:
+            found = soundfile.info(file)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"neither a model, a .sec stream nor audio ({error.error_string})") from None
+    return {
+        "kind": "audio",
+        "format": f"{found.format}/{found.subtype}",
+        "seconds": found.frames / found.samplerate,
+        "samples": found.frames,
+        "sample rate (Hz)": found.samplerate,
+        "channels": found.channels,
+    }
+
+
+def describe_safetensors(path: Path) -> dict[str, Any]:
+    """Names, dtypes and shapes of a safetensors file, whatever it holds. ``ValueError`` unless its header is valid."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(_MAX_HEADER, path.stat().st_size):
+            raise ValueError("not a safetensors file: its header is longer than the file")
+        header = json_module.loads(file.read(size))
+    metadata = header.pop("__metadata__", {})
+    tensors = {name: f"{entry['dtype']} {entry['shape']}" for name, entry in header.items()}
+    parameters = sum(int(np.prod(entry["shape"], dtype=np.int64)) for entry in header.values())
+    return {"kind": "safetensors", "parameters": parameters, "metadata": metadata, "tensors": tensors}
+
+
+def describe(target: str) -> dict[str, Any]:
+    """A model's name, or a file recognised by its content."""
+    if target in EMBEDDED:
+        return describe_model(target)
+    path = Path(target)
+    with path.open("rb") as file:
+        head = file.read(9)
+    if path.suffix.lower() in SEC:
+        return describe_stream(path)
+    if head[8:] == b"{":
+        metadata = describe_safetensors(path)
+        return describe_model(target) if metadata["metadata"].get("format") == "secousti" else metadata
+    return describe_audio(path)
+
+
+def info(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Model names, model files, .sec files, audio or safetensors files.", metavar="[TARGET...]"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tells what a model, a token stream or a file is; without TARGET, about this installation."""
+    if not targets:
+        about = {
+            "version": __version__,
+            "instruction sets": _core.available_isas().split(","),
+            "embedded models": list(EMBEDDED),
+        }
+        print_json(about) if json else print_pairs(about)
+        return
+    results, failed = [], []
+    for target in targets:
+        try:
+            results.append({"target": target} | describe(target))
+        except (*batch.EXPECTED, KeyError) as error:
+            failed.append({"target": target, "error": batch.describe(error)})
+            stderr().print(f"{target}: {batch.describe(error)}", style="red", markup=False)
+    if json:
+        print_json({"results": results, "failed": failed})
+    else:
+        for i, result in enumerate(results):
+            if i:
+                stdout().print()
+            print_pairs(result)
+    if failed:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(info)

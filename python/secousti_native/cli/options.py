@@ -1,0 +1,35 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from secousti_native.cli.batch import EXPECTED, describe
+from secousti_native.cli.console import fail
+from secousti_native.codec import Codec
+
+Model: TypeAlias = Annotated[
+    str, typer.Option("--model", "-m", help="default (86 Hz), default-21 (21.5 Hz), or a model file.", metavar="MODEL")
+]
+Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", min=1, max=1024, help="Threads for one file.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Of the vocoder's noise.")]
+LookAhead: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--look-ahead", min=0, max=3, help="Of the spectral vocoder, in mel frames. [default: the model's]"),
+]
+Output: TypeAlias = Annotated[
+    Path, typer.Option("--output", "-o", help="A file for one input file, a folder for more.", metavar="OUT")
+]
+
+
+def open_codec(model: str, threads: int) -> Codec:
+    """The model, or an error on one line and exit code 1."""
+    try:
+        return Codec.from_pretrained(model, threads=threads)
+    except EXPECTED as error:
+        raise fail(f"cannot open model {model}: {describe(error)}") from None

@@ -1,0 +1,70 @@
+"""``voice``: the words of one recording in the voice of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secousti_native import audio
+from secousti_native._arrays import Floats
+from secousti_native.cli import batch, files, options, work
+from secousti_native.cli.codec import SEC, AudioFormat
+from secousti_native.cli.console import Bar, fail
+from secousti_native.codec import Codec
+from secousti_native.encoded import Encoded
+
+
+def load_voice(codec: Codec, path: Path) -> Floats:
+    """G of an audio or ``.sec`` file. ``ValueError`` for a ``.sec`` file without one, or of another size."""
+    if path.suffix.lower() not in SEC:
+        pcm, _ = audio.load(path, codec.sample_rate)
+        voice: Floats = codec.paralinguistic(pcm)
+        return voice
+    given: Floats = Encoded.load(path).paralinguistic
+    if len(given) != codec.dimension:
+        raise ValueError(f"{path}: its voice has {len(given)} dimensions, {codec.name} needs {codec.dimension}")
+    return given
+
+
+def voice(
+    inputs: Annotated[
+        list[str], typer.Argument(help="Audio or .sec files, folders or glob patterns.", metavar="SRC...")
+    ],
+    reference: Annotated[Path, typer.Argument(help="The voice: an audio or .sec file.", metavar="REF")],
+    output: options.Output,
+    model: options.Model = "default",
+    threads: options.Threads = 1,
+    force: options.Force = False,
+    seed: options.Seed = 0,
+    look_ahead: options.LookAhead = None,
+    file_format: AudioFormat = "wav",
+    json: options.Json = False,
+) -> None:
+    """Speaks the tokens of SRC with the voice of REF."""
+    jobs = files.plan(inputs, output, audio.EXTENSIONS | SEC, f".{file_format}", force)
+    codec = options.open_codec(model, threads)
+    try:
+        target = load_voice(codec, reference)
+    except batch.EXPECTED as error:
+        raise fail(f"voice {reference}: {batch.describe(error)}") from None
+
+    def one(job: files.Job, bar: Bar) -> dict[str, Any]:
+        assert job.output is not None
+        if job.source.suffix.lower() in SEC:
+            encoded = Encoded.load(job.source)
+            codec.check_identity(encoded)
+        else:
+            pcm, _ = audio.load(job.source, codec.sample_rate)
+            bar.start(job.source.name, 2.0 * len(pcm) / codec.sample_rate)
+            encoded = work.encode(codec, pcm, bar)
+        decoded = work.decode(codec, encoded, bar, voice=target, seed=seed, look_ahead=look_ahead)
+        audio.save(job.output, decoded, codec.sample_rate)
+        return {"voice": str(reference), "seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)}
+
+    batch.run(jobs, one, json_output=json, columns=("voice", "seconds", "tokens"))
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(voice)

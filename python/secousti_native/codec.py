@@ -1,0 +1,334 @@
+"""The codec: a model and everything that can be done with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secousti_native import _core, streams
+from secousti_native._arrays import Array, Floats, as_audio, as_floats, as_tokens, like
+from secousti_native.audio import check_audio, check_rate, resample
+from secousti_native.batch import EncodedBatch, decode_batch, encode_batch
+from secousti_native.encoded import Encoded
+from secousti_native.errors import UnsupportedError
+from secousti_native.stages import Stages, check_seed
+from secousti_native.streams import DecoderStream, EncoderStream
+
+_ASSETS = Path(__file__).parent / "assets"
+EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Algorithmic latency, counted from the last sample that an output depends on. Compute time comes on top."""
+
+    encoder_samples: int
+    """From a token's first sample until the token can be emitted: mel window and token hop."""
+    decoder_samples: int
+    """Delay that the vocoder adds at its default look-ahead."""
+    sample_rate: int
+
+    @property
+    def total_samples(self) -> int:
+        return self.encoder_samples + self.decoder_samples
+
+    @property
+    def encoder_ms(self) -> float:
+        return 1000.0 * self.encoder_samples / self.sample_rate
+
+    @property
+    def decoder_ms(self) -> float:
+        return 1000.0 * self.decoder_samples / self.sample_rate
+
+    @property
+    def total_ms(self) -> float:
+        return self.encoder_ms + self.decoder_ms
+
+
+class Codec:
+    """Speech to one stream of tokens and back (SecoustiCodec, arXiv 2508.02849), on the CPU.
+
+    Immutable, and safe to share between threads. Audio is mono: float (nominally in [-1, 1]), int16 or int32, as
+    numpy arrays or torch tensors; results are float32 and int64, of the kind that went in.
+    """
+
+    def __init__(self, model: _core.Model, threads: int = 1) -> None:
+        self._model = model
+        self._info = model.info()
+        self._threads = _check_threads(threads)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        precision: str = "fp32",
+        threads: int = 1,
+        device: str = "cpu",
+        isa: str | None = None,
+    ) -> Codec:
+        """Opens an embedded model ("default": 86 Hz, "default-21": 21.5 Hz) or a model file made by `secousti convert`.
+
+        Args:
+            model: name or path of a ``.safetensors`` file; None is "default".
+            precision: "fp32".
+            threads: threads that work on one call, the caller's included.
+            device: "cpu".
+            isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
+
+        Raises:
+            FileNotFoundError, OSError: the file cannot be read.
+            ModelFormatError: it is no intact model file.
+            UnsupportedError: precision, device or instruction set.
+        """
+        if precision != "fp32":
+            raise UnsupportedError(f"precision {precision!r} is not supported yet; only 'fp32' is")
+        if device != "cpu":
+            raise UnsupportedError(f"device {device!r} is not supported yet; only 'cpu' is")
+        return cls(_core.Model(os.fsencode(_resolve(model)), isa), threads)
+
+    # ---- what the model is ----
+
+    @property
+    def name(self) -> str:
+        return self._info["name"]
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of decoded audio; other rates are resampled on the way in."""
+        return self._info["sample_rate"]
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self._info["frame_rate"]
+
+    @property
+    def frame_size(self) -> int:
+        """Samples per token, at ``sample_rate``."""
+        return self._info["frame_size"]
+
+    @property
+    def cardinality(self) -> int:
+        """Number of different tokens."""
+        return self._info["cardinality"]
+
+    @property
+    def dimension(self) -> int:
+        """Of G, the paralinguistic vector, and of the acoustic embedding."""
+        return self._info["dimension"]
+
+    @property
+    def identity(self) -> int:
+        """64-bit name of the model in `Encoded` and in ``.sec`` files."""
+        return self._info["identity"]
+
+    @property
+    def latency(self) -> Latency:
+        info = self._info
+        return Latency(info["encoder_latency"], info["decoder_latency"], info["sample_rate"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model file's configuration, a fresh copy."""
+        config: dict[str, Any] = json.loads(self._info["config_json"])
+        return config
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Everything the engine says about the model: sizes, latencies (samples), instruction set, memory (bytes)."""
+        return dict(self._info)
+
+    @property
+    def threads(self) -> int:
+        return self._threads
+
+    def with_threads(self, threads: int) -> Codec:
+        """The same model, shared, with another number of threads for its calls."""
+        return Codec(self._model, threads)
+
+    @property
+    def stages(self) -> Stages:
+        """Single stages, offline."""
+        return Stages(self)
+
+    # ---- speech to tokens to speech ----
+
+    def encode(self, audio: Array, sample_rate: int | None = None) -> Encoded:
+        """Audio [samples] at ``sample_rate`` Hz (None: the codec's) to tokens and the speaker's voice.
+
+        ``ValueError`` for audio that is empty, shorter than one mel frame, or not finite.
+        """
+        pcm = self._prepare(audio, sample_rate)
+        mel = self._model.mel(pcm)
+        tokens = self._model.tokens_of_mel(mel, self._threads).astype(np.int64)
+        voice = self._model.paralinguistic(mel)
+        return Encoded(like(tokens, audio), like(voice, audio), len(pcm), self.identity, self.sample_rate,
+                       self.frame_size, self.cardinality)  # fmt: skip
+
+    def decode(
+        self,
+        encoded: Encoded | Array,
+        paralinguistic: Array | None = None,
+        *,
+        seed: int | None = 0,
+        look_ahead: int | None = None,
+        check_identity: bool = True,
+    ) -> Array:
+        """Audio float32 [samples] of an `Encoded`, or of tokens [N] (any integer dtype) and G [dimension].
+
+        An `Encoded` gives exactly its ``num_samples`` (up to ``hop_length - 1`` samples that the frame grid drops at
+        the end are zeros), bare tokens give ``N * frame_size``. ``paralinguistic`` beside an `Encoded` replaces its
+        voice. ``seed`` and ``look_ahead`` are as in `decoder`. ``ValueError`` for tokens of another model unless
+        ``check_identity`` is False.
+        """
+        if not isinstance(encoded, Encoded):
+            if paralinguistic is None:
+                raise TypeError("decode: bare tokens need a voice: decode(tokens, paralinguistic)")
+            return self._decode(encoded, paralinguistic, seed, look_ahead)
+        if check_identity:
+            self.check_identity(encoded)
+        voice = encoded.paralinguistic if paralinguistic is None else paralinguistic
+        if len(voice) == 0:
+            raise ValueError("decode: the stream has no voice; pass paralinguistic=")
+        pcm = self._decode(encoded.tokens, voice, seed, look_ahead)[: encoded.num_samples]
+        missing = encoded.num_samples - len(pcm)
+        if missing == 0:
+            return pcm
+        return like(np.pad(as_audio(pcm), (0, missing)), encoded.tokens)
+
+    def check_identity(self, encoded: Encoded) -> None:
+        """``ValueError`` if another model made the tokens."""
+        if encoded.model_identity != self.identity:
+            raise ValueError(
+                f"the tokens were made by model {encoded.model_identity:016x}, this is {self.name} "
+                f"({self.identity:016x}); check_identity=False (on the command line --any-model) decodes them anyway"
+            )
+
+    def _decode(self, tokens: Array, paralinguistic: Array, seed: int | None, look_ahead: int | None) -> Array:
+        checked = as_tokens(tokens, self.cardinality)
+        stream = self._core_decoder(paralinguistic, seed, look_ahead)
+        return like(np.concatenate([stream.push(checked), stream.flush()]), tokens)
+
+    def encode_acoustic(self, audio: Array, sample_rate: int | None = None) -> Array:
+        """Audio [samples] to the continuous acoustic embedding A, float32 [N, dimension].
+
+        `UnsupportedError` for a model without an acoustic branch.
+        """
+        mel = self._model.mel(self._prepare(audio, sample_rate))
+        acoustic = self._model.encode_mel(mel, self._threads)["acoustic_embed"]
+        if acoustic is None:
+            raise UnsupportedError(f"encode_acoustic: {self.name} has no acoustic branch")
+        return like(acoustic, audio)
+
+    def decode_acoustic(self, acoustic: Array, *, seed: int | None = 0, look_ahead: int | None = None) -> Array:
+        """Acoustic embedding [N, dimension] to audio float32 [N * frame_size]."""
+        return self.stages.vocode(self.stages.decode_acoustic(acoustic), seed, look_ahead)
+
+    def paralinguistic(self, audio: Array, sample_rate: int | None = None) -> Array:
+        """G, the voice of audio [samples]: float32 [dimension], from the middle ``prompt_frames`` mel frames."""
+        return like(self._model.paralinguistic(self._model.mel(self._prepare(audio, sample_rate))), audio)
+
+    # ---- batches, as in Mimi ----
+
+    def encode_batch(self, audio: Array, sample_rate: int | None = None) -> EncodedBatch:
+        """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension]; ``threads`` items at a time."""
+        return encode_batch(self, audio, sample_rate)
+
+    def decode_batch(
+        self, batch: EncodedBatch | Array, paralinguistic: Array | None = None, *, seed: int | None = 0
+    ) -> Array:
+        """An `EncodedBatch`, or tokens [B, 1, N] and voices [B, dimension], to audio float32 [B, 1, T]."""
+        return decode_batch(self, batch, paralinguistic, seed)
+
+    # ---- streams ----
+
+    def encoder(self, sample_rate: int | None = None, *, threads: int | None = None) -> EncoderStream:
+        """A stream from audio at ``sample_rate`` Hz (None: the codec's; others are resampled) to tokens."""
+        rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
+        count = self._threads if threads is None else _check_threads(threads)
+        return EncoderStream(self, _core.Encoder(self._model, count), rate, count)
+
+    def decoder(
+        self,
+        paralinguistic: Array | None = None,
+        *,
+        seed: int | None = 0,
+        look_ahead: int | None = None,
+        threads: int | None = None,
+    ) -> DecoderStream:
+        """A stream from tokens to audio.
+
+        Args:
+            paralinguistic: G [dimension], the voice; None is zeros, the mean of its prior.
+            seed: of the vocoder's noise; the same seed gives the same audio. None: no noise.
+            look_ahead: of the spectral vocoder in mel frames, 0 to 3; None: the model's default.
+            threads: None takes the codec's.
+        """
+        return DecoderStream(self, self._core_decoder(paralinguistic, seed, look_ahead, threads))
+
+    def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:
+        """The stream that ``snapshot()`` was taken of, in that state.
+
+        `SnapshotError` for damaged bytes or another model's.
+        """
+        return streams.restore(self, snapshot, self._threads if threads is None else _check_threads(threads))
+
+    def _core_decoder(
+        self, paralinguistic: Array | None, seed: int | None, look_ahead: int | None, threads: int | None = None
+    ) -> _core.Decoder:
+        voice = None
+        if paralinguistic is not None:
+            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        checked = check_seed(seed)
+        ahead = -1 if look_ahead is None else look_ahead
+        count = self._threads if threads is None else _check_threads(threads)
+        return _core.Decoder(self._model, voice, 0 if checked is None else checked, checked is not None, ahead, count)
+
+    def _prepare(self, audio: Array, sample_rate: int | None) -> Floats:
+        """Checked audio at the codec's rate, at least one mel frame long."""
+        rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
+        return self._whole_frames(resample(check_audio(audio), rate, self.sample_rate))
+
+    def _whole_frames(self, pcm: Floats) -> Floats:
+        hop = self._info["hop_length"]
+        if len(pcm) < hop:
+            raise ValueError(
+                f"audio: {len(pcm)} samples at {self.sample_rate} Hz are shorter than one mel frame ({hop} samples)"
+            )
+        return pcm
+
+    def __repr__(self) -> str:
+        return (
+            f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
+            f"vocoder {self._info['vocoder']}, {self._info['isa']}, threads={self._threads})"
+        )
+
+
+def _check_threads(threads: int) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
+        raise TypeError(f"threads: expected an integer, got {type(threads).__name__}")
+    if not 1 <= threads <= 1024:
+        raise ValueError(f"threads: {threads} is not in 1..1024")
+    return int(threads)
+
+
+def _resolve(model: str | os.PathLike[str] | None) -> Path:
+    """The file of an embedded model's name or of a path."""
+    name = "default" if model is None else os.fspath(model)
+    if name in EMBEDDED:
+        return _ASSETS / EMBEDDED[name]
+    path = Path(name)
+    if path.suffix in (".pt", ".pth", ".ckpt", ".bin"):
+        raise ValueError(
+            f"{name}: a PyTorch checkpoint; convert it first: secousti convert {name} -o model.safetensors"
+        )
+    if not path.exists():
+        names = ", ".join(repr(n) for n in EMBEDDED)
+        raise FileNotFoundError(2, f"no such model file; embedded models are {names}", name)
+    return path

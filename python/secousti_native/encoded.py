@@ -1,0 +1,179 @@
+"""Tokens of one clip, its voice, and the ``.sec`` file that holds them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from secousti_native import _core
+from secousti_native._arrays import Array, as_floats, as_tokens, to_numpy
+from secousti_native._files import write_atomically
+from secousti_native.errors import ContainerError
+
+if TYPE_CHECKING:
+    from secousti_native.codec import Codec
+
+LOST = -1
+"""Stands for a token that a damaged file has lost."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What `Codec.encode` makes of audio. Arrays are numpy or torch, of the kind of the audio; files give numpy."""
+
+    tokens: Array
+    """int64 [N], each in [0, cardinality); -1 for one that a damaged file has lost."""
+    paralinguistic: Array
+    """G, the voice: float32 [dimension]; empty where a file has none."""
+    num_samples: int
+    """Of the audio, at ``sample_rate``."""
+    model_identity: int
+    """`Codec.identity` of the model that made the tokens; 0 if unknown."""
+    sample_rate: int
+    """Hz, of the model."""
+    frame_size: int
+    """Samples per token."""
+    cardinality: int
+    """Number of different tokens."""
+    notes: tuple[str, ...] = ()
+    """What was wrong with the file it came from, in words; empty for an intact one."""
+    lost: tuple[tuple[int, int], ...] = ()
+    """Ranges (first, count) of lost tokens."""
+    info_lost: bool = False
+    """Neither header nor trailer survived: model, rate and voice are unknown."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self.sample_rate / self.frame_size
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.num_samples / self.sample_rate
+
+    # ---- bit rates, over the duration ----
+
+    @property
+    def bit_rate(self) -> float:
+        """Of the packed tokens alone, bit/s."""
+        return self._rate("tokens")
+
+    @property
+    def bit_rate_with_header(self) -> float:
+        """Of the ``.sec`` file without the voice vector, bit/s."""
+        return self._rate("tokens", "framing", "header")
+
+    @property
+    def bit_rate_with_voice(self) -> float:
+        """Of the whole ``.sec`` file, bit/s."""
+        return self._rate("tokens", "framing", "header", "paralinguistic")
+
+    @cached_property
+    def _bytes(self) -> dict[str, int]:
+        return _core.read_container(self.to_bytes())["bytes"]
+
+    def _rate(self, *parts: str) -> float:
+        return 8.0 * sum(self._bytes[part] for part in parts) / self.duration if self.duration > 0 else 0.0
+
+    # ---- files ----
+
+    def to_bytes(self) -> bytes:
+        """The ``.sec`` file. G is stored in eight bits a value. ``ValueError`` for tokens or sizes out of range."""
+        tokens = to_numpy(self.tokens, "tokens")
+        lost = tokens == LOST
+        checked = as_tokens(np.where(lost, 0, tokens), self.cardinality)
+        checked[lost] = LOST
+        return _core.write_container(
+            checked,
+            as_floats(self.paralinguistic, "paralinguistic", (None,)),
+            identity=self.model_identity,
+            sample_rate=self.sample_rate,
+            samples_per_token=self.frame_size,
+            cardinality=self.cardinality,
+            samples=self.num_samples,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """Writes a ``.sec`` file, whole or not at all; returns its size in bytes. Raises ``OSError``."""
+        data = self.to_bytes()
+        write_atomically(path, data)
+        return len(data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, damaged: Literal["error", "keep"] = "error") -> Encoded:
+        """Reads a ``.sec`` file.
+
+        A damaged or cut file raises `ContainerError` that says what was lost; with ``damaged="keep"`` it gives every
+        intact token in place, -1 for the lost ones, and says the same in ``notes`` and ``lost``. Flipped bits that the
+        checksums could repair are no loss. Raises ``OSError`` for files that cannot be read.
+        """
+        try:
+            return cls.from_bytes(Path(path).read_bytes(), damaged=damaged)
+        except ContainerError as error:
+            raise ContainerError(f"{os.fspath(path)}: {error}") from None
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, damaged: Literal["error", "keep"] = "error") -> Encoded:
+        """As `load`, from the bytes of a file."""
+        if damaged not in ("error", "keep"):
+            raise ValueError(f"damaged: expected 'error' or 'keep', got {damaged!r}")
+        read = _core.read_container(data)
+        endless = not read["complete"] and read["total_tokens"] < 0  # cut, and nobody knows how much is missing
+        if (read["lost"] or read["info_lost"] or read["paralinguistic_lost"] or endless) and damaged == "error":
+            reasons = "; ".join(read["notes"]) or "incomplete"
+            raise ContainerError(f"{reasons} (damaged='keep' returns what is intact)")
+        tokens = read["tokens"].astype(np.int64)
+        samples = read["samples"]
+        return cls(
+            tokens=tokens,
+            paralinguistic=read["paralinguistic"],
+            num_samples=samples if samples >= 0 else len(tokens) * read["samples_per_token"],
+            model_identity=read["identity"],
+            sample_rate=read["sample_rate"],
+            frame_size=read["samples_per_token"],
+            cardinality=read["cardinality"],
+            notes=tuple(read["notes"]),
+            lost=tuple((first, count) for first, count in read["lost"]),
+            info_lost=read["info_lost"],
+        )
+
+    def concealed(self, codec: Codec) -> Encoded:
+        """A copy that ``codec`` can decode: each lost token repeats the last intact one, a lost voice is zeros.
+
+        Where model and length are unknown, they are the codec's and that of the tokens. ``ValueError`` if no token is
+        left.
+        """
+        tokens = to_numpy(self.tokens, "tokens")
+        intact = np.flatnonzero(tokens != LOST)
+        if len(intact) == 0:
+            raise ValueError("no token is intact")
+        source = intact[np.maximum(np.searchsorted(intact, np.arange(len(tokens)), side="right") - 1, 0)]
+        voice = to_numpy(self.paralinguistic, "paralinguistic")
+        if len(voice) == 0:
+            voice = np.zeros(codec.dimension, np.float32)
+        result = replace(self, tokens=tokens[source], paralinguistic=voice, lost=())
+        if not self.info_lost:
+            return result
+        return replace(
+            result,
+            num_samples=len(tokens) * codec.frame_size,
+            model_identity=codec.identity,
+            sample_rate=codec.sample_rate,
+            frame_size=codec.frame_size,
+            cardinality=codec.cardinality,
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return (
+            f"Encoded({len(self.tokens)} tokens of {self.cardinality}, {self.num_samples} samples at "
+            f"{self.sample_rate} Hz, model {self.model_identity:016x}{', damaged' if self.notes else ''})"
+        )

@@ -1,0 +1,134 @@
+"""Streams: any chunking of the input gives the same output, bit for bit.
+
+A stream is used by one thread at a time; any number of streams may share a codec.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from secousti_native import _core
+from secousti_native._arrays import Array, Tokens, as_audio, as_floats, as_tokens, like
+from secousti_native.audio import Resampler
+from secousti_native.errors import SnapshotError, UnsupportedError
+
+if TYPE_CHECKING:
+    from secousti_native.codec import Codec
+
+# First byte of `snapshot()`: which stream it belongs to.
+_ENCODER, _DECODER = b"E", b"D"
+
+
+class EncoderStream:
+    """Audio to tokens, a chunk at a time. Made by `Codec.encoder`."""
+
+    def __init__(self, codec: Codec, core: _core.Encoder, sample_rate: int, threads: int) -> None:
+        self._codec, self._core, self._threads = codec, core, threads
+        self._resampler = Resampler(sample_rate, codec.sample_rate)
+        self._kind: object = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the audio that `push` takes."""
+        return self._resampler.input_rate
+
+    def push(self, pcm: Array) -> Array:
+        """Feeds audio [samples] of any length (float, int16 or int32); returns the tokens that are ready, int64 [n].
+
+        A call that raises consumes nothing.
+        """
+        values = as_audio(pcm, "pcm")
+        self._kind = pcm
+        return self._result(self._core.push(self._resampler.push(values)))
+
+    def flush(self) -> Array:
+        """Ends the stream: the remaining tokens, int64 [n]. Only `reset` may follow."""
+        head = self._core.push(self._resampler.flush())
+        return self._result(np.concatenate([head, self._core.flush()]))
+
+    def reset(self) -> None:
+        """Back to the start."""
+        self._resampler.reset()
+        self._core.reset()
+
+    def clone(self) -> EncoderStream:
+        """An independent stream in the same state. `UnsupportedError` when the stream resamples."""
+        self._require_native_rate("clone")
+        return EncoderStream(self._codec, self._core.clone(), self.sample_rate, self._threads)
+
+    def snapshot(self) -> bytes:
+        """The state as bytes for `Codec.restore` with the same model. `UnsupportedError` when the stream resamples."""
+        self._require_native_rate("snapshot")
+        return _ENCODER + self._core.snapshot()
+
+    def _require_native_rate(self, what: str) -> None:
+        if self.sample_rate != self._codec.sample_rate:
+            raise UnsupportedError(
+                f"{what}: soxr's resampling state cannot be copied; resample with secousti_native.audio.Resampler "
+                f"and push {self._codec.sample_rate} Hz audio"
+            )
+
+    def _result(self, tokens: Tokens) -> Array:
+        return like(tokens.astype(np.int64), self._kind)
+
+
+class DecoderStream:
+    """Tokens to audio, a chunk at a time. Made by `Codec.decoder`."""
+
+    def __init__(self, codec: Codec, core: _core.Decoder) -> None:
+        self._codec, self._core = codec, core
+        self._kind: object = None
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the output lags behind the tokens pushed."""
+        return self._core.latency()
+
+    @property
+    def paralinguistic(self) -> Array:
+        """G [dimension] float32, the voice. An assignment takes effect at the next token."""
+        return self._core.get_paralinguistic(self._codec.dimension)
+
+    @paralinguistic.setter
+    def paralinguistic(self, value: Array) -> None:
+        self._core.set_paralinguistic(as_floats(value, "paralinguistic", (self._codec.dimension,)))
+
+    def push(self, tokens: Array) -> Array:
+        """Feeds tokens [n] of any integer dtype, n >= 0; returns the audio that is ready, float32 [samples].
+
+        A call that raises consumes nothing.
+        """
+        values = as_tokens(tokens, self._codec.cardinality)
+        self._kind = tokens
+        return like(self._core.push(values), tokens)
+
+    def flush(self) -> Array:
+        """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
+        return like(self._core.flush(), self._kind)
+
+    def reset(self) -> None:
+        """Back to the start, with the same voice and seed."""
+        self._core.reset()
+
+    def clone(self) -> DecoderStream:
+        """An independent stream in the same state."""
+        return DecoderStream(self._codec, self._core.clone())
+
+    def snapshot(self) -> bytes:
+        """The state as bytes for `Codec.restore` with the same model."""
+        return _DECODER + self._core.snapshot()
+
+
+def restore(codec: Codec, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:
+    """The stream that `snapshot` was taken of."""
+    if not isinstance(snapshot, bytes | bytearray | memoryview):
+        raise TypeError(f"snapshot: expected bytes, got {type(snapshot).__name__}")
+    kind, state = bytes(snapshot[:1]), bytes(snapshot[1:])
+    if kind == _ENCODER:
+        encoder = _core.Encoder.restore(codec._model, state, threads)
+        return EncoderStream(codec, encoder, codec.sample_rate, threads)
+    if kind == _DECODER:
+        return DecoderStream(codec, _core.Decoder.restore(codec._model, state, threads))
+    raise SnapshotError("snapshot: neither an encoder's nor a decoder's")
