@@ -157,7 +157,7 @@ secousti_status secousti_model_get_info(const secousti_model* model, secousti_mo
         out.encoder_latency = m.encoder_latency();
         out.identity = m.identity;
         out.parameters = m.parameters;
-        out.weight_bytes = m.weight_bytes();
+        out.memory_bytes = m.weight_bytes();
         out.name = c.name.c_str();
         out.config_json = c.json.c_str();
         out.isa = m.backend.name;

@@ -90,7 +90,7 @@ typedef struct secousti_model_info {
     int32_t decoder_latency;     /**< samples of delay that the vocoder adds at its default look-ahead */
     uint64_t identity;           /**< of the weights' quantiser and configuration; names the model in containers */
     uint64_t parameters;
-    uint64_t memory_bytes;       /**< held by the model */
+    uint64_t memory_bytes;        /**< of the weights as kept for the kernels */
     const char* name;            /**< valid as long as the model */
     const char* config_json;     /**< the model file's configuration; valid as long as the model */
     const char* isa;             /**< kernel table in use */
