@@ -1,0 +1,32 @@
+"""From a training run to the model file of the native engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secousti_native.convert import ConversionReport, convert_checkpoint
+from secousti_native.reference.config import LayerCounts
+from secousti_native.training.start import BEST, load_run
+
+
+def export(
+    run: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    dtype: str = "float16",
+    acoustic: bool = True,
+    checkpoint: str = BEST,
+) -> ConversionReport:
+    """Writes the averaged weights of ``run`` as a model file: normalisation, batch norm and so on folded away.
+
+    ``checkpoint`` is "best.pt" or "state.pt" (the newest). Without ``acoustic`` the acoustic branch, which tokens do
+    not need, is left out. Raises `ConfigError` for a folder without weights, `ConversionError` for weights that are
+    not finite.
+    """
+    codec, _ = load_run(run, checkpoint)
+    config = codec.config
+    if not acoustic:
+        layers = config.layers
+        config = config.replace(layers=LayerCounts(0, layers.semantic, layers.connector, layers.decoder))
+    return convert_checkpoint(codec.folded().state_dict(), out, dtype=dtype, config=config, name=name or config.name)

@@ -1,0 +1,92 @@
+"""Where a stage's weights come from: fresh, an earlier run, a model file, or a published checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secousti_native.convert import infer_config
+from secousti_native.reference.codec import SecoustiCodec
+from secousti_native.reference.config import CodecConfig, ConfigError
+from secousti_native.training.config import TrainConfig
+
+STATE, BEST = "state.pt", "best.pt"  # all that a run needs to go on; the averaged weights that validated best
+
+
+def codec_from_checkpoint(checkpoint: dict[str, Any]) -> SecoustiCodec:
+    """The averaged weights of one of the trainer's own checkpoints."""
+    codec = SecoustiCodec(CodecConfig.from_dict(checkpoint["codec"]))
+    prefix = "codec."
+    codec.load_state_dict({k[len(prefix) :]: v for k, v in checkpoint["average"].items() if k.startswith(prefix)})
+    codec.set_mel_normalisation(*checkpoint["normalisation"])
+    return codec
+
+
+def load_run(folder: Path, name: str = BEST) -> tuple[SecoustiCodec, dict[str, Any]]:
+    """The averaged weights of a run as a codec (normalisation set), and the checkpoint's other entries."""
+    path = folder / name if (folder / name).exists() else folder / STATE
+    if not path.exists():
+        raise ConfigError(f"{folder}: no {name} or {STATE}: not a training run")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    return codec_from_checkpoint(checkpoint), checkpoint
+
+
+def initial_codec(config: TrainConfig) -> SecoustiCodec:
+    """The codec that a stage starts from. Raises `ConfigError` naming what does not fit."""
+    if not config.init:
+        return SecoustiCodec(config.codec_config(), config.layer_scale)
+    path = Path(config.init)
+    if path.is_dir():
+        return load_run(path)[0]
+    if path.suffix == ".safetensors":
+        return _from_model_file(path)
+    if path.suffix == ".pt":
+        return _from_published(path)
+    raise ConfigError(f"init: {path} is no run folder, .safetensors or .pt file")
+
+
+def _from_model_file(path: Path) -> SecoustiCodec:
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata() or {}
+        if "config" not in metadata:
+            raise ConfigError(f"{path}: no config in its metadata")
+        config = CodecConfig.from_dict(json.loads(metadata["config"]))
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    # In a model file the batch norms are folded into the convolutions before them.
+    for i in range(1, 7):
+        name = f"paralinguistic_encoder.conv_{i}."
+        if name + "weight" in tensors:
+            tensors[f"paralinguistic_encoder.conv2d_{i}.weight"] = tensors.pop(name + "weight")
+            tensors[f"paralinguistic_encoder.conv2d_{i}.bias"] = tensors.pop(name + "bias")
+    return _load(SecoustiCodec(config), tensors, path)
+
+
+def _from_published(path: Path) -> SecoustiCodec:
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = loaded.get("model", loaded)
+    if not all(isinstance(v, Tensor) for v in tensors.values()):
+        raise ConfigError(f"{path}: not a state dict")
+    return _load(SecoustiCodec(infer_config(tensors)), tensors, path)
+
+
+def _load(codec: SecoustiCodec, tensors: dict[str, Tensor], path: Path) -> SecoustiCodec:
+    """Loads all that inference needs; training-only tensors may be missing and start fresh."""
+    wanted = codec.state_dict()
+    wrong = [f"{k}: {list(tensors[k].shape)}" for k in wanted if k in tensors and not _fits(wanted[k], tensors[k])]
+    optional = ("dense_var", "num_batches_tracked", "batchnorm_")
+    missing = [k for k in wanted if k not in tensors and not any(part in k for part in optional)]
+    if missing or wrong:
+        raise ConfigError(f"{path}: missing {', '.join(missing) or 'none'}; misshapen {', '.join(wrong) or 'none'}")
+    codec.load_state_dict({k: v for k, v in tensors.items() if k in wanted}, strict=False)
+    return codec
+
+
+def _fits(wanted: Tensor, given: Tensor) -> bool:
+    published = wanted.ndim == 3 and given.ndim == 4 and given.shape == (*wanted.shape, 3)
+    return wanted.shape == given.shape or published

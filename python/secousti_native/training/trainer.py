@@ -1,0 +1,191 @@
+"""Runs one stage: batches, updates, validation, checkpoints, logs; on a CPU, a GPU, or several under torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed import destroy_process_group, init_process_group
+from torch.nn.parallel import DistributedDataParallel
+
+from secousti_native.reference.config import ConfigError
+from secousti_native.training.batches import Sampler
+from secousti_native.training.config import TrainConfig, to_dict
+from secousti_native.training.monitor import Monitor
+from secousti_native.training.optim import Optimisers, WeightAverage, rate_factor
+from secousti_native.training.prepare import Cache
+from secousti_native.training.start import BEST, STATE, initial_codec
+from secousti_native.training.system import TrainingSystem
+from secousti_native.training.validate import validate
+
+CONFIG = "config.json"
+
+
+def save_atomically(value: object, path: Path) -> None:
+    """A crash while writing leaves the old file whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(value, partial)
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Within the block, Ctrl-C and SIGTERM only set what the yielded function returns; a second Ctrl-C interrupts."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, action in previous.items():
+            signal.signal(number, action)
+
+
+class Trainer:
+    """One stage in the folder ``run``. A folder with a state is continued from it, bit for bit as if never stopped."""
+
+    def __init__(self, config: TrainConfig, run: Path, progress: bool = False) -> None:
+        self.config, self.run_folder, self.progress = config, run, progress
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+        self.cache = Cache(Path(config.data.cache))
+        torch.manual_seed(config.seed)
+        codec = initial_codec(config)
+        self.cache.check(codec.config)
+        if not config.init:
+            codec.set_mel_normalisation(torch.from_numpy(self.cache.mean), torch.from_numpy(self.cache.deviation))
+        self.codec_config = codec.config
+        self.system = TrainingSystem(codec, len(self.cache.symbols), config).to(self.device)
+        self.optimisers = Optimisers(self.system, config.optimiser)
+        self.average = WeightAverage(self.system, config.optimiser.ema)
+        self.sampler = Sampler(
+            self.cache,
+            batch=config.data.batch,
+            crop=config.data.crop,
+            prompt_frames=codec.config.prompt_frames,
+            seed=config.seed,
+            rank=self.rank,
+            source_weights=config.data.source_weights,
+        )
+        self.step, self.seconds, self.best = 0, 0.0, float("inf")
+        state = run / STATE
+        if state.exists():
+            self._load(torch.load(state, map_location="cpu", weights_only=True))
+
+    def _load(self, state: dict[str, Any]) -> None:
+        if state["codec"] != self.codec_config.to_dict():
+            raise ConfigError(f"{self.run_folder}: its state belongs to a codec of other sizes; choose another folder")
+        self.system.load_state_dict(state["system"])
+        self.system.codec.set_mel_normalisation(*(m.to(self.device) for m in state["normalisation"]))
+        self.optimisers.load_state_dict(state["optimisers"])
+        self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+
+    def _weights(self) -> dict[str, Any]:
+        """What export and later stages need."""
+        norm = self.system.codec.normalisation
+        return {
+            "codec": self.codec_config.to_dict(),
+            "config": to_dict(self.config),
+            "normalisation": [norm.mean.cpu(), norm.deviation.cpu()],
+            "average": {k: v.cpu() for k, v in self.average.state.items()},
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+        }
+
+    def save(self) -> None:
+        if self.rank == 0:
+            system = {k: v.cpu() for k, v in self.system.state_dict().items()}
+            whole = self._weights() | {"system": system, "optimisers": self.optimisers.state_dict()}
+            save_atomically(whole, self.run_folder / STATE)
+
+    def run(self, until: int | None = None) -> int:
+        """Trains to the last step (or to step ``until``), or until asked to stop; saves; returns the step reached."""
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        if self.rank == 0:
+            (self.run_folder / CONFIG).write_text(json.dumps(to_dict(self.config), indent=1), encoding="utf8")
+        if self.world > 1:
+            init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        try:
+            with Monitor(self.run_folder, self.rank, self.config.steps, self.progress) as monitor:
+                self._loop(monitor, min(self.config.steps, until or self.config.steps))
+        finally:
+            if self.world > 1:
+                destroy_process_group()
+        return self.step
+
+    def _loop(self, monitor: Monitor, last: int) -> None:
+        config = self.config
+        model: torch.nn.Module = DistributedDataParallel(self.system) if self.world > 1 else self.system
+        self.system.train()
+        with stop_requests() as stop, ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self.sampler, self.step)
+            while self.step < last:
+                began = time.perf_counter()
+                batch = coming.result().to(self.device)
+                coming = ahead.submit(self.sampler, self.step + 1)
+                terms = self._train_step(model, batch)
+                self.step += 1
+                self.seconds += time.perf_counter() - began
+                if self.step % config.log_every == 0 or self.step == 1:
+                    values = {k: float(v.detach()) for k, v in terms.items()}
+                    monitor.train(self.step, self.seconds, values)
+                if self.step % config.valid_every == 0 or self.step == config.steps:
+                    self._validate(monitor)
+                monitor.advance(self.step)
+                asked = self._agree(stop())
+                if self.step % config.save_every == 0 or self.step == last or asked:
+                    self.save()
+                if asked:
+                    break
+
+    def _train_step(self, model: torch.nn.Module, batch: Any) -> dict[str, Tensor]:
+        config = self.config
+        generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * self.world + self.rank)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
+            terms: dict[str, Tensor] = model(batch, self.step, generator)
+        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        factor = rate_factor(self.step, config.steps, config.optimiser)
+        terms["gradient_norm"] = self.optimisers.step(factor)
+        self.average.update(self.system, self.step)
+        return terms
+
+    def _agree(self, asked: bool) -> bool:
+        """True on every process if any was asked to stop."""
+        if self.world == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.device)
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def _validate(self, monitor: Monitor) -> None:
+        if self.rank != 0:
+            return
+        own = {k: v.clone() for k, v in self.system.state_dict().items()}
+        self.system.load_state_dict(self.average.state)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            metrics, examples = validate(self.system, self.cache, self.device)
+        self.system.load_state_dict(own)
+        monitor.valid(self.step, self.seconds, metrics, examples)
+        if metrics and metrics["mel_l1"] < self.best:
+            self.best = metrics["mel_l1"]
+            save_atomically(self._weights(), self.run_folder / BEST)
