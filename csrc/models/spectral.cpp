@@ -30,6 +30,7 @@ constexpr float kImpulse = 1e-6F;
 /// Of ln mel: the floor of the front end, and well above a full-scale sine (about 2.5).
 const float kLogLow = std::log(kMelFloor);
 constexpr float kLogHigh = 6.0F;
+constexpr float kTiny = 1e-9F;  ///< of a mel band: keeps quotients finite
 
 class Spectral final : public Vocoder {
   public:
@@ -101,7 +102,7 @@ class Spectral final : public Vocoder {
     int latency(int look_ahead) const noexcept override { return look_ahead * hop_; }
 
     void start(std::byte* state, const VocoderOptions& options) const noexcept override {
-        progress_.in(state)->look_ahead = options.look_ahead < 0 ? default_look_ahead() : options.look_ahead;
+        progress_.in(state)->look_ahead = options.look_ahead;
     }
     std::size_t max_samples(int frames) const noexcept override {
         return size(hop_) * size(std::max(frames, kMaxLookAhead));
@@ -204,6 +205,8 @@ class Spectral final : public Vocoder {
             target[m] = mel[m] > kLogLow ? std::min(mel[m], kLogHigh) : kLogLow;
         }
         exec->exp(target, mels_, target);
+        // The front end lifts all that is below the floor to it: at the floor, nothing is the better guess.
+        for (int m = 0; m < mels_; ++m) target[m] = std::max(target[m] - kMelFloor, kTiny);
 
         float* samples = samples_.in(scratch);
         exec->multiply(window_.data(), signal + position(0), size(n_fft_), samples);
@@ -241,7 +244,7 @@ class Spectral final : public Vocoder {
         float* im = im_.in(scratch);
         float* samples = samples_.in(scratch);
         filters_.sum(exec, magnitude, ratio);
-        for (int m = 0; m < mels_; ++m) ratio[m] = target[m] / std::max(ratio[m], 1e-9F);
+        for (int m = 0; m < mels_; ++m) ratio[m] = target[m] / std::max(ratio[m], kTiny);
         ratio[mels_] = ratio[mels_ + 1] = 0.0F;  // for bins outside all bands
         exec->interpolate(ratio, band_.data(), fraction_.data(), bins_, gain_.in(scratch));
         exec->griffin_lim(magnitude, gain_.in(scratch), momentum, bins_, re, im, slot.previous_re.in(state),
