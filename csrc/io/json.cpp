@@ -418,7 +418,7 @@ double JsonValue::as_double() const {
     if (!node.is_integer) return node.real;
     const auto real = static_cast<double>(node.integer);
     // The magnitude test keeps the cast back defined at 2^63.
-    if (std::abs(real) > kExactIntegers &&
+    if (std::abs(real) >= kExactIntegers &&
         (real >= 9223372036854775808.0 || static_cast<std::int64_t>(real) != node.integer)) {
         fail("the integer " + describe() + " has no exact floating-point value");
     }
