@@ -14,6 +14,7 @@ namespace check {
 
 struct Test {
     const char* name;
+    const char* file;
     void (*body)();
 };
 
@@ -23,7 +24,7 @@ inline std::vector<Test>& tests() {
 }
 
 struct Registration {
-    Registration(const char* name, void (*body)()) { tests().push_back({name, body}); }
+    Registration(const char* name, const char* file, void (*body)()) { tests().push_back({name, file, body}); }
 };
 
 /// Records a failure of the running test; prints the first few of each test.
@@ -72,7 +73,7 @@ void vectors_close(const char* file, int line, const Actual& actual, const Expec
 
 #define TEST(name)                                                              \
     static void test_##name();                                                  \
-    static const check::Registration registration_##name{#name, &test_##name}; \
+    static const check::Registration registration_##name{#name, __FILE__, &test_##name}; \
     static void test_##name()
 
 #define CHECK(...)                                                      \

@@ -1,4 +1,5 @@
-// Runs the registered tests whose names contain the argument, or all: `secousti_tests [filter]`, `--list` names them.
+// `secousti_tests [filter...]` runs the tests whose name or file name contains one of the filters, or all of them;
+// `--list` names them.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +25,14 @@ std::uint32_t hash(const char* name) {  // FNV-1a
     return h;
 }
 
+bool chosen(const check::Test& test, int filters, char** filter) {
+    const char* slash = std::strrchr(test.file, '/');
+    const char* file = slash != nullptr ? slash + 1 : test.file;
+    for (int i = 0; i < filters; ++i)
+        if (std::strstr(test.name, filter[i]) != nullptr || std::strstr(file, filter[i]) != nullptr) return true;
+    return filters == 0;
+}
+
 }  // namespace
 
 namespace check {
@@ -37,8 +46,7 @@ void fail(const char* file, int line, const std::string& message) {
 }  // namespace check
 
 int main(int argc, char** argv) {
-    const char* filter = argc > 1 ? argv[1] : "";
-    const bool list = std::strcmp(filter, "--list") == 0;
+    const bool list = argc == 2 && std::strcmp(argv[1], "--list") == 0;
     const std::uint32_t seed = run_seed();
     int passed = 0, failed = 0;
     for (const check::Test& test : check::tests()) {
@@ -46,7 +54,7 @@ int main(int argc, char** argv) {
             std::printf("%s\n", test.name);
             continue;
         }
-        if (std::strstr(test.name, filter) == nullptr) continue;
+        if (!chosen(test, argc - 1, argv + 1)) continue;
         failures = 0;
         generator.seed(seed ^ hash(test.name));
         try {
