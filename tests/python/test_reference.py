@@ -14,14 +14,19 @@ from golden_weights import GOLDEN, golden_outputs, golden_state
 
 torch = pytest.importorskip("torch")
 
+import secousti_native  # noqa: E402
+from secousti_native.convert import ConversionError  # noqa: E402
 from secousti_native.reference.codec import SecoustiCodec  # noqa: E402
 from secousti_native.reference.config import CodecConfig, ConfigError, LayerCounts, VocoderConfig  # noqa: E402
 from secousti_native.reference.fsq import FSQ  # noqa: E402
 from secousti_native.reference.hift import SINE_AMPLITUDE, HiFT  # noqa: E402
+from secousti_native.reference.load import load_codec, load_vocoder  # noqa: E402
 from secousti_native.reference.mel import LogMel, reflect_pad  # noqa: E402
 from secousti_native.reference.streaming import DecoderStep, EncoderStep  # noqa: E402
 from secousti_native.reference.transformer import StreamingTransformer, windowed_attention  # noqa: E402
 
+DATA = GOLDEN.parent
+ASSETS = Path(secousti_native.__path__[0]) / "assets"
 TOLERANCE = 1e-4  # of the output's range
 RATIOS = {"86_hz": (1, 1), "21_5_hz": (2, 2)}
 SMALL = CodecConfig(
@@ -97,6 +102,24 @@ def test_decoder_matches_golden(published: tuple[Any, dict[str, npt.NDArray[Any]
     assert relative_error(g[0], data["paralinguistic"]) <= TOLERANCE
     assert relative_error(mel[0], data["mel_from_tokens"]) <= TOLERANCE
     assert relative_error(acoustic[0], data["mel_from_acoustic"]) <= TOLERANCE
+
+
+@pytest.mark.parametrize("rate", ["86", "21"])
+def test_default_models_match_their_recorded_outputs(rate: str) -> None:
+    codec = load_codec(ASSETS / f"default_{rate}.safetensors")
+    with np.load(DATA / f"first_{rate}_check.npz", allow_pickle=False) as stored:
+        data = {name: stored[name] for name in stored.files}
+    with torch.no_grad():
+        mel = LogMel(codec.config)(torch.from_numpy(data["pcm"].astype(np.float32) / 32768))[None]
+        out = codec.encode_mel(mel)
+        g = codec.paralinguistic(mel)
+        restored = codec.decode_tokens(torch.from_numpy(data["tokens"])[None], g)
+        y = codec.fsq.project(torch.from_numpy(data["semantic_mu"]))
+    assert relative_error(mel[0], data["mel"]) <= TOLERANCE
+    assert relative_error(out["semantic_mu"][0], data["semantic_mu"]) <= TOLERANCE
+    assert_tokens_match(out["tokens"][0], data["tokens"], y.numpy())
+    assert relative_error(g[0], data["paralinguistic"]) <= TOLERANCE
+    assert relative_error(restored[0], data["mel_from_tokens"]) <= TOLERANCE
 
 
 def hift() -> Any:
@@ -322,6 +345,19 @@ def test_configuration_survives_json() -> None:
     assert CodecConfig().frame_rate == pytest.approx(86.1328, abs=1e-4)
     assert CodecConfig(ratios=(2, 2)).token_stride == 4
     assert CodecConfig().cardinality == 6561
+
+
+def test_published_checkpoints_load_by_shape_alone() -> None:
+    state = {name: torch.from_numpy(value) for name, value in golden_state("hift").items()}
+    vocoder = load_vocoder(state)
+    assert torch.equal(vocoder.state_dict()["conv_post.bias"], state["conv_post.bias"])
+    del state["conv_post.bias"]
+    with pytest.raises(ConversionError, match=r"conv_post\.bias"):
+        load_vocoder(state)
+    torch.manual_seed(0)
+    codec = SecoustiCodec(SMALL.replace(head_dim=64, dimension=64))
+    again = load_codec(codec.state_dict())
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in codec.state_dict().items())
 
 
 def test_golden_data_is_complete() -> None:
