@@ -100,9 +100,10 @@ Floats layer_norm(const std::string& isa, const py::object& x_object, const py::
 /// Changes `keys` and `values` in place, as a stream does.
 Floats attention(const std::string& isa, const py::object& qkv_object, const py::object& cos_object,
                  const py::object& sin_object, const py::object& key_object, const py::object& value_object,
-                 std::uint64_t position) {
+                 std::uint64_t position, std::uint64_t start) {
     auto keys = require<float>(key_object, "keys", std::array{kAny, kAny, kAny});
     auto values = require<float>(value_object, "values", std::array{keys.shape(0), keys.shape(1), keys.shape(2)});
+    if (keys.shape(2) % 2 != 0 || keys.shape(2) > core::kMaxHeadDim) throw py::value_error("keys: unfit head_dim");
     const auto width = keys.shape(0) * keys.shape(2);
     const auto qkv = require<float>(qkv_object, "qkv", std::array<py::ssize_t, 2>{kAny, 3 * width});
     const std::array<py::ssize_t, 2> angles{qkv.shape(0), keys.shape(2) / 2};
@@ -123,6 +124,7 @@ Floats attention(const std::string& isa, const py::object& qkv_object, const py:
     args.head_dim = size_of(keys, 2);
     args.context = size_of(keys, 1);
     args.position = position;
+    args.start = start;
     table(isa).attention(args);
     return y;
 }
@@ -191,7 +193,7 @@ Floats magnitude(const std::string& isa, const py::object& re_object, const py::
     return y;
 }
 
-Floats exp(const std::string& isa, const py::object& object) {
+Floats exponential(const std::string& isa, const py::object& object) {
     const auto x = require<float>(object, "x", std::array{kAny});
     Floats y = like(x);
     table(isa).exp(x.data(), size_of(x, 0), y.mutable_data());
@@ -234,7 +236,7 @@ PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
         "Linear layer or valid convolution over time: x [T, C], weights [outputs, kernel * C] -> [rows, outputs].");
     module.def("layer_norm", &layer_norm, arg("isa"), arg("x"), arg("gamma"), arg("beta"), arg("eps") = 1e-5F);
     module.def("attention", &attention, arg("isa"), arg("qkv"), arg("rope_cos"), arg("rope_sin"), arg("keys"),
-               arg("values"), arg("position"),
+               arg("values"), arg("position"), arg("start") = 0,
                "One layer's attention; appends to the rings `keys` and `values` [heads, context, head_dim] in place.");
     module.def("activate", &activate, arg("isa"), arg("x"), arg("activation"), arg("slope") = 0.0F);
     module.def("snake", &snake, arg("isa"), arg("x"), arg("alpha"), arg("inverse_alpha"));
@@ -242,7 +244,7 @@ PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
     module.def("rfft", &rfft, arg("isa"), arg("x"), "(re, im) of a real signal whose length is a power of two >= 16.");
     module.def("irfft", &irfft, arg("isa"), arg("re"), arg("im"));
     module.def("magnitude", &magnitude, arg("isa"), arg("re"), arg("im"), arg("eps"));
-    module.def("exp", &exp, arg("isa"), arg("x"));
+    module.def("exp", &exponential, arg("isa"), arg("x"));
     module.def("log_floor", &log_floor, arg("isa"), arg("x"), arg("floor"));
     module.def("polar_head", &polar_head, arg("isa"), arg("x"));
 }

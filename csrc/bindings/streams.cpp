@@ -129,6 +129,35 @@ py::array_t<float> push_tokens(Decoder& decoder, const py::object& object) {
     return shrink(std::move(pcm), static_cast<std::size_t>(count));
 }
 
+py::array_t<float> push_to_mel(Decoder& decoder, const py::object& object, std::size_t frames_per_token,
+                               std::size_t n_mels) {
+    const auto tokens = require<std::int32_t>(object, "tokens", std::array{kAny});
+    const Exclusive lock(decoder.busy);
+    const std::size_t frames = length(tokens) * frames_per_token;
+    auto mel = empty<float>({frames, n_mels});
+    const std::int32_t* in = tokens.data();
+    float* out = mel.mutable_data();
+    run(Source::model,
+        [&] { return secousti_decoder_push_to_mel(decoder.handle.get(), in, length(tokens), out, frames); });
+    return mel;
+}
+
+py::array_t<float> push_from_mel(Decoder& decoder, const py::object& object, std::size_t frames_per_token,
+                                 std::size_t n_mels) {
+    const auto mel = require<float>(object, "mel", std::array{kAny, static_cast<py::ssize_t>(n_mels)});
+    const Exclusive lock(decoder.busy);
+    const std::size_t frames = static_cast<std::size_t>(mel.shape(0));
+    const std::size_t tokens = (frames + frames_per_token - 1) / frames_per_token;
+    const std::size_t capacity = secousti_decoder_max_samples(decoder.handle.get(), tokens);
+    auto pcm = empty<float>({capacity});
+    const float* in = mel.data();
+    float* out = pcm.mutable_data();
+    const auto count = run(Source::model, [&] {
+        return secousti_decoder_push_from_mel(decoder.handle.get(), in, frames, out, capacity);
+    });
+    return shrink(std::move(pcm), static_cast<std::size_t>(count));
+}
+
 py::array_t<float> flush_decoder(Decoder& decoder) {
     const Exclusive lock(decoder.busy);
     const std::size_t capacity = secousti_decoder_max_samples(decoder.handle.get(), 0);
@@ -182,6 +211,10 @@ void bind_streams(py::module_& module) {
                  run(Source::model, [&] { return secousti_decoder_reset(decoder.handle.get()); });
              })
         .def("push", &push_tokens, py::arg("tokens"), "int32 [N] -> the samples that are ready, float32.")
+        .def("push_to_mel", &push_to_mel, py::arg("tokens"), py::arg("frames_per_token"), py::arg("n_mels"),
+             "int32 [N] -> log-mel float32 [N * frames_per_token, n_mels].")
+        .def("push_from_mel", &push_from_mel, py::arg("mel"), py::arg("frames_per_token"), py::arg("n_mels"),
+             "Log-mel float32 [frames, n_mels] -> the samples that are ready, float32.")
         .def("flush", &flush_decoder, "Ends the stream; the remaining samples, float32.")
         .def("snapshot",
              [](Decoder& decoder) {

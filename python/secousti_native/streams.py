@@ -104,6 +104,27 @@ class DecoderStream:
         self._kind = tokens
         return like(self._core.push(values), tokens)
 
+    def push_to_mel(self, tokens: Array) -> Array:
+        """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
+
+        A stream takes one kind of push (`push`, `push_to_mel` or `push_from_mel`) until it is reset; another kind is
+        a ``RuntimeError``.
+        """
+        values = as_tokens(tokens, self._codec.cardinality)
+        return like(self._core.push_to_mel(values, *self._mel_shape()), tokens)
+
+    def push_from_mel(self, mel: Array) -> Array:
+        """Feeds log-mel [T, n_mels] to the vocoder alone; returns the samples that are ready, float32 [samples]."""
+        frames, bands = self._mel_shape()
+        values = as_floats(mel, "mel", (None, bands))
+        self._kind = mel
+        return like(self._core.push_from_mel(values, frames, bands), mel)
+
+    def _mel_shape(self) -> tuple[int, int]:
+        """Mel frames per token, bands."""
+        info = self._codec.info
+        return info["frame_size"] // info["hop_length"], info["n_mels"]
+
     def flush(self) -> Array:
         """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
         return like(self._core.flush(), self._kind)

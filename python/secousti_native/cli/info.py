@@ -42,7 +42,7 @@ def describe_model(model: str) -> dict[str, Any]:
             "total": latency.total_ms,
         },
         "parameters": info["parameters"],
-        "memory (bytes)": info["memory_bytes"],
+        "weights (bytes)": info["memory_bytes"],
         "instruction set": info["isa"],
         "acoustic branch": info["has_acoustic_branch"],
         "config": config,
