@@ -11,7 +11,7 @@ inline constexpr int kPanelVectors = 4;
 inline constexpr int kPanel = kPanelVectors * kWidth;
 inline constexpr int kRowBlock = 8 * kTileRows;  // rows whose partial sums wait on the stack between depth blocks
 inline constexpr int kDepthBlock = 1 << (kWidth == 16 ? 10 : 11);  // of one panel: <= 256 KiB, a part of L2
-inline constexpr int kPrefetch = 16 * kPanel;  // floats ahead; hides memory latency when one row streams the weights
+inline constexpr int kPrefetch = 2048;  // floats ahead; hides memory latency when few rows stream the weights
 
 void pack_linear(const float* __restrict weights, int outputs, int inputs, float* __restrict packed) {
     const int panels = (outputs + kPanel - 1) / kPanel;
