@@ -15,13 +15,16 @@ def bench(
     models: Annotated[list[str] | None, typer.Argument(help="Model names or files.", metavar="[MODEL...]")] = None,
     threads: options.Threads = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="Of audio for each measurement.")] = 10.0,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also time the PyTorch reference of the same sizes, eager and compiled.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Milliseconds a frame (p50, p99) and real-time factor of encoder, decoder and vocoder."""
     try:
         # Named at run time: the benchmark needs packages that the other commands do not.
         report = importlib.import_module("secousti_native.bench").run(
-            models or ["default", "default-21"], threads, seconds
+            models or ["default", "default-21"], threads, seconds, baselines
         )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None

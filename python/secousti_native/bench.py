@@ -1,0 +1,199 @@
+"""`secousti bench`: milliseconds a step and real-time factor of every streaming stage, on this machine.
+
+A step is what a live host does: one token's worth of audio (or one token) a call. Steps are timed one by one after the
+transformers' windows have filled, so that p50 and p99 are those of a long-running stream.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secousti_native import __version__
+from secousti_native.codec import Codec
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each step of a stage, and the audio that a step stands for."""
+
+    seconds: list[float]
+    audio_seconds: float
+
+    def row(self, model: str, stage: str, engine: str) -> Row:
+        milliseconds = np.asarray(self.seconds) * 1e3
+        return {
+            "model": model,
+            "stage": stage,
+            "engine": engine,
+            "audio ms": round(self.audio_seconds * 1e3, 2),
+            "p50 ms": round(float(np.percentile(milliseconds, 50)), 3),
+            "p99 ms": round(float(np.percentile(milliseconds, 99)), 3),
+            "real-time factor": round(float(np.median(self.seconds)) / self.audio_seconds, 4),
+        }
+
+
+def measure(step: Callable[[int], object], steps: int, warm_up: int, audio_seconds: float) -> Timing:
+    """Times ``step(i)`` for each of ``steps`` steps, after ``warm_up`` untimed ones."""
+    for i in range(warm_up):
+        step(i)
+    seconds = []
+    for i in range(warm_up, warm_up + steps):
+        start = time.perf_counter()
+        step(i)
+        seconds.append(time.perf_counter() - start)
+    return Timing(seconds, audio_seconds)
+
+
+def test_signal(samples: int, sample_rate: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A voiced-like signal (harmonics of a gliding pitch, with noise): times do not depend on the content."""
+    t = np.arange(samples) / sample_rate
+    pitch = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / sample_rate
+    voice = sum(np.sin(k * pitch) / k for k in range(1, 12))
+    noise = np.random.default_rng(seed).normal(size=samples)
+    return (0.1 * voice + 0.01 * noise).astype(np.float32)
+
+
+def run(models: list[str], threads: int = 1, seconds: float = 10.0, baselines: bool = False) -> dict[str, Any]:
+    """Measures every model; ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled.
+
+    Returns {"machine": facts, "rows": a list of one row per model, stage and engine}.
+    """
+    rows: list[Row] = []
+    for model in models:
+        codec = Codec.from_pretrained(model, threads=threads)
+        rows += native_rows(codec, seconds)
+        if baselines:
+            rows += torch_rows(codec, threads, seconds)
+    return {"machine": machine(threads), "rows": rows}
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Where and when: what a number needs beside it."""
+    codec = Codec.from_pretrained("default-21")
+    return {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "isa": codec.info["isa"],
+        "system": f"{platform.system()} {platform.machine()}",
+        "version": __version__,
+        "date": date.today().isoformat(),
+    }
+
+
+def native_rows(codec: Codec, seconds: float) -> Iterator[Row]:
+    """The engine's streams, one token a step, then whole inputs offline."""
+    info = codec.info
+    hop, size, rate = info["hop_length"], info["frame_size"], info["sample_rate"]
+    step_seconds = size / rate
+    window = codec.config["context"] + 8
+    # Whole passes over ten seconds of signal keep memory small.
+    pcm = test_signal(size * max(8, round(10 / step_seconds)), rate)
+    blocks = pcm.reshape(-1, size)
+    encoded = codec.encode(pcm)
+    tokens = np.asarray(encoded.tokens).reshape(-1, 1)
+    mel = np.asarray(codec.stages.mel(pcm))
+    frames = size // hop
+
+    def timed(
+        stage: str, step: Callable[[int], object], audio_seconds: float = step_seconds, warm_up: int = window
+    ) -> Row:
+        steps = max(8, round(seconds / audio_seconds))
+        return measure(step, steps, warm_up, audio_seconds).row(codec.name, stage, "native")
+
+    encoder = codec.encoder()
+    yield timed("encode", lambda i: encoder.push(blocks[i % len(blocks)]))
+    to_mel = codec.decoder(encoded.paralinguistic)
+    yield timed("decode to mel", lambda i: to_mel.push_to_mel(tokens[i % len(tokens)]))
+    if info["has_vocoder"]:
+        for chunk in sorted({frames, 4, 16}):
+            chunks = [mel[i : i + chunk] for i in range(0, len(mel) - chunk + 1, chunk)]
+            vocode = _vocoder_step(codec, chunks)
+            yield timed(f"vocoder {info['vocoder']}, {chunk} mel frames", vocode, chunk * hop / rate, warm_up=32)
+        coder, decoder = codec.encoder(), codec.decoder(encoded.paralinguistic)
+        yield timed("full duplex", lambda i: decoder.push(coder.push(blocks[i % len(blocks)])))
+    audio_seconds = len(pcm) / rate
+    passes = max(1, round(seconds / audio_seconds))
+    offline = measure(lambda _: codec.stages.encode_mel(mel), passes, 1, audio_seconds)
+    yield offline.row(codec.name, "encode mel offline", "native")
+    offline = measure(lambda _: codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic), passes, 1,
+                      audio_seconds)  # fmt: skip
+    yield offline.row(codec.name, "decode to mel offline", "native")
+
+
+def _vocoder_step(codec: Codec, chunks: list[Any]) -> Callable[[int], object]:
+    stream = codec.decoder()
+    return lambda i: stream.push_from_mel(chunks[i % len(chunks)])
+
+
+def torch_rows(codec: Codec, threads: int, seconds: float) -> list[Row]:
+    """The PyTorch reference model of the same sizes (random weights: times do not depend on them), step by step."""
+    import torch  # the baselines alone need it
+
+    from secousti_native.reference.codec import SecoustiCodec
+    from secousti_native.reference.config import CodecConfig
+    from secousti_native.reference.streaming import DecoderStep, EncoderStep
+
+    torch.set_num_threads(threads)
+    config = CodecConfig.from_dict(codec.config)
+    reference = SecoustiCodec(config).eval()
+    info = codec.info
+    step_seconds = info["frame_size"] / info["sample_rate"]
+    mel = torch.randn(1, info["frame_size"] // info["hop_length"], info["n_mels"])
+    token, g = torch.tensor([1234 % info["cardinality"]]), torch.zeros(1, info["dimension"])
+    # A baseline step can take ten times as long as ours: fewer of them give the same precision of the median.
+    rows: list[Row] = []
+    steps = max(8, min(200, round(seconds / step_seconds)))
+    with torch.inference_mode():
+        for engine in ("torch eager", "torch.compile"):
+            encode: Any = EncoderStep(reference)
+            decode: Any = DecoderStep(reference)
+            if engine == "torch.compile":
+                encode, decode = torch.compile(encode), torch.compile(decode)
+            encoding = measure(partial(_call, encode, mel), steps, 16, step_seconds)
+            rows.append(encoding.row(codec.name, "encode", engine))
+            decoding = measure(partial(_call, decode, token, g), steps, 16, step_seconds)
+            rows.append(decoding.row(codec.name, "decode to mel", engine))
+        if info["vocoder"] == "hift":
+            rows.append(_torch_hift(codec, config, seconds))
+    return rows
+
+
+def _call(module: Callable[..., object], *inputs: object) -> object:
+    """`module` on its inputs; the step's number, which comes last, does not matter to it."""
+    return module(*inputs[:-1])
+
+
+def _torch_hift(codec: Codec, config: Any, seconds: float) -> Row:
+    """The offline vocoder fed chunks of 16 frames with the context on both sides that each needs."""
+    import torch
+
+    from secousti_native.reference.hift import HiFT
+
+    info = codec.info
+    context = info["vocoder_look_ahead"]
+    vocoder = HiFT(config).eval()
+    mel = torch.randn(1, 16 + 2 * context, info["n_mels"])
+    audio_seconds = 16 * info["hop_length"] / info["sample_rate"]
+    with torch.inference_mode():
+        timing = measure(lambda _: vocoder(mel), max(4, min(20, round(seconds / audio_seconds))), 2, audio_seconds)
+    return timing.row(codec.name, "vocoder hift, 16 mel frames", "torch eager")
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
