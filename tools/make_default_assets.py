@@ -4,17 +4,15 @@
 
 Each checkpoint is a safetensors file with published tensor names and a config in its metadata, or a published `.pt`.
 The result goes to `python/secousti_native/assets/<name with underscores>.safetensors`, in half precision.
+Needs the package with its torch extra.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "python"))
-
 ASSETS = ROOT / "python" / "secousti_native" / "assets"
 MAX_BYTES = 24_000_000  # the wheel carries two models
 
@@ -32,16 +30,16 @@ def main() -> int:
         if not (name and separator and checkpoint):
             parser.error(f"--model {model}: expected NAME=CHECKPOINT")
         out = arguments.assets / f"{name.replace('-', '_')}.safetensors"
-        report = convert_checkpoint(checkpoint, out, dtype=arguments.dtype, name=name)
-        print(
-            f"{out.name}: {report.parameters:,} parameters, {report.bytes:,} bytes, {report.config.frame_rate:.2f} Hz"
-        )
+        staged = out.with_suffix(".staged")
+        report = convert_checkpoint(checkpoint, staged, dtype=arguments.dtype, name=name)
+        if report.bytes > MAX_BYTES:
+            staged.unlink()
+            parser.error(f"{out.name}: {report.bytes:,} bytes, more than {MAX_BYTES:,}")
+        staged.replace(out)
+        rate = report.config.frame_rate
+        print(f"{out.name}: {report.parameters:,} parameters, {report.bytes:,} bytes, {rate:.2f} Hz")
         for dropped in report.dropped:
             print(f"  dropped {dropped}")
-        if report.bytes > MAX_BYTES:
-            out.unlink()
-            print(f"{out.name}: more than {MAX_BYTES:,} bytes, removed", file=sys.stderr)
-            return 1
     return 0
 
 

@@ -188,9 +188,13 @@ def _vote(state: State, places: Iterable[tuple[str, int]], default: int) -> int:
 
 
 def _count(state: State, prefix: str) -> int:
-    """One more than the largest number that follows ``prefix`` in a tensor's name."""
+    """One more than the largest number that follows ``prefix`` in a tensor's name.
+
+    Numbers as large as the count of tensors are nonsense, which would build a model of that many layers.
+    """
     numbers = (key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix))
-    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+    sane = (int(number) for number in numbers if number.isascii() and number.isdecimal() and len(number) < 7)
+    return max((number + 1 for number in sane if number < len(state)), default=0)
 
 
 def infer_config(state: State) -> CodecConfig:
@@ -348,28 +352,29 @@ def _cast(name: str, value: Tensor, dtype: torch.dtype, label: str) -> Tensor:
 # Writing.
 
 
-def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file whose bytes depend on the content only: the package writes metadata in random order."""
+def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, memoryview]:
+    """A safetensors file, head and tensors, that depends on the content only: the package shuffles the metadata."""
     content = safetensors.torch.save(tensors, metadata)
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     ordered += b" " * (-len(ordered) % 8)  # keeps the tensors aligned
-    return len(ordered).to_bytes(8, "little") + ordered + content[8 + length :]
+    return len(ordered).to_bytes(8, "little") + ordered, memoryview(content)[8 + length :]
 
 
 def _write(tensors: dict[str, Tensor], config: CodecConfig, path: Path) -> int:
     """Writes the model file beside ``path`` and renames it; returns its size in bytes."""
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": json.dumps(config.to_dict())}
-    content = _serialise(tensors, metadata)
+    head, data = _serialise(tensors, metadata)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.write(head)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return len(content)
+    return len(head) + len(data)

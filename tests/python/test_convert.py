@@ -189,6 +189,15 @@ def test_extra_tensors_are_listed_and_dropped(tmp_path: Path) -> None:
     assert not any(name in read(out)[0] for name in report.dropped)
 
 
+def test_absurd_layer_numbers_build_no_absurd_model(tmp_path: Path) -> None:
+    name = "decoder_transformer.transformer.layers.{}.norm1.weight"
+    extra = [name.format(number) for number in (999, 99999999, "9" * 5000, "\u0663")]
+    state = small_state() | {key: torch.zeros(128) for key in extra}
+    report = convert_checkpoint(state, tmp_path / "model.safetensors")
+    assert report.config.layers == SMALL.layers
+    assert set(report.dropped) == set(extra)
+
+
 def test_training_only_tensors_may_be_absent(tmp_path: Path) -> None:
     state = {name: value for name, value in small_state().items() if "dense_var" not in name}
     report = convert_checkpoint(state, tmp_path / "model.safetensors")

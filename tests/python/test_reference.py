@@ -329,6 +329,7 @@ def test_every_parameter_trains_under_bf16_autocast() -> None:
         ({"mel_fmax": math.nan}, "mel_fmax"),
         ({"layers": {"semantic": 0}}, "layers.semantic"),
         ({"layers": 8}, "config.layers"),
+        ({"layers": {"decoder": 10**9}}, "layers.decoder"),
         ({"vocoder": {"kind": "wave"}}, "vocoder.kind"),
         ({"vocoder": {"kind": "hift", "upsample_rates": [8, 4]}}, "hop_length"),
         ({"vocoder": {"kind": "hift", "resblock_kernels": [4]}}, "odd"),

@@ -16,6 +16,8 @@ PARALINGUISTIC_CHANNELS = (32, 32, 64, 64, 128, 128)
 PARALINGUISTIC_SQUEEZE = 8
 PARALINGUISTIC_HIDDEN = 64
 
+MAX_LAYERS = 256  # a damaged file must not make anyone build a million layers
+
 
 class ConfigError(ValueError):
     """A configuration that cannot describe a codec; the message names the field."""
@@ -102,6 +104,7 @@ class VocoderConfig:
             value = getattr(self, f.name)
             values = value if isinstance(value, tuple) else (value,)
             _require(f.name == "kind" or all(v >= 1 for v in values), f"vocoder.{f.name}: {value} must be positive")
+        _require(self.f0_layers <= MAX_LAYERS, f"vocoder.f0_layers: {self.f0_layers} is above {MAX_LAYERS}")
         odd = (*self.resblock_kernels, *self.source_resblock_kernels, self.f0_kernel)
         _require(all(k % 2 == 1 for k in odd), "vocoder: residual and f0 kernels must be odd")
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernels, strict=True):
@@ -181,7 +184,7 @@ class CodecConfig:
         _require(self.rope_base > 1, f"rope_base: {self.rope_base} must be above 1")
         for f in dataclasses.fields(self.layers):
             count, least = getattr(self.layers, f.name), 0 if f.name == "acoustic" else 1
-            _require(count >= least, f"layers.{f.name}: {count} must be at least {least}")
+            _require(least <= count <= MAX_LAYERS, f"layers.{f.name}: {count} is not within {least} and {MAX_LAYERS}")
         odd = bool(self.fsq_levels) and all(level >= 3 and level % 2 == 1 for level in self.fsq_levels)
         _require(odd, f"fsq_levels: {list(self.fsq_levels)} must be odd numbers of at least 3")
         _require(self.cardinality < 2**31, f"fsq_levels: {self.cardinality} tokens do not fit 32 bits")
