@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ SMALL = CodecConfig(
     ratios=(2, 3),
     layers=LayerCounts(acoustic=0, semantic=2, connector=1, decoder=3),
 )
+
+
+@pytest.fixture(autouse=True)
+def leave_no_models_behind(tmp_path: Path) -> Iterator[None]:
+    """Pytest keeps temporary folders of its last runs, and a published model has 400 MB."""
+    yield
+    for path in (*tmp_path.glob("*.pt"), *tmp_path.glob("*.safetensors")):
+        path.unlink()
 
 
 def tensors(state: dict[str, Any]) -> dict[str, Any]:
