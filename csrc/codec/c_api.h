@@ -75,6 +75,7 @@ inline void require_capacity(std::size_t capacity, std::size_t needed, const cha
 }
 
 void require_finite(const float* values, std::size_t count, const char* name);
+void require_pcm(const float* pcm, std::size_t samples);
 void require_tokens(const Model& model, const std::int32_t* tokens, std::size_t count);
 
 /// Decoder options checked and translated; NULL means defaults.

@@ -1,6 +1,7 @@
 // C interface: library, errors of arguments, models.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -23,12 +24,24 @@ static_assert(static_cast<int>(Status::unsupported) == SECOUSTI_UNSUPPORTED);
 static_assert(static_cast<int>(Status::invalid_state) == SECOUSTI_INVALID_STATE);
 static_assert(static_cast<int>(Status::internal_error) == SECOUSTI_INTERNAL_ERROR);
 
-void require_finite(const float* values, std::size_t count, const char* name) {
-    const std::size_t bad = first_non_finite(values, count);
+namespace {
+
+void require_within(const float* values, std::size_t count, float limit, const char* name, const char* expected) {
+    const std::size_t bad = first_outside(values, count, limit);
     if (bad != count) {
-        invalid(std::string(name) + "[" + std::to_string(bad) + "] is " + std::to_string(values[bad]) +
-                ", expected a finite number");
+        invalid(std::string(name) + "[" + std::to_string(bad) + "] is " + std::to_string(values[bad]) + ", expected " +
+                expected);
     }
+}
+
+}  // namespace
+
+void require_finite(const float* values, std::size_t count, const char* name) {
+    require_within(values, count, std::numeric_limits<float>::max(), name, "a finite number");
+}
+
+void require_pcm(const float* pcm, std::size_t samples) {
+    require_within(pcm, samples, kMaxSample, "pcm", "a sample of nominally -1 to 1 (at most a million)");
 }
 
 void require_tokens(const Model& model, const std::int32_t* tokens, std::size_t count) {

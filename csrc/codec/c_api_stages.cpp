@@ -29,7 +29,7 @@ int64_t secousti_mel(const secousti_model* model, const float* pcm, size_t sampl
         if (frames == 0) return 0;
         require_pointer(pcm, "pcm");
         require_pointer(mel, "mel");
-        require_finite(pcm, samples, "pcm");
+        require_pcm(pcm, samples);
         offline.mel(pcm, samples, mel);
         return static_cast<int64_t>(frames);
     });

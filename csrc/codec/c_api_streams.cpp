@@ -115,7 +115,7 @@ int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_
         const std::size_t needed = stream.tokens_after_push(samples);
         require_capacity(capacity, needed, "tokens");
         if (needed != 0) require_pointer(tokens, "tokens");
-        require_finite(pcm, samples, "pcm");
+        require_pcm(pcm, samples);
         return static_cast<int64_t>(stream.push(pcm, samples, tokens));
     });
 }

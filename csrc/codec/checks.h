@@ -1,22 +1,26 @@
 // Argument checks of step calls: no exceptions, no allocation.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 namespace secousti::core {
 
-/// Index of the first NaN or infinity, or `count`.
-inline std::size_t first_non_finite(const float* values, std::size_t count) noexcept {
-    // The product with zero is NaN exactly for NaN and infinity; blocks keep the common case branch-free.
+/// Largest magnitude of a sample that the front end takes: far beyond the nominal 1, far from overflow in the spectrum.
+inline constexpr float kMaxSample = 1e6F;
+
+/// Index of the first value that is NaN or larger in magnitude than `limit`, or `count`.
+inline std::size_t first_outside(const float* values, std::size_t count, float limit) noexcept {
+    // Blocks keep the common case free of branches.
     constexpr std::size_t kBlock = 256;
     for (std::size_t begin = 0; begin < count; begin += kBlock) {
         const std::size_t end = begin + kBlock < count ? begin + kBlock : count;
-        float sum = 0.0F;
-        for (std::size_t i = begin; i < end; ++i) sum += values[i] * 0.0F;
-        if (sum == 0.0F) continue;
+        int outside = 0;
+        for (std::size_t i = begin; i < end; ++i) outside |= !(std::fabs(values[i]) <= limit);
+        if (outside == 0) continue;
         for (std::size_t i = begin; i < end; ++i) {
-            if (!(values[i] * 0.0F == 0.0F)) return i;
+            if (!(std::fabs(values[i]) <= limit)) return i;
         }
     }
     return count;
