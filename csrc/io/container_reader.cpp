@@ -83,9 +83,9 @@ std::size_t group_size(Bytes bytes, const TokenPacking& packing) {
 
 std::optional<GroupRecord> parse_group(Bytes bytes, const TokenPacking& packing) {
     GroupRecord group;
+    if (bytes.size() < kGroupBytes || load<std::uint16_t>(bytes) != kGroupSync) return std::nullopt;
     group.size = group_size(bytes, packing);
-    if (group.size == 0 || load<std::uint16_t>(bytes) != kGroupSync ||
-        !crc_agrees(bytes.first(group.size), group_crc_start(packing.cardinality()))) {
+    if (group.size == 0 || !crc_agrees(bytes.first(group.size), group_crc_start(packing.cardinality()))) {
         return std::nullopt;
     }
     group.tokens.resize(load<std::uint8_t>(bytes.subspan(2)));
