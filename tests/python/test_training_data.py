@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.mel import LogMel
-from secousti_native.training.augment import AugmentConfig, Augmentation, warp_bands
+from secousti_native.training.augment import Augmentation, AugmentConfig, warp_bands
 from secousti_native.training.batches import SILENCE_LEVEL, Sampler, make_batch
 from secousti_native.training.corpus import (
     SILENCE,
@@ -85,7 +86,7 @@ def test_textgrid(tmp_path: Path, text: str, encoding: str) -> None:
 def test_damaged_textgrid(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.TextGrid"
     path.write_text(text)
-    with pytest.raises(CorpusError, match="a.TextGrid"):
+    with pytest.raises(CorpusError, match=r"a\.TextGrid"):
         read_textgrid(path)
 
 
@@ -219,7 +220,11 @@ def test_prepare_names_what_is_wrong(tmp_path: Path) -> None:
     late = Utterance("late", utterance.audio, 1.5, 2.0, "s")
     nan = tmp_path / "nan.wav"
     soundfile.write(nan, np.full(22050, np.nan, np.float32), 22050, subtype="FLOAT")
-    for bad, problem in [(missing, "gone.wav"), (late, "'late'.*ends at 2.0"), (Utterance("n", str(nan), 0, 1, "s"), "'n'")]:
+    for bad, problem in [
+        (missing, "gone.wav"),
+        (late, "'late'.*ends at 2.0"),
+        (Utterance("n", str(nan), 0, 1, "s"), "'n'"),
+    ]:
         with pytest.raises(CorpusError, match=problem):
             prepare([bad], tmp_path / "cache", CodecConfig())
         with pytest.raises(CorpusError, match="no prepared corpus"):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.fsq import FSQ
 from secousti_native.training.losses import (

@@ -1,9 +1,10 @@
-"""A corpus for tests that takes no space: buzzing tones whose phones are their pitches and whose speakers are filters."""
+"""A corpus for tests: buzzing tones whose phones are their pitches and whose speakers are filters."""
 
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
 from secousti_native.reference.config import CodecConfig
 from secousti_native.training.corpus import Utterance
 from secousti_native.training.prepare import prepare
@@ -33,7 +34,9 @@ def make_corpus(folder: Path, count: int = 12) -> Path:
         soundfile.write(path, sound, RATE)
         seconds = len(sound) / RATE
         phones = tuple(str(p) for p in pitches)
-        utterances.append(Utterance(f"u{i}", str(path), 0.0, seconds, f"s{speaker}", "buzz", "", phones, tuple(lengths)))
+        utterances.append(
+            Utterance(f"u{i}", str(path), 0.0, seconds, f"s{speaker}", "buzz", "", phones, tuple(lengths))
+        )
     # One more without phones, as real speech often is.
     utterances.append(Utterance("bare", str(audio / "0.wav"), 0.0, utterances[0].seconds, "s9", "bare"))
     prepare(utterances, folder / "cache", CodecConfig(), valid_share=0.2)

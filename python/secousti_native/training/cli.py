@@ -34,6 +34,10 @@ PROBLEMS = (ConfigError, CorpusError, ConversionError, SynthesisError, OSError)
 CONFIGS = Path(__file__).parent / "configs"
 
 
+def _say(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
 def _fail(error: Exception) -> typer.Exit:
     Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
     return typer.Exit(1)
@@ -70,7 +74,7 @@ def manifest(
     except PROBLEMS as error:
         raise _fail(error) from None
     hours = sum(u.seconds for u in utterances) / 3600
-    console.print(f"{out}: {count} utterances, {hours:.2f} h, {len({u.speaker for u in utterances})} speakers")
+    _say(f"{out}: {count} utterances, {hours:.2f} h, {len({u.speaker for u in utterances})} speakers")
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -106,8 +110,10 @@ def prepare(
             )
     except PROBLEMS as error:
         raise _fail(error) from None
+    if not counts["validation"]:
+        _say("[yellow]no utterance is left for validation: raise --valid or name a speaker with --hold-out[/yellow]")
     text = ", ".join(f"{name.replace('_', ' ')} {value:.2f}".replace(".00", "") for name, value in counts.items())
-    console.print(f"{out}: {text}")
+    _say(f"{out}: {text}")
 
 
 @app.command()
@@ -127,7 +133,7 @@ def run(
         reached = trainer.run(until)
     except PROBLEMS as error:
         raise _fail(error) from None
-    console.print(f"{out}: at step {reached} of {trainer.config.steps} after {trainer.seconds / 3600:.2f} h")
+    _say(f"{out}: at step {reached} of {trainer.config.steps} after {trainer.seconds / 3600:.2f} h")
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -155,7 +161,7 @@ def export(
         report = export_run(run, out, name=name, dtype=dtype, acoustic=acoustic, checkpoint=checkpoint)
     except PROBLEMS as error:
         raise _fail(error) from None
-    console.print(f"{report.path}: {report.parameters:,} parameters, {report.bytes / 1e6:.1f} MB")
+    _say(f"{report.path}: {report.parameters:,} parameters, {report.bytes / 1e6:.1f} MB")
 
 
 @app.command()
@@ -188,6 +194,6 @@ def synthesise(
     try:
         for shard in range(shards):
             made = synthesise_shard(out, worker, shard, text, model, vocabulary, voices)
-            console.print(f"{made.path}: {made.utterances} utterances, {made.seconds:.0f} s")
+            _say(f"{made.path}: {made.utterances} utterances, {made.seconds:.0f} s")
     except PROBLEMS as error:
         raise _fail(error) from None

@@ -70,8 +70,8 @@ def prepare(
 ) -> dict[str, float]:
     """Writes the cache folder ``out``; training utterances once per speed (tempo and pitch together), others at 1.0.
 
-    Returns counts: utterances, hours, hours_with_phones, skipped. Raises `CorpusError` naming the utterance for audio
-    that cannot be read, is not finite, or is shorter than the manifest says.
+    Returns counts: utterances, validation (of those), hours, hours_with_phones, skipped. Raises `CorpusError` naming
+    the utterance for audio that cannot be read, is not finite, or is shorter than the manifest says.
     """
     if 1.0 not in speeds or any(not 0.5 <= s <= 2.0 for s in speeds):
         raise CorpusError(f"speeds {list(speeds)} must lie in 0.5 to 2 and contain 1.0")
@@ -86,7 +86,7 @@ def prepare(
     entries: list[CachedUtterance] = []
     phones: list[int] = []
     moments = np.zeros((3, config.n_mels))  # count, sum and sum of squares of the training frames
-    counts = {"utterances": 0.0, "hours": 0.0, "hours_with_phones": 0.0, "skipped": 0.0}
+    counts = {"utterances": 0.0, "validation": 0.0, "hours": 0.0, "hours_with_phones": 0.0, "skipped": 0.0}
     position, loaded, samples, rate = 0, "", np.zeros(0, np.float32), 0
     with (out / "mel.f16").open("wb") as mels, (out / "segment.i32").open("wb") as segments:
         for done, utterance in enumerate(ordered, 1):
@@ -99,6 +99,7 @@ def prepare(
             audio = _cut(utterance, samples, rate)
             split = split_of(utterance, valid_share, held_out)
             counts["utterances"] += 1
+            counts["validation"] += split == "valid"
             counts["hours"] += utterance.seconds / 3600
             counts["hours_with_phones"] += utterance.seconds / 3600 if utterance.phones else 0
             for speed in speeds if split == "train" else (1.0,):
