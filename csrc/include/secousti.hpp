@@ -51,6 +51,15 @@ void append(std::vector<T>& values, std::size_t room, Write write) {
     checked(count);
 }
 
+/// Rows of a log-mel spectrogram of `bands` columns.
+inline std::size_t rows(std::span<const float> mel, std::size_t bands) {
+    if (mel.size() % bands != 0) {
+        throw Error(SECOUSTI_INVALID_ARGUMENT, "mel has " + std::to_string(mel.size()) +
+                                                   " values, expected a multiple of " + std::to_string(bands));
+    }
+    return mel.size() / bands;
+}
+
 template <auto Destroy>
 struct Deleter {
     void operator()(auto* handle) const noexcept { Destroy(handle); }
@@ -95,13 +104,9 @@ class Model {
     /// Voice vector G [dimension] of a log-mel prompt [frames, n_mels]; needs at least one frame.
     std::vector<float> paralinguistic(std::span<const float> mel) const {
         const secousti_model_info sizes = info();
-        const std::size_t bands = static_cast<std::size_t>(sizes.n_mels);
-        if (mel.size() % bands != 0) {
-            throw Error(SECOUSTI_INVALID_ARGUMENT, "mel has " + std::to_string(mel.size()) +
-                                                       " values, expected a multiple of " + std::to_string(bands));
-        }
+        const std::size_t frames = detail::rows(mel, static_cast<std::size_t>(sizes.n_mels));
         std::vector<float> result(static_cast<std::size_t>(sizes.dimension));
-        detail::check(secousti_paralinguistic(get(), mel.data(), mel.size() / bands, result.data()));
+        detail::check(secousti_paralinguistic(get(), mel.data(), frames, result.data()));
         return result;
     }
 
@@ -200,8 +205,13 @@ class Decoder {
   public:
     /// `paralinguistic` is G [dimension]; empty: zeros.
     explicit Decoder(const Model& model, std::span<const float> paralinguistic = {},
-                     const DecoderOptions& settings = {}) {
-        if (!paralinguistic.empty()) check_dimension(model, paralinguistic.size());
+                     const DecoderOptions& settings = {})
+        : Decoder(model, nullptr) {
+        const std::size_t dimension = static_cast<std::size_t>(model.info().dimension);
+        if (!paralinguistic.empty() && paralinguistic.size() != dimension) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(paralinguistic.size()) +
+                                                       " values, expected " + std::to_string(dimension));
+        }
         secousti_decoder_options options = make_options(settings);
         options.paralinguistic = paralinguistic.empty() ? nullptr : paralinguistic.data();
         secousti_decoder* handle = nullptr;
@@ -230,6 +240,22 @@ class Decoder {
             return secousti_decoder_push(handle_.get(), tokens.data(), tokens.size(), out, room);
         });
     }
+    /// Tokens to log-mel, appended: frame_size / hop_length rows of n_mels a token, at once.
+    void push_to_mel(std::span<const std::int32_t> tokens, std::vector<float>& mel) {
+        const std::size_t width = bands();
+        detail::append(mel, tokens.size() * frames_per_token() * width, [&](float* out, std::size_t room) {
+            const std::int64_t rows =
+                secousti_decoder_push_to_mel(handle_.get(), tokens.data(), tokens.size(), out, room / width);
+            return rows < 0 ? rows : rows * static_cast<std::int64_t>(width);
+        });
+    }
+    /// Log-mel [frames, n_mels] to PCM, appended: the vocoder alone.
+    void push_from_mel(std::span<const float> mel, std::vector<float>& pcm) {
+        const std::size_t frames = detail::rows(mel, bands()), ratio = frames_per_token();
+        detail::append(pcm, max_samples((frames + ratio - 1) / ratio), [&](float* out, std::size_t room) {
+            return secousti_decoder_push_from_mel(handle_.get(), mel.data(), frames, out, room);
+        });
+    }
     /// Ends the stream: in all, N tokens give N * frame_size samples. Only reset may follow.
     std::size_t flush(std::span<float> pcm) {
         return detail::checked(secousti_decoder_flush(handle_.get(), pcm.data(), pcm.size()));
@@ -243,7 +269,7 @@ class Decoder {
     Decoder clone() const {
         secousti_decoder* copy = nullptr;
         detail::check(secousti_decoder_clone(handle_.get(), &copy));
-        return Decoder(copy);
+        return Decoder(model_, copy);
     }
     std::vector<std::byte> snapshot() const {
         std::vector<std::byte> bytes(secousti_decoder_snapshot_size(handle_.get()));
@@ -255,13 +281,13 @@ class Decoder {
         const secousti_decoder_options options = make_options({.threads = threads});
         secousti_decoder* handle = nullptr;
         detail::check(secousti_decoder_restore(model.get(), snapshot.data(), snapshot.size(), &options, &handle));
-        return Decoder(handle);
+        return Decoder(model, handle);
     }
 
     secousti_decoder* get() const noexcept { return handle_.get(); }
 
   private:
-    explicit Decoder(secousti_decoder* handle) : handle_(handle) {}
+    Decoder(Model model, secousti_decoder* handle) : model_(std::move(model)), handle_(handle) {}
     static secousti_decoder_options make_options(const DecoderOptions& settings) {
         secousti_decoder_options options;
         secousti_decoder_options_init(&options);
@@ -271,14 +297,13 @@ class Decoder {
         options.seed = settings.seed;
         return options;
     }
-    static void check_dimension(const Model& model, std::size_t values) {
-        const std::size_t expected = static_cast<std::size_t>(model.info().dimension);
-        if (values != expected) {
-            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(values) +
-                                                       " values, expected " + std::to_string(expected));
-        }
+    std::size_t bands() const { return static_cast<std::size_t>(model_.info().n_mels); }
+    std::size_t frames_per_token() const {
+        const secousti_model_info info = model_.info();
+        return static_cast<std::size_t>(info.frame_size / info.hop_length);
     }
 
+    Model model_;
     std::unique_ptr<secousti_decoder, detail::Deleter<secousti_decoder_destroy>> handle_;
 };
 

@@ -83,9 +83,9 @@ inline std::vector<NamedTensor> random_tensors(const std::string& json, std::uin
         for (const std::int64_t size : spec.shape) count *= static_cast<std::size_t>(size);
         const bool matrix = spec.shape.size() >= 2;
         const std::size_t outputs = matrix ? static_cast<std::size_t>(spec.shape[0]) : 1;
-        const bool gain = !matrix && (spec.name.find("weight") != std::string::npos ||
-                                      spec.name.find("scale") != std::string::npos ||
-                                      spec.name.find("alpha") != std::string::npos);
+        const bool gain =
+            !matrix && (spec.name.find("weight") != std::string::npos || spec.name.find("scale") != std::string::npos ||
+                        spec.name.find("alpha") != std::string::npos);
         const float deviation = matrix ? 1.0F / std::sqrt(static_cast<float>(count / outputs)) : 0.1F;
         std::normal_distribution<float> normal(gain ? 0.7F : 0.0F, deviation);
         NamedTensor tensor{spec.name, spec.shape, std::vector<float>(count)};

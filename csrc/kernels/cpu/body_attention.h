@@ -74,10 +74,11 @@ void attention(const AttentionArgs& args) {
         const std::uint64_t position = args.position + static_cast<std::uint64_t>(r);
         const std::uint64_t context = static_cast<std::uint64_t>(args.context);
         const int slot = static_cast<int>(position % context);
-        // Until the ring is full the history is [0, slot]; then it is (slot, context) followed by [0, slot].
-        const int new_count = slot + 1;
-        const int old_count = position < context ? 0 : args.context - new_count;
-        const int count = old_count + new_count;
+        // The history, oldest first: the end of the ring, then what lies up to `slot`.
+        const std::uint64_t held = position - args.start + 1;
+        const int count = held < context ? static_cast<int>(held) : args.context;
+        const int new_count = slot + 1 < count ? slot + 1 : count;
+        const int old_count = count - new_count;
         const float* cos = args.rope_cos + static_cast<std::ptrdiff_t>(r) * (dim / 2);
         const float* sin = args.rope_sin + static_cast<std::ptrdiff_t>(r) * (dim / 2);
         const float* qkv = args.qkv + static_cast<std::ptrdiff_t>(r) * 3 * model;
@@ -91,20 +92,23 @@ void attention(const AttentionArgs& args) {
             const float* value = qkv + 2 * model + h * dim;
             for (int i = 0; i < dim; ++i) values[static_cast<std::ptrdiff_t>(slot) * dim + i] = value[i];
 
-            const float* old_keys = keys + static_cast<std::ptrdiff_t>(new_count) * dim;
+            const float* old_keys = keys + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
+            const float* new_keys = keys + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
             for (int j = 0; j < old_count; ++j)
                 args.scores[j] = dot(query, old_keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
             for (int j = 0; j < new_count; ++j)
-                args.scores[old_count + j] = dot(query, keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
+                args.scores[old_count + j] = dot(query, new_keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
             const float total = softmax_weights(args.scores, count);
 
-            const float* old_values = values + static_cast<std::ptrdiff_t>(new_count) * dim;
+            const float* old_values = values + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
+            const float* new_values = values + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
             for (int d = 0; d < dim;) {
                 const int live = dim - d;
                 const int vectors = live >= 4 * kWidth ? 4 : (live + kWidth - 1) / kWidth;
                 const int left = live >= 4 * kWidth ? kWidth : live - (vectors - 1) * kWidth;
                 const auto run = vectors == 4 ? mix<4> : vectors == 3 ? mix<3> : vectors == 2 ? mix<2> : mix<1>;
-                run(args.scores, old_values + d, old_count, values + d, new_count, dim, left, total, out + h * dim + d);
+                run(args.scores, old_values + d, old_count, new_values + d, new_count, dim, left, total,
+                    out + h * dim + d);
                 d += vectors * kWidth;
             }
         }
