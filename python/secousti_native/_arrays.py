@@ -28,7 +28,7 @@ def is_torch(value: object) -> bool:
 def to_numpy(value: Array, name: str) -> npt.NDArray[Any]:
     """A numpy view of an array or tensor (from any device). TypeError for anything else."""
     if isinstance(value, np.ndarray):
-        return value
+        return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     if is_torch(value):
         tensor = value.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type

@@ -16,7 +16,7 @@ from secousti_native.audio import check_audio, check_rate, resample
 from secousti_native.batch import EncodedBatch, decode_batch, encode_batch
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
-from secousti_native.stages import Stages, check_seed
+from secousti_native.stages import Stages, check_look_ahead, check_seed
 from secousti_native.streams import DecoderStream, EncoderStream
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -286,7 +286,7 @@ class Codec:
         if paralinguistic is not None:
             voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
         checked = check_seed(seed)
-        ahead = -1 if look_ahead is None else look_ahead
+        ahead = check_look_ahead(look_ahead)
         count = self._threads if threads is None else _check_threads(threads)
         return _core.Decoder(self._model, voice, 0 if checked is None else checked, checked is not None, ahead, count)
 

@@ -66,7 +66,7 @@ class Stages:
         ``seed`` fixes the noise and phases of a vocoder that has them; None sets them to zero. ``look_ahead`` (mel
         frames, 0 to 3) is for the spectral vocoder; None takes the model's.
         """
-        ahead = -1 if look_ahead is None else look_ahead
+        ahead = check_look_ahead(look_ahead)
         return like(self._model.vocode(self._mel(mel), check_seed(seed), ahead, self._codec.threads), mel)
 
     def _mel(self, mel: Array) -> Array:
@@ -74,6 +74,17 @@ class Stages:
         if len(values) == 0:
             raise ValueError("mel: has no frames")
         return values
+
+
+def check_look_ahead(look_ahead: int | None) -> int:
+    """What the core takes: -1 for None, the model's default. TypeError or ValueError."""
+    if look_ahead is None:
+        return -1
+    if isinstance(look_ahead, bool) or not isinstance(look_ahead, int | np.integer):
+        raise TypeError(f"look_ahead: expected an integer or None, got {type(look_ahead).__name__}")
+    if not 0 <= look_ahead < 2**31:
+        raise ValueError(f"look_ahead: {look_ahead} is negative or too large")
+    return int(look_ahead)
 
 
 def check_seed(seed: int | None) -> int | None:

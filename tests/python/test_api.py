@@ -1,0 +1,451 @@
+"""The Python API: what the codec says of itself, kinds and dtypes of arrays, and every wrong argument."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import secousti_native
+from secousti_native import Codec, Encoded, ModelFormatError, UnsupportedError, _core
+
+Floats = npt.NDArray[np.float32]
+ASSETS = Path(secousti_native.__file__).parent / "assets"
+
+
+def test_properties(codec: Codec, codec21: Codec) -> None:
+    assert (codec.sample_rate, codec.frame_size, codec.cardinality) == (22050, 256, 6561)
+    assert codec.frame_rate == pytest.approx(86.1328125)
+    assert (codec21.sample_rate, codec21.frame_size, codec21.cardinality) == (22050, 1024, 6561)
+    assert codec21.frame_rate == pytest.approx(21.533203125)
+    assert codec.identity != codec21.identity
+    assert codec.config["ratios"] == [1, 1]
+    assert codec21.config["ratios"] == [2, 2]
+    codec.config["ratios"] = None  # a copy
+    assert codec.config["ratios"] == [1, 1]
+    assert codec.threads == 1
+    assert "86.13 tokens/s" in repr(codec)
+
+
+def test_latency(codec: Codec, codec21: Codec) -> None:
+    assert codec.latency.encoder_samples == 640
+    assert codec21.latency.encoder_samples == 640 + 3 * 256
+    for one in (codec, codec21):
+        latency = one.latency
+        assert latency.total_samples == latency.encoder_samples + latency.decoder_samples
+        assert latency.total_ms == pytest.approx(1000 * latency.total_samples / 22050)
+        assert latency.total_ms == pytest.approx(latency.encoder_ms + latency.decoder_ms)
+
+
+def test_round_trip_keeps_the_length(codec: Codec, codec21: Codec, speech: Floats) -> None:
+    for one in (codec, codec21):
+        for length in (256, 257, 511, 512, 1023, 1024, 5000):
+            encoded = one.encode(speech[20000 : 20000 + length], 22050)
+            assert encoded.tokens.dtype == np.int64
+            assert encoded.tokens.shape == (-(-(length // 256) * 256 // one.frame_size),)
+            assert encoded.paralinguistic.dtype == np.float32
+            assert encoded.paralinguistic.shape == (one.dimension,)
+            assert encoded.num_samples == length
+            decoded = one.decode(encoded)
+            assert decoded.dtype == np.float32
+            assert decoded.shape == (length,)
+            missing = length - len(encoded.tokens) * one.frame_size
+            if missing > 0:
+                assert not decoded[-missing:].any()
+
+
+def test_paralinguistic_and_decode_of_bare_tokens(codec: Codec, speech: Floats) -> None:
+    clip = speech[:50000]
+    encoded = codec.encode(clip)
+    np.testing.assert_array_equal(codec.paralinguistic(clip), encoded.paralinguistic)
+    pcm = codec.decode(encoded.tokens, encoded.paralinguistic)
+    assert pcm.shape == (len(encoded.tokens) * 256,)
+    np.testing.assert_array_equal(codec.decode(encoded)[: len(pcm)], pcm)
+    other = codec.decode(encoded, np.zeros(codec.dimension, np.float32))
+    assert (other != codec.decode(encoded)).any()
+
+
+def test_acoustic_branch(published_21: Codec, codec: Codec, speech: Floats) -> None:
+    clip = speech[:22050]
+    acoustic = published_21.encode_acoustic(clip, 22050)
+    assert acoustic.dtype == np.float32
+    assert acoustic.shape == (22, 512)
+    pcm = published_21.decode_acoustic(acoustic)
+    assert pcm.shape == (22 * 1024,)
+    assert np.isfinite(pcm).all()
+    with pytest.raises(UnsupportedError, match="acoustic"):
+        codec.encode_acoustic(clip)
+    np.testing.assert_array_equal(
+        published_21.stages.encode_mel(published_21.stages.mel(clip))["acoustic_embed"], acoustic
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.int64, np.uint64, ">i4"])
+def test_every_integer_dtype_of_tokens(codec: Codec, speech: Floats, dtype: Any) -> None:
+    encoded = codec.encode(speech[:10000])
+    expected = codec.decode(encoded.tokens, encoded.paralinguistic)
+    np.testing.assert_array_equal(codec.decode(encoded.tokens.astype(dtype), encoded.paralinguistic), expected)
+    np.testing.assert_array_equal(codec.decoder(encoded.paralinguistic).push(encoded.tokens.astype(dtype)),
+                                  expected[: -codec.latency.decoder_samples])  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int16, np.int32, ">f4"])
+def test_audio_dtypes(codec: Codec, speech: Floats, dtype: Any) -> None:
+    scale = {np.int16: 32768.0, np.int32: 2.0**31}.get(dtype, 1.0)
+    clip = np.clip(speech[20000:30000] * scale, -scale, scale * (1 - 1e-7)).astype(dtype)
+    expected = codec.encode((clip / scale).astype(np.float32)).tokens
+    np.testing.assert_array_equal(codec.encode(clip).tokens, expected)
+    np.testing.assert_array_equal(codec.encode(np.repeat(clip, 2)[::2]).tokens, expected)  # not contiguous
+
+
+def test_torch_in_torch_out(codec: Codec, speech: Floats) -> None:
+    torch = pytest.importorskip("torch")
+    clip = torch.tensor(speech[:20000], requires_grad=True)
+    encoded, expected = codec.encode(clip, 22050), codec.encode(speech[:20000], 22050)
+    assert isinstance(encoded.tokens, torch.Tensor)
+    assert encoded.tokens.dtype == torch.int64
+    assert encoded.paralinguistic.dtype == torch.float32
+    np.testing.assert_array_equal(encoded.tokens.numpy(), expected.tokens)
+    decoded = codec.decode(encoded)
+    assert isinstance(decoded, torch.Tensor)
+    np.testing.assert_array_equal(decoded.numpy(), codec.decode(expected))
+    assert isinstance(codec.decode(expected), np.ndarray)
+    stream = codec.encoder()
+    tokens = torch.cat([stream.push(clip), stream.flush()])
+    assert torch.equal(tokens, encoded.tokens)
+    sounds = codec.decoder(encoded.paralinguistic)
+    assert isinstance(sounds.push(tokens.to(torch.int16)), torch.Tensor)
+    outputs = codec.stages.encode_mel(codec.stages.mel(clip))
+    assert all(value is None or isinstance(value, torch.Tensor) for value in outputs.values())
+    half = codec.stages.paralinguistic(codec.stages.mel(clip).to(torch.bfloat16))
+    assert isinstance(half, torch.Tensor)
+
+
+def test_torch_results_save_and_load(codec: Codec, speech: Floats, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    encoded = codec.encode(torch.from_numpy(speech[:20000].copy()))
+    encoded.save(tmp_path / "x.sec")
+    np.testing.assert_array_equal(Encoded.load(tmp_path / "x.sec").tokens, encoded.tokens.numpy())
+
+
+def test_batches(codec: Codec, speech: Floats) -> None:
+    clips = np.stack([speech[start : start + 20000] for start in (0, 30000, 60000)])[:, None]
+    batch = codec.with_threads(2).encode_batch(clips, 22050)
+    assert batch.tokens.shape == (3, 1, 20000 // 256)
+    assert batch.tokens.dtype == np.int64
+    assert batch.paralinguistic.shape == (3, codec.dimension)
+    assert batch.num_samples == 20000
+    for i, item in enumerate(batch):
+        expected = codec.encode(clips[i, 0])
+        np.testing.assert_array_equal(batch.tokens[i, 0], expected.tokens)
+        np.testing.assert_array_equal(item.tokens, expected.tokens)
+        np.testing.assert_array_equal(batch.paralinguistic[i], expected.paralinguistic)
+    decoded = codec.decode_batch(batch)
+    assert decoded.shape == clips.shape
+    np.testing.assert_array_equal(decoded[1, 0], codec.decode(batch[1]))
+    bare = codec.decode_batch(batch.tokens.astype(np.uint16), batch.paralinguistic)
+    assert bare.shape == (3, 1, batch.tokens.shape[2] * 256)
+    np.testing.assert_array_equal(bare[..., :20000], decoded[..., : bare.shape[2]])
+    for bad in (clips[:, 0], clips[:0], np.concatenate([clips, clips], axis=1)):
+        with pytest.raises(ValueError, match="audio"):
+            codec.encode_batch(bad)
+    with pytest.raises(TypeError, match="voices"):
+        codec.decode_batch(batch.tokens)
+    with pytest.raises(ValueError, match="paralinguistic"):
+        codec.decode_batch(batch.tokens, batch.paralinguistic[:2])
+
+
+def test_torch_batches(codec: Codec, speech: Floats) -> None:
+    torch = pytest.importorskip("torch")
+    clips = torch.from_numpy(np.stack([speech[:9000], speech[9000:18000]])[:, None])
+    batch = codec.encode_batch(clips)
+    assert isinstance(batch.tokens, torch.Tensor)
+    assert isinstance(codec.decode_batch(batch), torch.Tensor)
+    assert tuple(codec.decode_batch(batch.tokens, batch.paralinguistic).shape) == (2, 1, 35 * 256)
+
+
+# ---- wrong arguments ----
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "error", "words"),
+    [
+        (np.zeros(0, np.float32), 22050, ValueError, "empty"),
+        (np.zeros(1, np.float32), 22050, ValueError, "shorter than one mel frame"),
+        (np.zeros(255, np.float32), 22050, ValueError, "shorter than one mel frame"),
+        (np.zeros(100, np.float32), 16000, ValueError, "shorter than one mel frame"),
+        (np.zeros((1, 9999), np.float32), 22050, ValueError, "to_mono"),
+        (np.zeros((), np.float32), 22050, ValueError, "shape"),
+        (np.zeros(9999, np.complex64), 22050, TypeError, "complex64"),
+        (np.zeros(9999, np.uint8), 22050, TypeError, "uint8"),
+        (np.zeros(9999, bool), 22050, TypeError, "bool"),
+        ([0.0] * 9999, 22050, TypeError, "list"),
+        (None, 22050, TypeError, "NoneType"),
+        (np.zeros(9999, np.float32), 0, ValueError, "sample_rate"),
+        (np.zeros(9999, np.float32), -1, ValueError, "sample_rate"),
+        (np.zeros(9999, np.float32), 10**9, ValueError, "sample_rate"),
+        (np.zeros(9999, np.float32), "16000", TypeError, "sample_rate"),
+        (np.zeros(9999, np.float32), 16000.5, TypeError, "sample_rate"),
+    ],
+)
+def test_bad_audio(codec: Codec, audio: Any, rate: Any, error: type[Exception], words: str) -> None:
+    for call in (codec.encode, codec.paralinguistic):
+        with pytest.raises(error, match=words):
+            call(audio, rate)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_samples_are_named(codec: Codec, value: float) -> None:
+    audio = np.zeros(2000, np.float32)
+    audio[1234] = value
+    for call in (codec.encode, codec.encoder().push, codec.stages.mel):
+        with pytest.raises(ValueError, match=r"\[1234\] is"):
+            call(audio)
+    with pytest.raises(ValueError, match=r"\[7\] is inf"):
+        codec.encode(np.concatenate([np.zeros(7), [1e300], np.zeros(999)]))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "error", "words"),
+    [
+        (np.array([0, 6561]), ValueError, r"tokens\[1\] is 6561"),
+        (np.array([5, 5, -1]), ValueError, r"tokens\[2\] is -1"),
+        (np.array([2**40]), ValueError, r"tokens\[0\]"),
+        (np.array([2**64 - 1], np.uint64), ValueError, r"tokens\[0\]"),
+        (np.array([1.0]), TypeError, "float64"),
+        (np.array([True]), TypeError, "bool"),
+        (np.array([[1, 2]]), ValueError, "shape"),
+        ([1, 2], TypeError, "list"),
+    ],
+)
+def test_bad_tokens(codec: Codec, tokens: Any, error: type[Exception], words: str) -> None:
+    voice = np.zeros(codec.dimension, np.float32)
+    calls = (
+        lambda: codec.decode(tokens, voice),
+        lambda: codec.decoder(voice).push(tokens),
+        lambda: codec.stages.decode_tokens(tokens, voice),
+    )
+    for call in calls:
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_bad_voices(codec: Codec) -> None:
+    tokens = np.array([1, 2, 3])
+    with pytest.raises(TypeError, match="voice"):
+        codec.decode(tokens)
+    for bad, error in (
+        (np.zeros(7, np.float32), ValueError),
+        (np.zeros((1, codec.dimension), np.float32), ValueError),
+        (np.zeros(codec.dimension, np.int64), TypeError),
+        (np.full(codec.dimension, np.nan, np.float32), ValueError),
+        ("voice", TypeError),
+    ):
+        with pytest.raises(error, match="paralinguistic"):
+            codec.decode(tokens, bad)
+        with pytest.raises(error, match="paralinguistic"):
+            codec.decoder(bad)
+        stream = codec.decoder()
+        with pytest.raises(error, match="paralinguistic"):
+            stream.paralinguistic = bad
+
+
+def test_bad_options(codec: Codec) -> None:
+    for look_ahead, error in ((-1, ValueError), (2**40, ValueError), (1.5, TypeError), (4, UnsupportedError)):
+        with pytest.raises(error, match="look_ahead"):
+            codec.decoder(look_ahead=look_ahead)  # type: ignore[arg-type]
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match="seed"):
+            codec.decoder(seed=seed)
+    with pytest.raises(TypeError, match="seed"):
+        codec.decoder(seed=1.5)  # type: ignore[arg-type]
+    for threads in (0, -1, 5000):
+        with pytest.raises(ValueError, match="threads"):
+            codec.encoder(threads=threads)
+    with pytest.raises(TypeError, match="threads"):
+        Codec.from_pretrained(threads="2")  # type: ignore[arg-type]
+
+
+def test_bad_mels(codec: Codec) -> None:
+    for call in (codec.stages.encode_mel, codec.stages.paralinguistic, codec.stages.vocode):
+        for bad, error in (
+            (np.zeros((10, 79), np.float32), ValueError),
+            (np.zeros(80, np.float32), ValueError),
+            (np.zeros((0, 80), np.float32), ValueError),
+            (np.full((4, 80), np.inf, np.float32), ValueError),
+            (np.zeros((10, 80), np.int32), TypeError),
+        ):
+            with pytest.raises(error, match="mel"):
+                call(bad)
+
+
+def test_tokens_of_another_model(codec: Codec, codec21: Codec, speech: Floats) -> None:
+    encoded = codec.encode(speech[:20000])
+    with pytest.raises(ValueError, match=f"{codec.identity:016x}"):
+        codec21.decode(encoded)
+    assert len(codec21.decode(encoded, check_identity=False)) == 20000
+
+
+def test_unsupported(codec: Codec) -> None:
+    for precision in ("bf16", "int8", "fp64"):
+        with pytest.raises(UnsupportedError, match=precision):
+            Codec.from_pretrained(precision=precision)
+    with pytest.raises(UnsupportedError, match="cuda"):
+        Codec.from_pretrained(device="cuda")
+    with pytest.raises(UnsupportedError, match="pentium"):
+        Codec.from_pretrained(isa="pentium")
+
+
+# ---- model files ----
+
+
+def test_missing_and_foreign_model_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="default-21"):
+        Codec.from_pretrained("nonsense")
+    with pytest.raises(FileNotFoundError):
+        Codec.from_pretrained(tmp_path / "none.safetensors")
+    with pytest.raises(FileNotFoundError):
+        _core.Model(bytes(tmp_path / "none.safetensors"))
+    with pytest.raises(ValueError, match="secousti convert"):
+        Codec.from_pretrained(tmp_path / "checkpoint.pt")
+    with pytest.raises(OSError):
+        Codec.from_pretrained(tmp_path)
+    for name, content in {"empty": b"", "short": b"\1\2", "text": b"hello " * 100, "zeros": bytes(4096)}.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(ModelFormatError):
+            Codec.from_pretrained(path)
+
+
+def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def _file(header: Any, body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + body
+
+
+@pytest.fixture(scope="module")
+def model_bytes() -> bytes:
+    return (ASSETS / "default_21.safetensors").read_bytes()
+
+
+def test_a_model_opens_from_memory(model_bytes: bytes, codec21: Codec) -> None:
+    assert _core.Model.from_memory(model_bytes).info()["identity"] == codec21.identity
+
+
+@pytest.mark.parametrize("keep", [0, 7, 8, 9, 100, 5000, 0.5, -1])
+def test_truncated_models(model_bytes: bytes, keep: float) -> None:
+    count = int(len(model_bytes) * keep) if isinstance(keep, float) else keep % len(model_bytes)
+    with pytest.raises(ModelFormatError):
+        _core.Model.from_memory(model_bytes[:count])
+
+
+def test_hostile_models(model_bytes: bytes) -> None:
+    header, body = _parts(model_bytes)
+    name = next(key for key in header if key != "__metadata__")
+
+    def changed(**entry: Any) -> bytes:
+        return _file(header | {name: header[name] | entry}, body)
+
+    def config(**fields: Any) -> bytes:
+        meta = dict(header["__metadata__"])
+        meta["config"] = json.dumps(json.loads(meta["config"]) | fields)
+        return _file(header | {"__metadata__": meta}, body)
+
+    begin, end = header[name]["data_offsets"]
+    hostile = {
+        "header longer than the file": (2**63).to_bytes(8, "little") + model_bytes[8:],
+        "no metadata": _file({k: v for k, v in header.items() if k != "__metadata__"}, body),
+        "tensor beyond the end": changed(data_offsets=[begin, len(body) + 8]),
+        "negative offset": changed(data_offsets=[-8, end]),
+        "backwards": changed(data_offsets=[end, begin]),
+        "unknown dtype": changed(dtype="I7"),
+        "shape overflow": changed(shape=[2**40, 2**40]),
+        "negative shape": changed(shape=[-1, 4]),
+        "dimension": config(dimension=2**30),
+        "zero layers": config(layers={"acoustic": 0, "semantic": 0, "connector": 0, "decoder": 0}),
+        "negative filters": config(n_filters=-4),
+        "levels": config(fsq_levels=[3] * 60),
+        "not an object": _file([1, 2, 3], body),
+        "deep": b"\x40\x00\x00\x00\x00\x00\x00\x00" + b"[" * 64 + body,
+    }
+    for what, data in hostile.items():
+        with pytest.raises(ModelFormatError):
+            _core.Model.from_memory(data)
+            pytest.fail(what)
+
+
+def test_missing_and_misshapen_tensors_are_all_named(model_bytes: bytes) -> None:
+    header, body = _parts(model_bytes)
+    names = [key for key in header if key != "__metadata__"]
+    missing, misshapen = names[3:5], [key for key in names[5:] if len(set(header[key]["shape"])) > 1][:2]
+    faulty = {("extra." + key if key in missing else key): dict(entry) for key, entry in header.items()}
+    for name in misshapen:
+        faulty[name]["shape"] = faulty[name]["shape"][::-1]
+    with pytest.raises(ModelFormatError) as caught:
+        _core.Model.from_memory(_file(faulty, body))
+    for name in missing + misshapen:
+        assert name in str(caught.value)
+    extra = _file(header | {"extra.tensor": {"dtype": "F32", "shape": [0], "data_offsets": [len(body)] * 2}}, body)
+    assert _core.Model.from_memory(extra).info()["name"] == "default-21"
+
+
+def test_nan_weights_are_refused(model_bytes: bytes) -> None:
+    header, body = _parts(model_bytes)
+    name = next(key for key, value in header.items() if key != "__metadata__" and value["dtype"] == "F16")
+    begin = header[name]["data_offsets"][0]
+    with pytest.raises(ModelFormatError, match=name.replace(".", r"\.")):
+        _core.Model.from_memory(_file(header, body[:begin] + b"\x00\x7e" + body[begin + 2 :]))
+
+
+# ---- bindings and imports ----
+
+
+def test_bindings_never_convert(codec: Codec) -> None:
+    encoder = _core.Encoder(codec._model)
+    with pytest.raises(TypeError, match="pcm: expected dtype float32, got float64"):
+        encoder.push(np.zeros(10))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="pcm: expected a numpy array"):
+        encoder.push([0.0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"pcm: expected shape \[\*\], got \[2, 2\]"):
+        encoder.push(np.zeros((2, 2), np.float32))
+    with pytest.raises(ValueError, match="contiguous"):
+        encoder.push(np.zeros(10, np.float32)[::2])
+    with pytest.raises(TypeError, match="tokens: expected dtype int32"):
+        _core.Decoder(codec._model).push(np.zeros(3, np.int64))  # type: ignore[arg-type]
+
+
+def test_import_is_light() -> None:
+    heavy = ("torch", "scipy", "soundfile", "soxr", "typer", "rich", "matplotlib")
+    code = f"import sys, secousti_native; print([m for m in {heavy!r} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("soundfile", "from secousti_native import audio; audio.load('x.wav')"),
+        ("soxr", "import secousti_native.audio as a, numpy as n; a.resample(n.zeros(9, 'f4'), 8000, 22050)"),
+        ("typer", "from secousti_native.cli import main; main()"),
+    ],
+)
+def test_a_missing_package_is_named(module: str, code: str) -> None:
+    blocked = f"import sys; sys.modules[{module!r}] = None\n{code}"
+    result = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert f"pip install {module}" in result.stderr.strip().splitlines()[-1]
+
+
+def test_version() -> None:
+    assert secousti_native.__version__ == _core.version
