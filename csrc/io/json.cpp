@@ -306,7 +306,7 @@ class Parser {
 }  // namespace
 
 std::string quoted(std::string_view text) {
-    constexpr std::size_t kLongest = 80;
+    constexpr std::size_t kLongest = 120;  // the longest published tensor name has 90
     std::string out = "'";
     for (const char c : text.substr(0, kLongest)) {
         if (c >= 0x20 && c < 0x7F) {

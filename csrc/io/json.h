@@ -15,7 +15,7 @@
 
 namespace secousti::core {
 
-/// `text` in single quotes, shortened to 80 bytes, with everything outside printable ASCII escaped: for messages.
+/// `text` in single quotes, shortened to 120 bytes, with everything outside printable ASCII escaped: for messages.
 std::string quoted(std::string_view text);
 
 struct JsonLimits {
