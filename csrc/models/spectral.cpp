@@ -20,8 +20,8 @@ namespace {
 constexpr int kMaxLookAhead = 3;
 constexpr int kDefaultLookAhead = 1;
 constexpr int kMaxOpen = kMaxLookAhead + 1;
-/// Iterations a frame, by look-ahead: about equal in cost. docs/spectral.md has the table they are chosen from.
-constexpr std::array<int, kMaxLookAhead + 1> kIterations = {16, 12, 10, 8};
+/// Iterations a frame, by look-ahead: about one percent of a core. docs/spectral.md has the table they are chosen from.
+constexpr std::array<int, kMaxLookAhead + 1> kIterations = {16, 16, 12, 12};
 constexpr float kMomentum = 0.9F;
 /// Added to the squared windows that a sample is divided by: fades the newest edge, where only a window's end reaches.
 constexpr double kEdge = 0.005;
