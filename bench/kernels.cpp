@@ -82,7 +82,8 @@ void linear(benchmark::State& state, const Backend& backend, const Shape& shape,
     const int inputs = shape.taps * shape.depth;
     const int panels = (shape.outputs + backend.panel - 1) / backend.panel;
     const std::size_t packed = static_cast<std::size_t>(panels) * static_cast<std::size_t>(backend.panel * inputs);
-    const Floats x = random_floats(static_cast<std::size_t>((shape.rows + (shape.taps - 1) * shape.dilation) * shape.depth));
+    const Floats x =
+        random_floats(static_cast<std::size_t>((shape.rows + (shape.taps - 1) * shape.dilation) * shape.depth));
     const Floats dense = random_floats(static_cast<std::size_t>(shape.outputs) * static_cast<std::size_t>(inputs));
     Floats weights(packed * static_cast<std::size_t>(copies));
     for (int c = 0; c < copies; ++c)
@@ -114,7 +115,8 @@ void attention(benchmark::State& state, const Backend& backend) {
     constexpr int kHeads = 8, kDim = 64, kContext = 250, kLayers = 8;
     constexpr std::size_t kRing = std::size_t{kHeads} * kDim * kContext;
     const Floats qkv = random_floats(3 * kHeads * kDim), cos = random_floats(kDim / 2), sin = random_floats(kDim / 2);
-    Floats keys = random_floats(kLayers * kRing), values = random_floats(kLayers * kRing), scores(256), y(kHeads * kDim);
+    Floats keys = random_floats(kLayers * kRing), values = random_floats(kLayers * kRing), scores(256),
+           y(kHeads * kDim);
     AttentionArgs args{qkv.data(), cos.data(), sin.data(), nullptr, nullptr,  scores.data(),
                        y.data(),   1,          kHeads,     kDim,    kContext, 1000};
     for (auto _ : state) {

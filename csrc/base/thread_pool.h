@@ -21,8 +21,8 @@ class ThreadPool {
 
     int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-    /// Runs task(context, 0 .. tasks - 1) on the workers and the caller, in no particular order, and returns when all are
-    /// done. One caller at a time; a task may not call run.
+    /// Runs task(context, 0 .. tasks - 1) on the workers and the caller, in no particular order, and returns when all
+    /// are done. One caller at a time; a task may not call run.
     void run(Task task, void* context, int tasks) noexcept;
 
   private:

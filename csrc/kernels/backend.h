@@ -17,7 +17,8 @@ namespace secousti::core {
 enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh };
 
 /// Windowed matrix product: linear layers, convolutions and transposed convolutions.
-///   y[m, n] = residual[m, n] + scale[n] * act(bias[n] + sum_{tap, k} x[m*row_stride + tap*tap_stride + k] * W[n, tap, k])
+///   y[m, n] = residual[m, n] + scale[n] * act(bias[n] + sum_{tap, k} in[m, tap, k] * weights[n, tap, k])
+///   in[m, tap, k] = x[m*row_stride + tap*tap_stride + k]
 /// A linear layer has one tap; a convolution over time-major rows has `kernel` taps whose stride is dilation*channels,
 /// and row_stride = stride*channels. `y` may alias `residual`, never `x`.
 struct LinearArgs {
@@ -28,8 +29,8 @@ struct LinearArgs {
     int depth = 0;                  ///< floats read at each tap
     int rows = 0;
     int outputs = 0;
-    const float* weights = nullptr;   ///< packed by pack_linear
-    const float* bias = nullptr;      ///< [outputs] or null
+    const float* weights = nullptr;  ///< packed by pack_linear
+    const float* bias = nullptr;     ///< [outputs] or null
     Activation activation = Activation::none;
     float slope = 0.0F;               ///< of leaky_relu
     const float* scale = nullptr;     ///< [outputs] or null (1)
@@ -44,19 +45,19 @@ inline constexpr int kMaxHeadDim = 512;
 /// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
 /// attends to the last `context` positions (itself included).
 struct AttentionArgs {
-    const float* qkv = nullptr;      ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
-    const float* rope_cos = nullptr; ///< [rows, head_dim/2]
-    const float* rope_sin = nullptr; ///< [rows, head_dim/2]
-    float* keys = nullptr;           ///< ring [heads, context, head_dim]; slot of position p is p % context
-    float* values = nullptr;         ///< ring [heads, context, head_dim]
-    float* scores = nullptr;         ///< scratch, `context` rounded up to 64 floats
-    float* y = nullptr;              ///< [rows, heads*head_dim]
+    const float* qkv = nullptr;       ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
+    const float* rope_cos = nullptr;  ///< [rows, head_dim/2]
+    const float* rope_sin = nullptr;  ///< [rows, head_dim/2]
+    float* keys = nullptr;            ///< ring [heads, context, head_dim]; slot of position p is p % context
+    float* values = nullptr;          ///< ring [heads, context, head_dim]
+    float* scores = nullptr;          ///< scratch, `context` rounded up to 64 floats
+    float* y = nullptr;               ///< [rows, heads*head_dim]
     int rows = 0;
     int heads = 0;
-    int head_dim = 0;                ///< a multiple of 2, at most kMaxHeadDim
+    int head_dim = 0;  ///< a multiple of 2, at most kMaxHeadDim
     int context = 0;
-    std::uint64_t position = 0;      ///< of the first new row
-    std::uint64_t start = 0;         ///< position of the stream's first row: keys before it do not exist
+    std::uint64_t position = 0;  ///< of the first new row
+    std::uint64_t start = 0;     ///< position of the stream's first row: keys before it do not exist
 };
 
 /// Tables of one FFT length (a power of two >= 16), made by layers/fft.h. The complex FFT of length/2 points is seen as

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/tables.h"
+#include "kernels/cpu/backends.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -40,7 +40,6 @@ Features detect() {
 }
 
 #endif
-
 
 struct Registry {
     std::array<const Backend*, 4> tables{};  ///< available ones, fastest first

@@ -30,7 +30,8 @@ struct Registration {
 /// Records a failure of the running test; prints the first few of each test.
 void fail(const char* file, int line, const std::string& message);
 
-/// Random numbers of the running test: seeded from the run's seed and the test's name, so that a filter changes nothing.
+/// Random numbers of the running test: seeded from the run's seed and the test's name, so that a filter changes
+/// nothing.
 std::mt19937& random();
 
 inline float uniform(float low = -1.0F, float high = 1.0F) {
@@ -71,31 +72,31 @@ void vectors_close(const char* file, int line, const Actual& actual, const Expec
 
 }  // namespace check
 
-#define TEST(name)                                                              \
-    static void test_##name();                                                  \
+#define TEST(name)                                                                       \
+    static void test_##name();                                                           \
     static const check::Registration registration_##name{#name, __FILE__, &test_##name}; \
     static void test_##name()
 
-#define CHECK(...)                                                      \
-    do {                                                                \
+#define CHECK(...)                                                         \
+    do {                                                                   \
         if (!(__VA_ARGS__)) check::fail(__FILE__, __LINE__, #__VA_ARGS__); \
     } while (false)
 
 /// With a message, any expression that makes a std::string.
-#define CHECK_MSG(condition, message)                                                              \
-    do {                                                                                           \
+#define CHECK_MSG(condition, message)                                                                \
+    do {                                                                                             \
         if (!(condition)) check::fail(__FILE__, __LINE__, std::string(#condition ": ") + (message)); \
     } while (false)
 
-#define CHECK_CLOSE(actual, expected, tolerance)                                                            \
-    do {                                                                                                    \
-        const double check_a = static_cast<double>(actual), check_e = static_cast<double>(expected);        \
-        if (!check::close(check_a, check_e, tolerance, 0.0)) {                                              \
-            std::ostringstream check_text;                                                                  \
-            check_text.precision(9);                                                                        \
-            check_text << #actual " is " << check_a << ", expected " << check_e << " +- " << (tolerance);   \
-            check::fail(__FILE__, __LINE__, check_text.str());                                              \
-        }                                                                                                   \
+#define CHECK_CLOSE(actual, expected, tolerance)                                                          \
+    do {                                                                                                  \
+        const double check_a = static_cast<double>(actual), check_e = static_cast<double>(expected);      \
+        if (!check::close(check_a, check_e, tolerance, 0.0)) {                                            \
+            std::ostringstream check_text;                                                                \
+            check_text.precision(9);                                                                      \
+            check_text << #actual " is " << check_a << ", expected " << check_e << " +- " << (tolerance); \
+            check::fail(__FILE__, __LINE__, check_text.str());                                            \
+        }                                                                                                 \
     } while (false)
 
 #define CHECK_VECTORS_CLOSE(actual, expected, absolute, relative, what) \

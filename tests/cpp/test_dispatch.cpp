@@ -60,8 +60,8 @@ TEST(tables_are_complete_and_ordered) {
     for (const Backend* b : available_backends()) {
         names.insert(b->name);
         CHECK(b->panel > 0 && b->pack_linear && b->linear && b->layer_norm && b->attention && b->activate && b->snake &&
-              b->sum3 && b->add && b->add_row && b->fsq_quantise && b->rfft && b->irfft && b->magnitude && b->log_floor &&
-              b->exp && b->band_sum && b->polar_head);
+              b->sum3 && b->add && b->add_row && b->fsq_quantise && b->rfft && b->irfft && b->magnitude &&
+              b->log_floor && b->exp && b->band_sum && b->polar_head);
     }
     CHECK(names.size() == available_backends().size());
     CHECK(std::strcmp(available_backends().back()->name, "scalar") == 0);

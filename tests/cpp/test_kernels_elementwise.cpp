@@ -99,7 +99,8 @@ TEST(exp_and_log_are_accurate) {
         std::vector<float> y(x.size());
         const int size = static_cast<int>(x.size());
         backend.exp(x.data(), size, y.data());
-        CHECK(std::isnan(y[0]) && y[1] == kInfinity && y[2] == 0.0F && y[3] == 1.0F && y[5] == kInfinity && y[6] == 0.0F);
+        CHECK(std::isnan(y[0]) && y[1] == kInfinity && y[2] == 0.0F && y[3] == 1.0F && y[5] == kInfinity &&
+              y[6] == 0.0F);
         backend.log_floor(x.data(), FLT_MIN, size, y.data());
         CHECK(std::isnan(y[0]) && y[1] == kInfinity && y[4] == 0.0F);
         CHECK_CLOSE(y[2], std::log(double{FLT_MIN}), 1e-5);
@@ -163,7 +164,8 @@ TEST(sums_match_and_may_run_in_place) {
             std::vector<double> expected;
             for (std::size_t i = 0; i < rows.size(); ++i) expected.push_back(double{rows[i]} + double{a[i % count]});
             backend.add_row(rows.data(), a.data(), 3, size, moved.data());
-            CHECK_VECTORS_CLOSE(moved, expected, kElementwise.absolute, kElementwise.relative, label(backend, "add_row"));
+            CHECK_VECTORS_CLOSE(moved, expected, kElementwise.absolute, kElementwise.relative,
+                                label(backend, "add_row"));
             std::vector<float> in_place = rows;
             backend.add_row(in_place.data(), a.data(), 3, size, in_place.data());
             CHECK(in_place == moved);
@@ -245,7 +247,8 @@ TEST(magnitude_and_bands_match_double_loops) {
             std::vector<float> y(count);
             std::vector<double> expected;
             for (std::size_t i = 0; i < count; ++i)
-                expected.push_back(std::sqrt(double{re[i]} * double{re[i]} + double{im[i]} * double{im[i]} + double{1e-9F}));
+                expected.push_back(
+                    std::sqrt(double{re[i]} * double{re[i]} + double{im[i]} * double{im[i]} + double{1e-9F}));
             backend.magnitude(re.data(), im.data(), 1e-9F, size, y.data());
             CHECK_VECTORS_CLOSE(y, expected, kElementwise.absolute, kElementwise.relative, label(backend, "magnitude"));
 
@@ -262,7 +265,8 @@ TEST(magnitude_and_bands_match_double_loops) {
             }
             std::vector<float> sums(4, kNan);
             backend.band_sum(re.data(), start.data(), length.data(), offset.data(), weights.data(), 4, sums.data());
-            CHECK_VECTORS_CLOSE(sums, bands, kLinear.absolute * (size + 8), kLinear.relative, label(backend, "band_sum"));
+            CHECK_VECTORS_CLOSE(sums, bands, kLinear.absolute * (size + 8), kLinear.relative,
+                                label(backend, "band_sum"));
         }
     });
 }
@@ -275,7 +279,8 @@ TEST(polar_head_matches_double_loops) {
             std::vector<double> expected(x.size());
             for (int r = 0; r < rows; ++r) {
                 for (int b = 0; b < bins; ++b) {
-                    const auto at = static_cast<std::size_t>(r * 2 * bins + b), pair = at + static_cast<std::size_t>(bins);
+                    const auto at = static_cast<std::size_t>(r * 2 * bins + b),
+                               pair = at + static_cast<std::size_t>(bins);
                     const double m = std::min(std::exp(double{x[at]}), 100.0), p = std::sin(double{x[pair]});
                     expected[at] = m * std::cos(p);
                     expected[pair] = m * std::sin(p);

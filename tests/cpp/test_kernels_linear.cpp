@@ -17,12 +17,18 @@ namespace {
 
 double act(Activation activation, double slope, double x) {
     switch (activation) {
-        case Activation::none: return x;
-        case Activation::elu: return x > 0 ? x : std::expm1(x);
-        case Activation::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-        case Activation::relu: return x < 0 ? 0.0 : x;
-        case Activation::leaky_relu: return x > 0 ? x : slope * x;
-        case Activation::tanh: return std::tanh(x);
+        case Activation::none:
+            return x;
+        case Activation::elu:
+            return x > 0 ? x : std::expm1(x);
+        case Activation::gelu:
+            return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+        case Activation::relu:
+            return x < 0 ? 0.0 : x;
+        case Activation::leaky_relu:
+            return x > 0 ? x : slope * x;
+        case Activation::tanh:
+            return std::tanh(x);
     }
     return x;
 }
@@ -136,8 +142,9 @@ TEST(linear_epilogue) {
                 c.args.residual_stride = c.outputs;
                 const std::vector<double> expected = c.expected();
                 c.run(backend);
-                CHECK_VECTORS_CLOSE(c.y, expected, c.tolerance(), kLinear.relative,
-                                    c.describe(backend) + " activation " + std::to_string(static_cast<int>(activation)));
+                CHECK_VECTORS_CLOSE(
+                    c.y, expected, c.tolerance(), kLinear.relative,
+                    c.describe(backend) + " activation " + std::to_string(static_cast<int>(activation)));
                 if ((parts & 4) == 0) continue;
                 const std::vector<float> apart = c.y;
                 c.args.y = c.residual.data();  // y may alias residual

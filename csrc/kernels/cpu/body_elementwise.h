@@ -21,12 +21,18 @@ void activate_as(float slope, const float* x, std::size_t count, float* y) {
 
 void activate(Activation activation, float slope, const float* x, std::size_t count, float* y) {
     switch (activation) {
-        case Activation::none: return activate_as<Activation::none>(slope, x, count, y);
-        case Activation::elu: return activate_as<Activation::elu>(slope, x, count, y);
-        case Activation::gelu: return activate_as<Activation::gelu>(slope, x, count, y);
-        case Activation::relu: return activate_as<Activation::relu>(slope, x, count, y);
-        case Activation::leaky_relu: return activate_as<Activation::leaky_relu>(slope, x, count, y);
-        case Activation::tanh: return activate_as<Activation::tanh>(slope, x, count, y);
+        case Activation::none:
+            return activate_as<Activation::none>(slope, x, count, y);
+        case Activation::elu:
+            return activate_as<Activation::elu>(slope, x, count, y);
+        case Activation::gelu:
+            return activate_as<Activation::gelu>(slope, x, count, y);
+        case Activation::relu:
+            return activate_as<Activation::relu>(slope, x, count, y);
+        case Activation::leaky_relu:
+            return activate_as<Activation::leaky_relu>(slope, x, count, y);
+        case Activation::tanh:
+            return activate_as<Activation::tanh>(slope, x, count, y);
     }
 }
 
@@ -41,9 +47,8 @@ void snake(const float* x, const float* alpha, const float* inverse_alpha, int r
 
 void sum3(const float* x0, const float* x1, const float* x2, float scale, std::size_t count, float* y) {
     const V s = set1(scale);
-    each(x0, count, y, [=](V v, std::size_t i, int n) {
-        return mul(s, add(add(v, load_n(x1 + i, n)), load_n(x2 + i, n)));
-    });
+    each(x0, count, y,
+         [=](V v, std::size_t i, int n) { return mul(s, add(add(v, load_n(x1 + i, n)), load_n(x2 + i, n))); });
 }
 
 void add_vectors(const float* x0, const float* x1, std::size_t count, float* y) {

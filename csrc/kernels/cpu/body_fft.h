@@ -68,7 +68,8 @@ Split batched_fft(const FftTables& tables, int length, int batch, Split in, Spli
     return in;
 }
 
-/// Complex FFT of rows*columns points, natural order in and out. Returns the buffer of the result; both are overwritten.
+/// Complex FFT of rows*columns points, natural order in and out. Returns the buffer of the result; both are
+/// overwritten.
 Split complex_fft(const FftTables& tables, Split in, Split out) {
     const int rows = tables.rows;
     const int columns = tables.length / 2 / rows;

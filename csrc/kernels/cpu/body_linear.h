@@ -78,34 +78,50 @@ using TileFn = void (*)(const float*, const Window&, const float*, int, int, flo
 template <int Rows>
 TileFn tile_of_vectors(int vectors) {
     switch (vectors) {
-        case 1: return tile<Rows, 1>;
-        case 2: return tile<Rows, 2>;
-        case 3: return tile<Rows, 3>;
-        default: return tile<Rows, 4>;
+        case 1:
+            return tile<Rows, 1>;
+        case 2:
+            return tile<Rows, 2>;
+        case 3:
+            return tile<Rows, 3>;
+        default:
+            return tile<Rows, 4>;
     }
 }
 
 TileFn tile_of(int rows, int vectors) {
     static_assert(kTileRows <= 6);
     switch (rows) {
-        case 1: return tile_of_vectors<1>(vectors);
-        case 2: return tile_of_vectors<2>(vectors);
-        case 3: return tile_of_vectors<kTileRows < 3 ? 1 : 3>(vectors);
-        case 4: return tile_of_vectors<kTileRows < 4 ? 1 : 4>(vectors);
-        case 5: return tile_of_vectors<kTileRows < 5 ? 1 : 5>(vectors);
-        default: return tile_of_vectors<kTileRows < 6 ? 1 : 6>(vectors);
+        case 1:
+            return tile_of_vectors<1>(vectors);
+        case 2:
+            return tile_of_vectors<2>(vectors);
+        case 3:
+            return tile_of_vectors < kTileRows<3 ? 1 : 3>(vectors);
+        case 4:
+            return tile_of_vectors < kTileRows<4 ? 1 : 4>(vectors);
+        case 5:
+            return tile_of_vectors < kTileRows<5 ? 1 : 5>(vectors);
+        default:
+            return tile_of_vectors < kTileRows<6 ? 1 : 6>(vectors);
     }
 }
 
 SIMD_INLINE V activated(Activation activation, V slope, V x) {
     const V zero = set1(0.0F);
     switch (activation) {
-        case Activation::elu: return select(less(zero, x), x, vexpm1(x));
-        case Activation::gelu: return vgelu(x);
-        case Activation::relu: return max(zero, x);
-        case Activation::leaky_relu: return select(less(zero, x), x, mul(slope, x));
-        case Activation::tanh: return vtanh(x);
-        case Activation::none: break;
+        case Activation::elu:
+            return select(less(zero, x), x, vexpm1(x));
+        case Activation::gelu:
+            return vgelu(x);
+        case Activation::relu:
+            return max(zero, x);
+        case Activation::leaky_relu:
+            return select(less(zero, x), x, mul(slope, x));
+        case Activation::tanh:
+            return vtanh(x);
+        case Activation::none:
+            break;
     }
     return x;
 }
@@ -134,12 +150,18 @@ void epilogue(const LinearArgs& args, int first_output, int first_row, int rows,
 
 void finish(const LinearArgs& args, int first_output, int first_row, int rows, const float* sums) {
     switch (args.activation) {
-        case Activation::none: return epilogue<Activation::none>(args, first_output, first_row, rows, sums);
-        case Activation::elu: return epilogue<Activation::elu>(args, first_output, first_row, rows, sums);
-        case Activation::gelu: return epilogue<Activation::gelu>(args, first_output, first_row, rows, sums);
-        case Activation::relu: return epilogue<Activation::relu>(args, first_output, first_row, rows, sums);
-        case Activation::leaky_relu: return epilogue<Activation::leaky_relu>(args, first_output, first_row, rows, sums);
-        case Activation::tanh: return epilogue<Activation::tanh>(args, first_output, first_row, rows, sums);
+        case Activation::none:
+            return epilogue<Activation::none>(args, first_output, first_row, rows, sums);
+        case Activation::elu:
+            return epilogue<Activation::elu>(args, first_output, first_row, rows, sums);
+        case Activation::gelu:
+            return epilogue<Activation::gelu>(args, first_output, first_row, rows, sums);
+        case Activation::relu:
+            return epilogue<Activation::relu>(args, first_output, first_row, rows, sums);
+        case Activation::leaky_relu:
+            return epilogue<Activation::leaky_relu>(args, first_output, first_row, rows, sums);
+        case Activation::tanh:
+            return epilogue<Activation::tanh>(args, first_output, first_row, rows, sums);
     }
 }
 

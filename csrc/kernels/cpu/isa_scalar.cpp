@@ -1,5 +1,5 @@
 #include "kernels/backend.h"
-#include "kernels/cpu/tables.h"
+#include "kernels/cpu/backends.h"
 // clang-format off: the vector type comes before the bodies written on it
 #include "kernels/cpu/simd_scalar.h"
 #include "kernels/cpu/table.h"

@@ -59,8 +59,7 @@ SIMD_INLINE V scale_by_pow2(V a, V k) {
     return mul(mul(a, pow2(half)), pow2(_mm256_sub_epi32(whole, half)));
 }
 SIMD_INLINE V exponent(V a) {
-    return _mm256_cvtepi32_ps(
-        _mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
 }
 SIMD_INLINE V mantissa(V a) {
     const __m256i bits = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x007FFFFF));

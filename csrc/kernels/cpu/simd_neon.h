@@ -57,8 +57,7 @@ SIMD_INLINE V scale_by_pow2(V a, V k) {
     return mul(mul(a, pow2(half)), pow2(vsubq_s32(whole, half)));
 }
 SIMD_INLINE V exponent(V a) {
-    return vcvtq_f32_s32(
-        vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
+    return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
 }
 SIMD_INLINE V mantissa(V a) {
     const uint32x4_t bits = vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(0x007FFFFFU));

@@ -35,9 +35,7 @@ SIMD_INLINE Mask less(V a, V b) { return a < b; }
 SIMD_INLINE V select(Mask m, V a, V b) { return m ? a : b; }
 SIMD_INLINE float hsum(V a) { return a; }
 SIMD_INLINE float hmax(V a) { return a; }
-SIMD_INLINE V scale_by_pow2(V a, V k) {
-    return k == k ? __builtin_ldexpf(a, static_cast<int>(k)) : k;
-}
+SIMD_INLINE V scale_by_pow2(V a, V k) { return k == k ? __builtin_ldexpf(a, static_cast<int>(k)) : k; }
 SIMD_INLINE V exponent(V a) {
     int e = 0;
     __builtin_frexpf(a, &e);
