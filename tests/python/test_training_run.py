@@ -71,6 +71,15 @@ def test_every_stage_learns(stages: dict[str, Path]) -> None:
     assert entries(stages["tiny_3_joint"], "valid")[-1]["codes"] > 10
 
 
+def test_tensorboard_shows_and_plays(stages: dict[str, Path]) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(stages["tiny_3_joint"] / "tensorboard"))
+    tags = events.Reload().Tags()
+    assert {"train/loss", "train/distinct", "valid/mel_l1", "valid/codes"} <= set(tags["scalars"])
+    assert set(tags["images"]) == set(tags["audio"]) == {"buzz/original", "buzz/restored"}
+    assert len(events.Audio("buzz/restored")) == 2
+
+
 def test_the_semantic_stage_leaves_stage_one_alone(stages: dict[str, Path]) -> None:
     before, after = (load_run(stages[n], "state.pt")[0].state_dict() for n in ("tiny_1_acoustic", "tiny_2_semantic"))
     before_best = load_run(stages["tiny_1_acoustic"])[0].state_dict()

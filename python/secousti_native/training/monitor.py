@@ -1,28 +1,53 @@
-"""Logs of a run: `log.jsonl` always, a progress bar on a terminal, TensorBoard where it is installed."""
+"""Logs of a run: `log.jsonl` always, a progress bar on a terminal, TensorBoard where it is installed.
+
+TensorBoard also gets speech, through the native engine's `spectral` vocoder, where the engine is built.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from secousti_native.codec import Codec
     from secousti_native.training.validate import Example
 
 
-class Monitor:
-    """One line of JSON for each logged step and validation; only process 0 writes."""
+def _vocoder(mel_fields: Mapping[str, float]) -> Codec | None:
+    """A codec whose vocoder takes such mels, if the native engine is here; training does not need it."""
+    try:
+        from secousti_native.codec import Codec
 
-    def __init__(self, folder: Path, rank: int, steps: int, progress: bool) -> None:
+        codec = Codec.from_pretrained()
+    except (ImportError, OSError, ValueError, RuntimeError):
+        return None
+    fits = all(codec.config.get(name) == value for name, value in mel_fields.items())
+    return codec if fits else None
+
+
+class Monitor:
+    """One line of JSON for each logged step and validation; only process 0 writes.
+
+    ``mel_fields`` are the sizes of the mel front end, by their names in the codec's config.
+    """
+
+    def __init__(
+        self, folder: Path, rank: int, steps: int, progress: bool, mel_fields: Mapping[str, float] | None = None
+    ) -> None:
         self.active = rank == 0
         self.console = Console()
         self.bar: Progress | None = None
         self.board: Any = None
+        self.vocoder: Codec | None = None
+        self.heard: set[str] = set()
         if not self.active:
             return
         self.log = (folder / "log.jsonl").open("a", encoding="utf8")
@@ -30,6 +55,7 @@ class Monitor:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(folder / "tensorboard"))
+            self.vocoder = _vocoder(mel_fields or {})
         except ImportError:
             pass
         if progress and self.console.is_terminal:
@@ -66,9 +92,17 @@ class Monitor:
             self.console.print(f"step {step} ({seconds / 3600:.2f} h): {text}", soft_wrap=True, highlight=False)
         if self.board:
             for example in examples:
-                for name, mel in (("original", example.original), ("restored", example.restored)):
-                    image = ((mel.T.flip(0) + 11.5) / 13.5).clamp(0, 1)
-                    self.board.add_image(f"{example.source}/{name}", image, step, dataformats="HW")
+                self._show(f"{example.source}/restored", example.restored, step)
+                original = f"{example.source}/original"
+                if original not in self.heard:  # it never changes
+                    self._show(original, example.original, step)
+                    self.heard.add(original)
+
+    def _show(self, tag: str, mel: torch.Tensor, step: int) -> None:
+        self.board.add_image(tag, ((mel.T.flip(0) + 11.5) / 13.5).clamp(0, 1), step, dataformats="HW")
+        if self.vocoder is not None:
+            sound = torch.as_tensor(self.vocoder.stages.vocode(mel.numpy()))
+            self.board.add_audio(tag, sound[None], step, self.vocoder.sample_rate)
 
     def _write(self, kind: str, step: int, seconds: float, values: dict[str, float]) -> None:
         if not self.active:

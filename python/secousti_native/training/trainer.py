@@ -126,7 +126,8 @@ class Trainer:
         if self.world > 1:
             init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         try:
-            with Monitor(self.run_folder, self.rank, self.config.steps, self.progress) as monitor:
+            fields = self.cache.mel_fields
+            with Monitor(self.run_folder, self.rank, self.config.steps, self.progress, fields) as monitor:
                 self._loop(monitor, min(self.config.steps, until or self.config.steps))
         finally:
             if self.world > 1:
