@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,13 +21,15 @@ namespace {
 using core::Backend;
 using Floats = py::array_t<float>;
 
-const Backend& table(const std::string& isa) {
+const Backend& table(const std::string& isa) { return core::backend_by_name(isa.c_str()); }
+
+void translate(std::exception_ptr exception) {
     try {
-        return core::backend_by_name(isa.c_str());
+        if (exception) std::rethrow_exception(exception);
     } catch (const core::Error& error) {
-        const py::object type = py::module_::import("secousti_native.errors").attr("UnsupportedError");
-        PyErr_SetString(type.ptr(), error.what());
-        throw py::error_already_set();
+        const bool argument = error.status() == core::Status::invalid_argument;
+        const py::object own = py::module_::import("secousti_native.errors").attr("UnsupportedError");
+        PyErr_SetString(argument ? PyExc_ValueError : own.ptr(), error.what());
     }
 }
 
@@ -227,6 +230,7 @@ std::vector<std::string> isas() {
 PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
     using namespace secousti::bindings;
     using py::arg;
+    py::register_local_exception_translator(&translate);
     module.doc() = "Single kernels by instruction set, numpy in and out. For tests and benchmarks.";
     module.def("isas", &isas, "Instruction sets this processor runs, fastest first.");
     module.def(

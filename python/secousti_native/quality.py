@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 from secousti_native._arrays import Floats
 from secousti_native._optional import require
@@ -16,19 +17,28 @@ _PESQ_SECONDS = 60
 
 
 def pesq_wb(reference: Floats, degraded: Floats, sample_rate: int) -> float | None:
-    """PESQ-WB (about 1.0 to 4.6) of [samples] against a reference of the same length; None if it finds no speech."""
+    """PESQ-WB (about 1.0 to 4.6) of [samples] against a reference; None if that is too short or holds no speech."""
     pesq = require("pesq", "PESQ")
     count = min(len(reference), len(degraded), _PESQ_SECONDS * sample_rate)
+    if not reference[:count].any() or not degraded[:count].any():
+        return None
     both = [resample(x[:count], sample_rate, 16000) for x in (reference, degraded)]
     with contextlib.suppress(pesq.PesqError):
         return float(pesq.pesq(16000, *both, "wb"))
     return None
 
 
-def stoi(reference: Floats, degraded: Floats, sample_rate: int) -> float:
-    """STOI (0 to 1) of [samples] against a reference of the same length."""
+def stoi(reference: Floats, degraded: Floats, sample_rate: int) -> float | None:
+    """STOI (0 to 1) of [samples] against a reference; None if that is too short or holds no speech."""
+    pystoi = require("pystoi", "STOI")
     count = min(len(reference), len(degraded))
-    return float(require("pystoi", "STOI").stoi(reference[:count], degraded[:count], sample_rate))
+    if not reference[:count].any():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with contextlib.suppress(RuntimeWarning):
+            return float(pystoi.stoi(reference[:count], degraded[:count], sample_rate))
+    return None
 
 
 def scores(reference: Floats, degraded: Floats, sample_rate: int) -> dict[str, float | None]:
