@@ -10,10 +10,12 @@ from secousti_native._optional import require
 from secousti_native.audio import resample
 from secousti_native.errors import MissingDependencyError
 
-NAMES = ("PESQ-WB", "STOI")
+NAMES = ("pesq_wb", "stoi")
 
 # PESQ's cost grows faster than the duration; longer audio is judged by its first minute.
 _PESQ_SECONDS = 60
+# STOI correlates over 30 frames of 25.6 ms that overlap by half.
+_STOI_SECONDS = 0.4
 
 
 def pesq_wb(reference: Floats, degraded: Floats, sample_rate: int) -> float | None:
@@ -32,7 +34,7 @@ def stoi(reference: Floats, degraded: Floats, sample_rate: int) -> float | None:
     """STOI (0 to 1) of [samples] against a reference; None if that is too short or holds no speech."""
     pystoi = require("pystoi", "STOI")
     count = min(len(reference), len(degraded))
-    if not reference[:count].any():
+    if count < _STOI_SECONDS * sample_rate or not reference[:count].any():
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

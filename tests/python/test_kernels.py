@@ -47,7 +47,9 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (1, 192, 577), (3, 65, 17), (7, 512, 64), (30, 48, 95)])
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"), [(1, 1, 1), (1, 192, 577), (3, 65, 17), (7, 512, 64), (30, 48, 95)]
+)
 def test_linear(isa: str, rows: int, inputs: int, outputs: int) -> None:
     g = np.random.default_rng(rows * inputs + outputs)
     x, w, b = floats(g, rows, inputs), floats(g, outputs, inputs), floats(g, outputs)

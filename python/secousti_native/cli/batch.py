@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from secousti_native.cli.console import Bar, print_json, print_table, progress_bar, stderr
+from secousti_native.cli.console import Bar, print_json, print_pairs, print_table, progress_bar, stderr
 from secousti_native.cli.files import Job
 
 #: What can be wrong with one input or one output; anything else is a bug and shows its traceback.
@@ -42,6 +42,10 @@ def run(
                 stderr().print(f"{job.source}: {describe(error)}", style="red", markup=False)
     if json_output:
         print_json({"results": done, "failed": failed, "interrupted": interrupted})
+    elif len(done) == 1:
+        print_pairs(
+            {name: done[0].get(name) for name in ("input", "output", *columns) if done[0].get(name) is not None}
+        )
     elif done:
         print_table(done, ["input", *columns])
     if interrupted:

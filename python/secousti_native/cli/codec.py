@@ -17,16 +17,12 @@ SEC = frozenset({".sec"})
 AudioInputs = Annotated[list[str], typer.Argument(help="Audio files, folders or glob patterns.", metavar="IN...")]
 SecInputs = Annotated[list[str], typer.Argument(help=".sec files, folders or glob patterns.", metavar="IN...")]
 AudioFormat = Annotated[str, typer.Option("--format", help="Of the files in an output folder: wav, flac or ogg.")]
-RATE_COLUMNS = ("tokens bit/s", "+ header", "+ voice")
+RATE_COLUMNS = ("bit_rate", "bit_rate_with_header", "bit_rate_with_voice")
 
 
 def rates(encoded: Encoded) -> dict[str, float]:
     """Bit rates in bit/s: packed tokens alone, with header and framing, with the voice vector too."""
-    return {
-        RATE_COLUMNS[0]: round(encoded.bit_rate, 1),
-        RATE_COLUMNS[1]: round(encoded.bit_rate_with_header, 1),
-        RATE_COLUMNS[2]: round(encoded.bit_rate_with_voice, 1),
-    }
+    return {name: round(getattr(encoded, name), 1) for name in RATE_COLUMNS}
 
 
 def encode(
@@ -50,9 +46,9 @@ def encode(
         elapsed = time.perf_counter() - started
         size = encoded.save(job.output)
         row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens), "bytes": size}
-        return row | rates(encoded) | {"real-time factor": round(elapsed / encoded.duration, 4)}
+        return row | rates(encoded) | {"real_time_factor": round(elapsed / encoded.duration, 4)}
 
-    columns = ("seconds", "tokens", "bytes", *RATE_COLUMNS, "real-time factor")
+    columns = ("seconds", "tokens", "bytes", *RATE_COLUMNS, "real_time_factor")
     batch.run(jobs, one, json_output=json, columns=columns)
 
 
@@ -90,11 +86,11 @@ def decode(
         seconds = len(pcm) / codec.sample_rate
         row = {"seconds": round(seconds, 3), "tokens": len(encoded.tokens)}
         return row | {
-            "real-time factor": round(elapsed / seconds, 4) if seconds else None,
+            "real_time_factor": round(elapsed / seconds, 4) if seconds else None,
             "notes": list(encoded.notes),
         }
 
-    batch.run(jobs, one, json_output=json, columns=("seconds", "tokens", "real-time factor", "notes"))
+    batch.run(jobs, one, json_output=json, columns=("seconds", "tokens", "real_time_factor", "notes"))
 
 
 def roundtrip(
@@ -125,12 +121,12 @@ def roundtrip(
         if job.output is not None:
             audio.save(job.output, decoded, codec.sample_rate)
         row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)} | rates(encoded)
-        row |= {"encode RTF": round((middle - started) / encoded.duration, 4)}
-        row |= {"decode RTF": round((ended - middle) / encoded.duration, 4)}
-        row |= {"real-time factor": round((ended - started) / encoded.duration, 4)}
+        row |= {"encode_real_time_factor": round((middle - started) / encoded.duration, 4)}
+        row |= {"decode_real_time_factor": round((ended - middle) / encoded.duration, 4)}
+        row |= {"real_time_factor": round((ended - started) / encoded.duration, 4)}
         return row | quality.scores(pcm, decoded, codec.sample_rate)
 
-    columns = ("seconds", "tokens", *RATE_COLUMNS, "encode RTF", "decode RTF", *quality.NAMES)
+    columns = ("seconds", "tokens", *RATE_COLUMNS, "encode_real_time_factor", "decode_real_time_factor", *quality.NAMES)
     batch.run(jobs, one, json_output=json, columns=columns)
 
 

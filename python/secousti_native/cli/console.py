@@ -14,12 +14,32 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 
+# Wide enough for every table where no terminal sets the width.
+_FILE_WIDTH = 240
+
+_LABELS = {
+    "bit_rate": "bit/s",
+    "bit_rate_with_header": "with header",
+    "bit_rate_with_voice": "with voice",
+    "real_time_factor": "real-time factor",
+    "encode_real_time_factor": "encode RTF",
+    "decode_real_time_factor": "decode RTF",
+    "pesq_wb": "PESQ-WB",
+    "stoi": "STOI",
+}
+
+
 def stdout() -> Console:
-    return Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr, soft_wrap=True, highlight=False)
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def label(name: str) -> str:
+    """What people read for a key of the JSON output."""
+    return _LABELS.get(name, name.replace("_", " "))
 
 
 def fail(message: str, code: int = 1) -> typer.Exit:
@@ -39,7 +59,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
     names = list(columns) if columns is not None else list(rows[0])
     for name in names:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(label(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(row.get(name)) for name in names))
     stdout().print(table)
@@ -54,10 +74,10 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     def add(values: dict[str, Any], indent: str) -> None:
         for name, value in values.items():
             if isinstance(value, dict):
-                table.add_row(indent + name, "")
+                table.add_row(indent + label(name), "")
                 add(value, indent + "  ")
             else:
-                table.add_row(indent + name, cell(value))
+                table.add_row(indent + label(name), cell(value))
 
     add(pairs, "")
     stdout().print(table)

@@ -47,12 +47,12 @@ def convert(
         "input": str(source),
         "output": str(report.path),
         "name": report.config.name,
-        "token rate (Hz)": report.config.frame_rate,
+        "token_rate_hz": report.config.frame_rate,
         "vocoder": report.config.vocoder.kind,
         "parameters": report.parameters,
         "bytes": report.bytes,
-        "dropped tensors": list(report.dropped),
-        "training-only tensors dropped": list(report.training_only) if json else len(report.training_only),
+        "dropped_tensors": list(report.dropped),
+        "training_only_tensors_dropped": list(report.training_only) if json else len(report.training_only),
     }
     print_json(result) if json else print_pairs(result)
 

@@ -30,21 +30,21 @@ def describe_model(model: str) -> dict[str, Any]:
         "kind": "model",
         "name": codec.name,
         "identity": f"{codec.identity:016x}",
-        "token rate (Hz)": codec.frame_rate,
+        "token_rate_hz": codec.frame_rate,
         "tokens": codec.cardinality,
-        "bits per second": float(np.log2(codec.cardinality) * codec.frame_rate),
-        "sample rate (Hz)": codec.sample_rate,
-        "frame size (samples)": codec.frame_size,
+        "bit_rate": float(np.log2(codec.cardinality) * codec.frame_rate),
+        "sample_rate_hz": codec.sample_rate,
+        "frame_size_samples": codec.frame_size,
         "vocoder": info["vocoder"],
-        "latency (ms)": {
+        "latency_ms": {
             "encoder": latency.encoder_ms,
             "decoder": latency.decoder_ms,
             "total": latency.total_ms,
         },
         "parameters": info["parameters"],
-        "weights (bytes)": info["memory_bytes"],
-        "instruction set": info["isa"],
-        "acoustic branch": info["has_acoustic_branch"],
+        "weight_bytes": info["memory_bytes"],
+        "instruction_set": info["isa"],
+        "acoustic_branch": info["has_acoustic_branch"],
         "config": config,
     }
 
@@ -57,17 +57,17 @@ def describe_stream(path: Path) -> dict[str, Any]:
         "intact": not encoded.notes,
         "model": f"{encoded.model_identity:016x}",
         "tokens": len(tokens),
-        "lost tokens": int(np.count_nonzero(tokens == -1)),
-        "different tokens": len(np.unique(tokens[tokens >= 0])),
+        "lost_tokens": int(np.count_nonzero(tokens == -1)),
+        "different_tokens": len(np.unique(tokens[tokens >= 0])),
         "cardinality": encoded.cardinality,
-        "sample rate (Hz)": encoded.sample_rate,
-        "voice dimensions": len(encoded.paralinguistic),
+        "sample_rate_hz": encoded.sample_rate,
+        "voice_dimensions": len(encoded.paralinguistic),
         "bytes": path.stat().st_size,
         "notes": list(encoded.notes),
     }
     if not encoded.info_lost:
-        result |= {"seconds": encoded.duration, "token rate (Hz)": encoded.frame_rate}
-        result["bit rates (bit/s)"] = rates(encoded)
+        result |= {"seconds": encoded.duration, "token_rate_hz": encoded.frame_rate}
+        result |= rates(encoded)
     return result
 
 
@@ -83,7 +83,7 @@ def describe_audio(path: Path) -> dict[str, Any]:
         "format": f"{found.format}/{found.subtype}",
         "seconds": found.frames / found.samplerate,
         "samples": found.frames,
-        "sample rate (Hz)": found.samplerate,
+        "sample_rate_hz": found.samplerate,
         "channels": found.channels,
     }
 
@@ -127,8 +127,8 @@ def info(
     if not targets:
         about = {
             "version": __version__,
-            "instruction sets": _core.available_isas().split(","),
-            "embedded models": list(EMBEDDED),
+            "instruction_sets": _core.available_isas().split(","),
+            "embedded_models": list(EMBEDDED),
         }
         print_json(about) if json else print_pairs(about)
         return

@@ -162,9 +162,9 @@ def stream(
     pipeline = _Pipeline(encoder, decoder, source, target)
     started = time.perf_counter()
     code = _pump(pipeline)
-    summary: dict[str, Any] = {"tokens": pipeline.tokens, "samples out": pipeline.samples, "interrupted": code == 130}
+    summary: dict[str, Any] = {"tokens": pipeline.tokens, "samples_out": pipeline.samples, "interrupted": code == 130}
     if json:
-        summary["elapsed seconds"] = round(time.perf_counter() - started, 3)
+        summary["elapsed_seconds"] = round(time.perf_counter() - started, 3)
         stream_stdout, sys.stdout = sys.stdout, sys.stderr
         try:
             print_json(summary)
