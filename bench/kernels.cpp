@@ -154,6 +154,8 @@ void register_backend(const Backend& backend) {
     // Convolutions of the HiFT vocoder, on some mel frames' worth of rows.
     add_linear({"hift_pre_k7", 48, 512, 7, 80, 1}, 1);
     add_linear({"hift_up0", 64, 2048, 2, 512, 1}, 1);
+    add_linear({"hift_res256_k11_frame", 8, 256, 11, 256, 1}, 6);  // one mel frame, weights from the last-level cache
+    add_linear({"hift_res128_k11_frame", 64, 128, 11, 128, 1}, 20);
     add_linear({"hift_res256_k3", 64, 256, 3, 256, 1}, 1);
     add_linear({"hift_res256_k7_d3", 64, 256, 7, 256, 3}, 1);
     add_linear({"hift_res256_k11_d5", 64, 256, 11, 256, 5}, 1);

@@ -34,7 +34,7 @@ struct Window {
 };
 
 /// sums [Rows, kPanel] += x (windowed) * weights over flattened inputs [begin, end); starts from zero when begin is 0.
-template <int Rows, int Vectors>
+template <int Rows, int Vectors, bool Prefetch>
 void tile(const float* __restrict x, const Window& window, const float* __restrict weights, int begin, int end,
           float* __restrict sums) {
     V acc[Rows][Vectors];
@@ -50,7 +50,7 @@ void tile(const float* __restrict x, const Window& window, const float* __restri
         const int count = window.depth - first < end - at ? window.depth - first : end - at;
         const float* in = x + tap * window.tap_stride + first;
         for (int k = 0; k < count; ++k, weights += kPanel) {
-            if constexpr (Rows <= 2) {
+            if constexpr (Prefetch) {
 #pragma GCC unroll 8
                 for (int line = 0; line < Vectors * kWidth; line += 16) __builtin_prefetch(weights + kPrefetch + line);
             }
@@ -75,35 +75,40 @@ void tile(const float* __restrict x, const Window& window, const float* __restri
 
 using TileFn = void (*)(const float*, const Window&, const float*, int, int, float*);
 
-template <int Rows>
+template <int Rows, bool Prefetch>
 TileFn tile_of_vectors(int vectors) {
-    switch (vectors) {
-        case 1:
-            return tile<Rows, 1>;
-        case 2:
-            return tile<Rows, 2>;
-        case 3:
-            return tile<Rows, 3>;
-        default:
-            return tile<Rows, 4>;
+    if constexpr (Rows > kTileRows) {
+        return nullptr;
+    } else {
+        switch (vectors) {
+            case 1:
+                return tile<Rows, 1, Prefetch>;
+            case 2:
+                return tile<Rows, 2, Prefetch>;
+            case 3:
+                return tile<Rows, 3, Prefetch>;
+            default:
+                return tile<Rows, 4, Prefetch>;
+        }
     }
 }
 
+template <bool Prefetch>
 TileFn tile_of(int rows, int vectors) {
     static_assert(kTileRows <= 6);
     switch (rows) {
         case 1:
-            return tile_of_vectors<1>(vectors);
+            return tile_of_vectors<1, Prefetch>(vectors);
         case 2:
-            return tile_of_vectors<2>(vectors);
+            return tile_of_vectors<2, Prefetch>(vectors);
         case 3:
-            return tile_of_vectors < kTileRows<3 ? 1 : 3>(vectors);
+            return tile_of_vectors<3, Prefetch>(vectors);
         case 4:
-            return tile_of_vectors < kTileRows<4 ? 1 : 4>(vectors);
+            return tile_of_vectors<4, Prefetch>(vectors);
         case 5:
-            return tile_of_vectors < kTileRows<5 ? 1 : 5>(vectors);
+            return tile_of_vectors<5, Prefetch>(vectors);
         default:
-            return tile_of_vectors < kTileRows<6 ? 1 : 6>(vectors);
+            return tile_of_vectors<6, Prefetch>(vectors);
     }
 }
 
@@ -182,9 +187,10 @@ void linear(const LinearArgs& args, int panel_begin, int panel_end) {
                 const int end = inputs - begin < kDepthBlock ? inputs : begin + kDepthBlock;
                 for (int t = 0, done = 0; t < tiles; ++t) {
                     const int rows = (block - done + tiles - t - 1) / (tiles - t);  // tiles of nearly equal height
-                    tile_of(rows, vectors)(args.x + (row + done) * args.row_stride, window,
-                                           weights + static_cast<std::ptrdiff_t>(begin) * kPanel, begin, end,
-                                           sums + done * kPanel);
+                    // The first tile brings the weights in; the others find them in L2.
+                    const TileFn run = row + done == 0 ? tile_of<true>(rows, vectors) : tile_of<false>(rows, vectors);
+                    run(args.x + (row + done) * args.row_stride, window,
+                        weights + static_cast<std::ptrdiff_t>(begin) * kPanel, begin, end, sums + done * kPanel);
                     done += rows;
                 }
             }
