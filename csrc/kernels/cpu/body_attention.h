@@ -1,4 +1,4 @@
-// Streaming attention with a ring of keys and values. Included after math.h.
+// Streaming attention with a ring of keys and values. Included after vector_math.h.
 #pragma once
 
 namespace secousti::core {

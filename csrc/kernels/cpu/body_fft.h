@@ -1,5 +1,5 @@
 // Real FFT of a power of two: a complex FFT of half the length by the four-step method, each step a batch of short
-// Stockham FFTs that run across vectors, so that no pass shuffles lanes. Included after math.h.
+// Stockham FFTs that run across vectors, so that no pass shuffles lanes. Included after vector_math.h.
 #pragma once
 
 namespace secousti::core {

@@ -1,4 +1,4 @@
-// The windowed matrix product. Included after math.h.
+// The windowed matrix product. Included after vector_math.h.
 //
 // A panel is four vectors of outputs. A register tile is up to kTileRows rows of one panel; each of its elements is
 // one chain of fused multiply-adds over (tap, k) in order, so its bits depend on neither the tile nor the panel range.

@@ -1,7 +1,7 @@
 // The kernel table of the instruction set whose simd_<isa>.h was included first.
 #pragma once
 
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/vector_math.h"
 // clang-format off: each body builds on those above it
 #include "kernels/cpu/body_linear.h"
 #include "kernels/cpu/body_elementwise.h"
