@@ -118,13 +118,15 @@ def roundtrip(
         middle = time.perf_counter()
         decoded = work.decode(codec, encoded, bar, seed=seed, look_ahead=look_ahead)
         ended = time.perf_counter()
-        if job.output is not None:
-            audio.save(job.output, decoded, codec.sample_rate)
-        row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)} | rates(encoded)
+        row: dict[str, Any] = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)}
+        row |= rates(encoded)
         row |= {"encode_real_time_factor": round((middle - started) / encoded.duration, 4)}
         row |= {"decode_real_time_factor": round((ended - middle) / encoded.duration, 4)}
         row |= {"real_time_factor": round((ended - started) / encoded.duration, 4)}
-        return row | quality.scores(pcm, decoded, codec.sample_rate)
+        row |= quality.scores(pcm, decoded, codec.sample_rate)
+        if job.output is not None:  # last, so that a file that exists is one that is reported as done
+            audio.save(job.output, decoded, codec.sample_rate)
+        return row
 
     columns = ("seconds", "tokens", *RATE_COLUMNS, "encode_real_time_factor", "decode_real_time_factor", *quality.NAMES)
     batch.run(jobs, one, json_output=json, columns=columns)

@@ -1,0 +1,427 @@
+"""The command line: results, JSON, exit codes, many files, pipes, and that nothing is ever half done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import SPEECH
+from typer.testing import CliRunner, Result
+
+from secousti_native import Codec, Encoded, audio
+from secousti_native.cli import work
+from secousti_native.cli.app import app
+
+Floats = npt.NDArray[np.float32]
+COMMAND = [sys.executable, "-m", "secousti_native"]
+
+
+def secousti(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def said(result: Result) -> str:
+    """The output without the frame and the line breaks that errors are printed in."""
+    return " ".join(word for word in result.output.split() if not set(word) <= set("│╭╮╰╯─"))
+
+
+def document(*arguments: object) -> Any:
+    result = secousti(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: Floats) -> Path:
+    """Three one-second clips in a small tree."""
+    folder = tmp_path / "clips"
+    for i, name in enumerate(("a.wav", "b/c.flac", "b/d/e.wav")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio.save(path, speech[22050 * i : 22050 * (i + 1)], 22050)
+    (folder / "notes.txt").write_text("no audio")
+    return folder
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# ---- single files ----
+
+
+def test_encode_and_decode(tmp_path: Path, codec: Codec) -> None:
+    out = document("encode", SPEECH, "-o", tmp_path / "x.sec")
+    (row,) = out["results"]
+    assert out["failed"] == []
+    assert row["tokens"] == 1234
+    assert row["seconds"] == pytest.approx(14.331)
+    assert row["bytes"] == (tmp_path / "x.sec").stat().st_size
+    assert row["bit_rate"] == pytest.approx(12.8 * 86.13, rel=1e-3)
+    assert row["bit_rate"] < row["bit_rate_with_header"] < row["bit_rate_with_voice"]
+    assert 0 < row["real_time_factor"] < 10
+    pcm, _ = audio.load(SPEECH, 22050)
+    encoded = Encoded.load(tmp_path / "x.sec")
+    np.testing.assert_array_equal(encoded.tokens, codec.encode(pcm).tokens)
+
+    assert secousti("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav").exit_code == 0
+    decoded, rate = audio.load(tmp_path / "x.wav")
+    assert rate == 22050
+    np.testing.assert_allclose(decoded, np.clip(codec.decode(encoded), -1, 1), atol=1.01 / 32768)
+    assert len(decoded) == len(pcm)
+
+
+def test_roundtrip(tmp_path: Path) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    (row,) = document("roundtrip", SPEECH, "-o", tmp_path / "x.flac", "-m", "default-21")["results"]
+    assert row["tokens"] == 309
+    assert row["pesq_wb"] > 1.0
+    assert row["stoi"] > 0.5
+    assert row["real_time_factor"] == pytest.approx(
+        row["encode_real_time_factor"] + row["decode_real_time_factor"], abs=2e-4
+    )
+    assert audio.load(tmp_path / "x.flac")[1] == 22050
+    text = secousti("roundtrip", SPEECH)
+    assert text.exit_code == 0
+    for label in ("tokens", "bit/s", "with header", "with voice", "RTF", "PESQ-WB", "STOI"):
+        assert label in text.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.flac"]
+
+
+def test_pieces_change_nothing(codec: Codec, speech: Floats) -> None:
+    from secousti_native.cli.console import progress_bar
+
+    with progress_bar(quiet=True) as bar:
+        encoded = work.encode(codec, speech, bar)
+        np.testing.assert_array_equal(encoded.tokens, codec.encode(speech).tokens)
+        np.testing.assert_array_equal(work.decode(codec, encoded, bar, seed=0), codec.decode(encoded))
+
+
+def test_voice(tmp_path: Path, codec: Codec, clips: Path) -> None:
+    secousti("encode", SPEECH, "-o", tmp_path / "src.sec")
+    by_tokens = document("voice", tmp_path / "src.sec", clips / "a.wav", "-o", tmp_path / "1.wav")["results"][0]
+    by_audio = document("voice", SPEECH, clips / "a.wav", "-o", tmp_path / "2.wav")["results"][0]
+    assert by_tokens["tokens"] == by_audio["tokens"] == 1234
+    assert (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
+    expected = codec.decode(
+        Encoded.load(tmp_path / "src.sec"), codec.paralinguistic(audio.load(clips / "a.wav")[0], 22050)
+    )
+    np.testing.assert_allclose(audio.load(tmp_path / "1.wav")[0], np.clip(expected, -1, 1), atol=1.01 / 32768)
+    result = secousti("voice", SPEECH, tmp_path / "none.wav", "-o", tmp_path / "3.wav")
+    assert result.exit_code == 1
+    assert "none.wav" in result.output
+
+
+def test_info(tmp_path: Path, codec: Codec, clips: Path) -> None:
+    secousti("encode", SPEECH, "-o", tmp_path / "x.sec")
+    model = Path(__import__("secousti_native").__file__).parent / "assets" / "default_21.safetensors"
+    found = document("info", "default", model, tmp_path / "x.sec", SPEECH)["results"]
+    assert [entry["kind"] for entry in found] == ["model", "model", "tokens", "audio"]
+    assert found[0]["identity"] == f"{codec.identity:016x}" == found[2]["model"]
+    assert found[0]["latency_ms"]["total"] == pytest.approx(codec.latency.total_ms)
+    assert found[0]["config"]["ratios"] == [1, 1]
+    assert found[2]["intact"]
+    assert found[2]["tokens"] == 1234
+    assert found[3]["sample_rate_hz"] == 16000
+    about = document("info")
+    assert about["embedded_models"] == ["default", "default-21"]
+    assert secousti("info", "default").exit_code == 0
+    for name, content in {"x.txt": b"nothing", "empty": b"", "cut.safetensors": model.read_bytes()[:3000]}.items():
+        (tmp_path / name).write_bytes(content)
+        result = secousti("info", tmp_path / name)
+        assert result.exit_code == 1, name
+        assert name in result.output
+
+
+def test_info_of_a_foreign_safetensors_file(tmp_path: Path) -> None:
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
+    (found,) = document("info", tmp_path / "x.safetensors")["results"]
+    assert (found["kind"], found["parameters"], found["tensors"]) == ("safetensors", 6, {"weight": "F32 [2, 3]"})
+
+
+def test_convert(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = Path(__import__("secousti_native").__file__).parent / "assets" / "default_21.safetensors"
+    out = document("convert", model, "-o", tmp_path / "m.safetensors", "--name", "mine", "--dtype", "float16")
+    assert out["name"] == "mine"
+    assert Codec.from_pretrained(tmp_path / "m.safetensors").name == "mine"
+    again = secousti("convert", model, "-o", tmp_path / "m.safetensors")
+    assert again.exit_code == 2
+    assert "-f overwrites" in said(again)
+    (tmp_path / "bad.pt").write_bytes(b"no checkpoint")
+    bad = secousti("convert", tmp_path / "bad.pt", "-o", tmp_path / "n.safetensors")
+    assert bad.exit_code == 1
+    assert "bad.pt" in bad.output
+    assert not (tmp_path / "n.safetensors").exists()
+
+
+def test_help_and_usage() -> None:
+    for command in ("encode", "decode", "roundtrip", "voice", "info", "convert", "stream", "bench"):
+        assert secousti(command, "--help").exit_code == 0
+    assert secousti("--version").stdout.startswith("secousti 0.")
+    assert secousti("encode").exit_code == 2
+    assert secousti("encode", SPEECH).exit_code == 2
+    assert secousti("nonsense").exit_code == 2
+    assert secousti("encode", SPEECH, "-o", "x.sec", "--threads", "0").exit_code == 2
+
+
+def test_a_missing_model(tmp_path: Path) -> None:
+    result = secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "-m", tmp_path / "none.safetensors")
+    assert result.exit_code == 1
+    assert "none.safetensors" in result.output
+
+
+# ---- many files ----
+
+
+def test_folders_are_mirrored(tmp_path: Path, clips: Path) -> None:
+    out = document("encode", clips, "-o", tmp_path / "tokens")
+    assert len(out["results"]) == 3
+    assert tree(tmp_path / "tokens") == ["a.sec", "b/c.sec", "b/d/e.sec"]
+    document("decode", tmp_path / "tokens", "-o", tmp_path / "sound", "--format", "flac")
+    assert tree(tmp_path / "sound") == ["a.flac", "b/c.flac", "b/d/e.flac"]
+    assert len(audio.load(tmp_path / "sound" / "b" / "c.flac")[0]) == 22050
+
+
+def test_globs_and_several_inputs(tmp_path: Path, clips: Path) -> None:
+    document("encode", clips / "**" / "*.wav", "-o", tmp_path / "one")
+    assert tree(tmp_path / "one") == ["a.sec", "b/d/e.sec"]
+    document("encode", clips / "a.wav", clips / "b", clips / "b" / "c.flac", "-o", tmp_path / "two")
+    assert tree(tmp_path / "two") == ["a.sec", "c.sec", "d/e.sec"]
+    table = secousti("encode", clips, "-o", tmp_path / "three")
+    assert table.exit_code == 0
+    assert table.stdout.count(".wav") + table.stdout.count(".flac") == 3
+    for empty in (clips / "*.mp3", tmp_path / "one"):
+        result = secousti("encode", empty, "-o", tmp_path / "four")
+        assert result.exit_code == 2
+
+
+def test_a_failing_file_does_not_stop_the_rest(tmp_path: Path, clips: Path) -> None:
+    (clips / "b" / "bad.wav").write_bytes(b"RIFF but not really")
+    audio.save(clips / "tiny.wav", np.zeros(10, np.float32), 22050)
+    result = secousti("encode", clips, clips / "gone.wav", "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 1
+    out = json.loads(result.stdout)
+    assert len(out["results"]) == 3
+    failed = {Path(entry["input"]).name: entry["error"] for entry in out["failed"]}
+    assert set(failed) == {"bad.wav", "tiny.wav", "gone.wav"}
+    assert "shorter than one mel frame" in failed["tiny.wav"]
+    assert "No such file" in failed["gone.wav"]
+    assert tree(tmp_path / "out") == ["a.sec", "b/c.sec", "b/d/e.sec"]
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path, clips: Path) -> None:
+    target = tmp_path / "x.sec"
+    target.write_text("precious")
+    result = secousti("encode", SPEECH, "-o", target)
+    assert result.exit_code == 2
+    assert "-f overwrites" in said(result)
+    assert target.read_text() == "precious"
+    assert secousti("encode", SPEECH, "-o", target, "-f").exit_code == 0
+    assert len(Encoded.load(target)) == 1234
+    # One existing result stops a whole batch before any work.
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    (tmp_path / "out" / "b" / "c.sec").write_text("precious")
+    assert secousti("encode", clips, "-o", tmp_path / "out").exit_code == 2
+    assert tree(tmp_path / "out") == ["b/c.sec"]
+
+
+def test_colliding_results_are_refused(tmp_path: Path, clips: Path) -> None:
+    shutil.copy(clips / "a.wav", clips / "a.flac")
+    result = secousti("encode", clips, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "would both become" in said(result)
+    result = secousti("roundtrip", clips / "a.wav", "-o", clips / "a.wav", "-f")
+    assert result.exit_code == 2
+    result = secousti("encode", clips, "-o", clips / "a.wav")
+    assert result.exit_code == 2
+
+
+def test_damaged_streams(tmp_path: Path) -> None:
+    secousti("encode", SPEECH, "-o", tmp_path / "x.sec")
+    data = bytearray((tmp_path / "x.sec").read_bytes())
+    data[1000:1020] = bytes(20)
+    (tmp_path / "x.sec").write_bytes(data)
+    result = secousti("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav")
+    assert result.exit_code == 1
+    assert not (tmp_path / "x.wav").exists()
+    (row,) = document("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav", "--damaged")["results"]
+    assert row["notes"]
+    assert len(audio.load(tmp_path / "x.wav")[0]) == 315993
+    (found,) = document("info", tmp_path / "x.sec")["results"]
+    assert not found["intact"]
+    assert found["lost_tokens"] > 0
+
+
+def test_tokens_of_another_model(tmp_path: Path) -> None:
+    secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "-m", "default-21")
+    result = secousti("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav")
+    assert result.exit_code == 1
+    assert "--any-model" in result.output
+    assert secousti("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav", "--any-model").exit_code == 0
+
+
+# ---- unwritable outputs and Ctrl-C, in real processes ----
+
+
+def run(*arguments: object, check: bool, **options: Any) -> subprocess.CompletedProcess[Any]:
+    command = [*COMMAND, *(str(a) for a in arguments)]
+    return subprocess.run(command, capture_output=True, check=check, timeout=120, **options)
+
+
+def test_unwritable_output(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run("encode", SPEECH, "-o", tmp_path / "file" / "x.sec", check=False)
+    assert result.returncode == 1
+    assert b"Traceback" not in result.stderr
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk() -> None:
+    result = run("encode", SPEECH, "-o", "/dev/full", check=False)
+    assert result.returncode == 1
+    assert b"No space left" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_dev_stdout(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        result = subprocess.run([*COMMAND, "info", "--json"], stdout=file, check=True, timeout=60)
+    assert result.returncode == 0
+    assert json.loads((tmp_path / "out").read_text())["version"]
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path, speech: Floats) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    audio.save(folder / "1.wav", speech[:22050], 22050)
+    audio.save(folder / "2.wav", np.tile(speech, 60), 22050)  # 14 minutes: long enough to interrupt
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "2.wav").write_text("old")
+    process = subprocess.Popen(
+        [*COMMAND, "roundtrip", str(folder), "-o", str(tmp_path / "out"), "-f"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "1.wav").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"1 of 2 files done" in stderr
+    assert b"Traceback" not in stderr
+    assert b"1.wav" in stdout
+    assert tree(tmp_path / "out") == ["1.wav", "2.wav"]
+    assert (tmp_path / "out" / "2.wav").read_text() == "old"
+
+
+# ---- pipes ----
+
+
+def raw(pcm: Floats) -> bytes:
+    return np.rint(pcm * 32767).astype("<i2").tobytes()
+
+
+def test_stream_to_tokens(codec: Codec, speech: Floats) -> None:
+    data = raw(speech[:60000])
+    result = run("stream", input=data, check=True)
+    expected = codec.encode(np.frombuffer(data, "<i2")).tokens
+    np.testing.assert_array_equal([int(word) for word in result.stdout.split()], expected)
+
+
+def test_stream_to_pcm(codec: Codec, speech: Floats, tmp_path: Path) -> None:
+    data = speech[:60000].astype("<f4").tobytes()
+    result = run("stream", "--from", "f32le", "--to", "f32le", "--voice", SPEECH, "--json", input=data, check=True)
+    encoded = codec.encode(speech[:60000])
+    voice = codec.paralinguistic(audio.load(SPEECH, 22050)[0])
+    np.testing.assert_array_equal(np.frombuffer(result.stdout, "<f4"), codec.decode(encoded.tokens, voice))
+    assert json.loads(result.stderr)["samples_out"] == len(encoded.tokens) * 256
+
+
+def test_stream_of_tokens(codec: Codec, speech: Floats) -> None:
+    encoded = codec.encode(speech[:30000])
+    text = " ".join(str(t) for t in encoded.tokens).encode()
+    result = run("stream", "--from", "tokens", "--to", "s16le", input=text, check=True)
+    expected = codec.decode(encoded.tokens, np.zeros(codec.dimension, np.float32))
+    np.testing.assert_array_equal(np.frombuffer(result.stdout, "<i2"), np.rint(np.clip(expected, -1, 1) * 32767))
+
+
+def test_stream_resamples(codec: Codec) -> None:
+    pcm, rate = audio.load(SPEECH)
+    result = run("stream", "--rate", rate, input=raw(pcm), check=True)
+    expected = codec.encode(np.frombuffer(raw(pcm), "<i2"), rate).tokens
+    np.testing.assert_array_equal([int(word) for word in result.stdout.split()], expected)
+
+
+def test_stream_answers_at_once(codec: Codec, speech: Floats) -> None:
+    """A token comes out as soon as its samples are in, not when the pipe is full or closed."""
+    data = raw(speech[:22050])
+    expected = codec.encode(np.frombuffer(data, "<i2")).tokens
+    process = subprocess.Popen([*COMMAND, "stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    latency = codec.latency.encoder_samples
+    process.stdin.write(data[: 2 * latency - 1])  # half a sample short
+    process.stdin.write(data[2 * latency - 1 : 2 * latency])
+    process.stdin.flush()
+    assert int(process.stdout.readline()) == expected[0]
+    process.stdin.write(data[2 * latency : 2 * (latency + 256)])
+    process.stdin.flush()
+    assert int(process.stdout.readline()) == expected[1]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_stream_into_a_closed_pipe(speech: Floats) -> None:
+    reader, writer = os.pipe()
+    process = subprocess.Popen([*COMMAND, "stream"], stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert process.stdin is not None
+    process.stdin.write(raw(speech[:22050]))
+    process.stdin.flush()
+    assert os.read(reader, 4)
+    os.close(reader)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(raw(speech))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert errors == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "code", "words"),
+    [
+        ((), b"\0" * 1001, 1, b"within a sample"),
+        (("--from", "tokens", "--to", "s16le"), b"12 abc 13", 1, b"abc"),
+        (("--from", "tokens", "--to", "s16le"), b"12 6561 ", 1, b"6561"),
+        (("--from", "tokens", "--to", "s16le"), b"12 99999999999999999999 ", 1, b"99999"),
+        (("--from", "f32le"), np.array([0, np.nan], "<f4").tobytes(), 1, b"nan"),
+        (("--from", "tokens"), b"", 2, b"nothing to do"),
+        (("--rate", "0"), b"", 2, b"rate"),
+    ],
+)
+def test_bad_streams(arguments: tuple[str, ...], data: bytes, code: int, words: bytes) -> None:
+    result = run("stream", *arguments, input=data, check=False)
+    assert result.returncode == code
+    assert words in result.stderr
+    assert b"Traceback" not in result.stderr
