@@ -1,6 +1,6 @@
 """What writing G in eight bits changes: the decoded log-mel with the exact and with the quantised voice vector.
 
-    python bench/paralinguistic_code.py tests/data/speech.flac
+python bench/paralinguistic_code.py tests/data/speech.flac
 """
 
 from __future__ import annotations

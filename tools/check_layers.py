@@ -64,7 +64,9 @@ def check_cpp(csrc: Path) -> Iterator[str]:
                     target = "include" if (csrc / "include" / header).is_file() else folder
                 if target not in allowed:
                     yield f"csrc/{name}: includes {header}, but {folder} may only include {sorted(allowed)}"
-            if INTRINSICS.match(header) and not re.match(r"kernels/cpu/(isa|simd)_\w+\.(h|cpp)$|kernels/dispatch.cpp$", name):
+            if INTRINSICS.match(header) and not re.match(
+                r"kernels/cpu/(isa|simd)_\w+\.(h|cpp)$|kernels/dispatch.cpp$", name
+            ):
                 yield f"csrc/{name}: intrinsics belong into kernels/cpu/isa_*.cpp and simd_*.h"
             if CUDA.match(header) and not name.startswith("kernels/cuda/"):
                 yield f"csrc/{name}: CUDA headers belong into kernels/cuda/"
@@ -73,7 +75,7 @@ def check_cpp(csrc: Path) -> Iterator[str]:
             if header.startswith(("torch", "ATen", "c10")):
                 yield f"csrc/{name}: the engine does not know torch"
         if folder not in {"bindings", "include"} and ALLOCATION.search(strip_comments(text)):
-            yield f"csrc/{name}: allocate with operator new (Arena, AlignedVector, std::vector): tests count those calls"
+            yield f"csrc/{name}: allocate with operator new (Arena, std::vector): tests count its calls"
 
 
 def imports_at_load(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -16,8 +16,8 @@ enum class Status : std::int32_t {
     incompatible = -3,      ///< valid, but does not fit: missing tensor, wrong shape, other model or version
     io_error = -4,          ///< the operating system refused to open, map, read or write
     out_of_memory = -5,
-    unsupported = -6,   ///< the model or this build lacks the feature (ISA, branch, vocoder)
-    invalid_state = -7, ///< the call does not fit the stream's state (pushed after flush, say)
+    unsupported = -6,    ///< the model or this build lacks the feature (ISA, branch, vocoder)
+    invalid_state = -7,  ///< the call does not fit the stream's state (pushed after flush, say)
     internal_error = -8,
 };
 

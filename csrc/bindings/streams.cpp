@@ -152,9 +152,8 @@ py::array_t<float> push_from_mel(Decoder& decoder, const py::object& object, std
     auto pcm = empty<float>({capacity});
     const float* in = mel.data();
     float* out = pcm.mutable_data();
-    const auto count = run(Source::model, [&] {
-        return secousti_decoder_push_from_mel(decoder.handle.get(), in, frames, out, capacity);
-    });
+    const auto count = run(
+        Source::model, [&] { return secousti_decoder_push_from_mel(decoder.handle.get(), in, frames, out, capacity); });
     return shrink(std::move(pcm), static_cast<std::size_t>(count));
 }
 

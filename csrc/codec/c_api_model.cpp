@@ -69,8 +69,7 @@ DecoderSettings decoder_settings(const Model& model, const secousti_decoder_opti
 
 namespace {
 
-secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options,
-                           secousti_model** model) {
+secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options, secousti_model** model) {
     const char* isa = nullptr;
     if (options != nullptr) {
         require_size(options->struct_size, sizeof *options, "secousti_model_options");
@@ -95,15 +94,24 @@ const char* secousti_version(void) SECOUSTI_NOEXCEPT { return SECOUSTI_VERSION_S
 
 const char* secousti_status_name(secousti_status status) SECOUSTI_NOEXCEPT {
     switch (status) {
-        case SECOUSTI_OK: return "ok";
-        case SECOUSTI_INVALID_ARGUMENT: return "invalid argument";
-        case SECOUSTI_INVALID_FILE: return "invalid file";
-        case SECOUSTI_INCOMPATIBLE: return "incompatible";
-        case SECOUSTI_IO_ERROR: return "input/output error";
-        case SECOUSTI_OUT_OF_MEMORY: return "out of memory";
-        case SECOUSTI_UNSUPPORTED: return "unsupported";
-        case SECOUSTI_INVALID_STATE: return "invalid state";
-        case SECOUSTI_INTERNAL_ERROR: return "internal error";
+        case SECOUSTI_OK:
+            return "ok";
+        case SECOUSTI_INVALID_ARGUMENT:
+            return "invalid argument";
+        case SECOUSTI_INVALID_FILE:
+            return "invalid file";
+        case SECOUSTI_INCOMPATIBLE:
+            return "incompatible";
+        case SECOUSTI_IO_ERROR:
+            return "input/output error";
+        case SECOUSTI_OUT_OF_MEMORY:
+            return "out of memory";
+        case SECOUSTI_UNSUPPORTED:
+            return "unsupported";
+        case SECOUSTI_INVALID_STATE:
+            return "invalid state";
+        case SECOUSTI_INTERNAL_ERROR:
+            return "internal error";
     }
     return "unknown status";
 }
@@ -111,7 +119,8 @@ const char* secousti_status_name(secousti_status status) SECOUSTI_NOEXCEPT {
 const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT {
     static const std::string names = [] {
         std::string list;
-        for (const Backend* backend : available_backends()) list += (list.empty() ? "" : ",") + std::string(backend->name);
+        for (const Backend* backend : available_backends())
+            list += (list.empty() ? "" : ",") + std::string(backend->name);
         return list;
     }();
     return names.c_str();

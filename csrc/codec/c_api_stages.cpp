@@ -45,9 +45,9 @@ int64_t secousti_encode_mel(const secousti_model* model, const float* mel, size_
         if (frames == 0) return 0;
         require_pointer(mel, "mel");
         require_finite(mel, frames * static_cast<std::size_t>(m.config.n_mels), "mel");
-        offline.encode_mel(mel, frames,
-                           {{outputs->encoder_out, outputs->semantic_mu, outputs->fsq_in, outputs->tokens},
-                            outputs->acoustic_embed});
+        offline.encode_mel(
+            mel, frames,
+            {{outputs->encoder_out, outputs->semantic_mu, outputs->fsq_in, outputs->tokens}, outputs->acoustic_embed});
         return static_cast<int64_t>(offline.tokens_of(frames));
     });
 }

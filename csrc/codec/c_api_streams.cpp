@@ -33,12 +33,13 @@ std::size_t frames_of(const DecoderStream& stream, std::size_t tokens) {
 void require_use(const DecoderStream& stream, DecoderUse use) {
     require_running(stream.ended());
     if (!stream.accepts(use)) {
-        throw Error(Status::invalid_state, "the stream was pushed otherwise before (tokens to PCM, tokens to mel or mel "
-                                           "to PCM): reset it to change");
+        throw Error(Status::invalid_state,
+                    "the stream was pushed otherwise before (tokens to PCM, tokens to mel or mel "
+                    "to PCM): reset it to change");
     }
     if (use != DecoderUse::tokens_to_mel && !stream.model().vocoder) {
-        throw Error(Status::unsupported, "the model " + stream.model().config.name +
-                                             " has no vocoder: it decodes to mel only");
+        throw Error(Status::unsupported,
+                    "the model " + stream.model().config.name + " has no vocoder: it decodes to mel only");
     }
 }
 
@@ -151,8 +152,8 @@ secousti_status secousti_encoder_restore(secousti_model* model, const void* byte
         require_pointer(model, "model");
         require_pointer(encoder, "encoder");
         *encoder = nullptr;
-        auto restored = std::make_unique<secousti_encoder>(
-            secousti_encoder{EncoderStream(model->model, threads_of(options))});
+        auto restored =
+            std::make_unique<secousti_encoder>(secousti_encoder{EncoderStream(model->model, threads_of(options))});
         restored->stream.restore(snapshot_span(bytes, size));
         *encoder = restored.release();
         return SECOUSTI_OK;

@@ -21,14 +21,14 @@ std::uint64_t compute_identity(const Config& config, const WeightMap& weights) {
         const auto* bytes = static_cast<const unsigned char*>(data);
         for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3U;
     };
-    for (const std::int32_t value : {config.sample_rate, config.hop_length, config.ratios[0], config.ratios[1],
-                                     config.dimension}) {
+    for (const std::int32_t value :
+         {config.sample_rate, config.hop_length, config.ratios[0], config.ratios[1], config.dimension}) {
         mix(&value, sizeof value);
     }
     for (const std::int32_t levels : config.fsq_levels) mix(&levels, sizeof levels);
-    for (const char* name : {"fsq.project_in.weight", "fsq.project_in.bias", "fsq.project_out.weight",
-                             "fsq.project_out.bias", "paralinguistic_encoder.dense_mu.weight",
-                             "paralinguistic_encoder.dense_mu.bias"}) {
+    for (const char* name :
+         {"fsq.project_in.weight", "fsq.project_in.bias", "fsq.project_out.weight", "fsq.project_out.bias",
+          "paralinguistic_encoder.dense_mu.weight", "paralinguistic_encoder.dense_mu.bias"}) {
         const AlignedVector<float> values = weights.get(name);
         mix(values.data(), values.size() * sizeof(float));
     }
@@ -47,9 +47,12 @@ std::uint64_t count_parameters(const Config& config) {
 
 std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config& config, const WeightMap& weights) {
     switch (config.vocoder) {
-        case VocoderKind::hift: return make_hift(backend, config, weights);
-        case VocoderKind::spectral: return make_spectral(backend, config);
-        case VocoderKind::none: break;
+        case VocoderKind::hift:
+            return make_hift(backend, config, weights);
+        case VocoderKind::spectral:
+            return make_spectral(backend, config);
+        case VocoderKind::none:
+            break;
     }
     return nullptr;
 }
@@ -94,7 +97,7 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       vocoder_state(decoder_state.reserve<std::byte>(vocoder ? vocoder->state_bytes() : 0)),
       vocoder_scratch(decoder_scratch.reserve<std::byte>(vocoder ? vocoder->scratch_bytes() : 0)),
       encoder_mel(encoder_scratch.reserve<float>(area(kMaxFrames, config.n_mels))),
-      decoder_mel(decoder_scratch.reserve<float>(
-          area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))) {}
+      decoder_mel(
+          decoder_scratch.reserve<float>(area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))) {}
 
 }  // namespace secousti::core

@@ -65,9 +65,7 @@ class Model {
     const Slice<std::byte> vocoder_state, vocoder_scratch;
     const Slice<float> encoder_mel, decoder_mel;
 
-    int encoder_latency() const noexcept {
-        return mel.latency() + (config.frames_per_token() - 1) * config.hop_length;
-    }
+    int encoder_latency() const noexcept { return mel.latency() + (config.frames_per_token() - 1) * config.hop_length; }
     /// Bytes of the weights as they are kept for the kernels.
     std::uint64_t weight_bytes() const noexcept { return parameters * sizeof(float); }
 };

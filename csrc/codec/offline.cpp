@@ -76,8 +76,8 @@ void Offline::decode_tokens(const std::int32_t* tokens, std::size_t count, const
     const std::size_t width = static_cast<std::size_t>(model_.config.frames_per_token() * model_.config.n_mels);
     while (count > 0) {
         const std::size_t part = std::min(count, static_cast<std::size_t>(model_.decoder.max_tokens()));
-        model_.decoder.push_tokens(exec(), state.data(), scratch.data(), tokens, static_cast<int>(part),
-                                   paralinguistic, mel);
+        model_.decoder.push_tokens(exec(), state.data(), scratch.data(), tokens, static_cast<int>(part), paralinguistic,
+                                   mel);
         tokens += part;
         mel += part * width;
         count -= part;

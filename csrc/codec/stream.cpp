@@ -59,12 +59,9 @@ Stream::Stream(const Stream& other)
 std::size_t Stream::snapshot_bytes() const noexcept { return sizeof(SnapshotHeader) + state_.bytes(); }
 
 void Stream::snapshot(std::byte* out) const noexcept {
-    const SnapshotHeader header{kSnapshotMagic,
-                                kSnapshotVersion,
-                                static_cast<std::uint32_t>(kind_),
-                                crc32c({state_.data(), state_.bytes()}),
-                                model_->identity,
-                                state_.bytes()};
+    const SnapshotHeader header{
+        kSnapshotMagic,   kSnapshotVersion, static_cast<std::uint32_t>(kind_), crc32c({state_.data(), state_.bytes()}),
+        model_->identity, state_.bytes()};
     std::memcpy(out, &header, sizeof header);
     std::memcpy(out + sizeof header, state_.data(), state_.bytes());
 }
@@ -72,7 +69,8 @@ void Stream::snapshot(std::byte* out) const noexcept {
 void Stream::restore(std::span<const std::byte> snapshot) {
     SnapshotHeader header{};
     if (snapshot.size() < sizeof header) {
-        throw Error(Status::invalid_file, "snapshot: " + std::to_string(snapshot.size()) + " bytes are too few for one");
+        throw Error(Status::invalid_file,
+                    "snapshot: " + std::to_string(snapshot.size()) + " bytes are too few for one");
     }
     std::memcpy(&header, snapshot.data(), sizeof header);
     const std::span<const std::byte> state = snapshot.subspan(sizeof header);
@@ -89,8 +87,8 @@ void Stream::restore(std::span<const std::byte> snapshot) {
         throw Error(Status::incompatible, "snapshot: taken with another model");
     }
     if (state.size() != state_.bytes()) {
-        throw Error(Status::invalid_file, "snapshot: has " + std::to_string(state.size()) + " bytes of state, expected " +
-                                              std::to_string(state_.bytes()));
+        throw Error(Status::invalid_file, "snapshot: has " + std::to_string(state.size()) +
+                                              " bytes of state, expected " + std::to_string(state_.bytes()));
     }
     if (crc32c(state) != header.checksum) throw Error(Status::invalid_file, "snapshot: damaged (checksum differs)");
     std::memcpy(state_.data(), state.data(), state.size());
@@ -114,9 +112,8 @@ std::size_t EncoderStream::step(const float* pcm, int samples, bool end, std::in
     float* mel = model_->encoder_mel.in(scratch);
     const Exec run = exec();
     const int frames = model_->mel.push(run, state, scratch, pcm, samples, end, mel);
-    const int count = frames > 0 || end
-                          ? model_->encoder.push(run, state, scratch, mel, frames, end, {.tokens = tokens})
-                          : 0;
+    const int count =
+        frames > 0 || end ? model_->encoder.push(run, state, scratch, mel, frames, end, {.tokens = tokens}) : 0;
     header().samples += static_cast<std::uint64_t>(samples);
     header().tokens += static_cast<std::uint64_t>(count);
     return static_cast<std::size_t>(count);

@@ -4,8 +4,8 @@
  *  - A model is immutable after opening and may be used by any number of threads and streams at once. Streams keep
  *    their model alive. A stream is used by one thread at a time.
  *  - Audio is mono float32 at the model's sample rate (22,050 Hz), nominally in [-1, 1]. Resampling is the host's.
- *  - Calls that return secousti_status give SECOUSTI_OK or a negative code. Step calls return a count >= 0 or a negative
- *    code. After a failure, secousti_last_error() describes it for the calling thread.
+ *  - Calls that return secousti_status give SECOUSTI_OK or a negative code. Step calls return a count >= 0 or a
+ * negative code. After a failure, secousti_last_error() describes it for the calling thread.
  *  - After creation, push, flush and reset neither allocate nor lock (streams with more than one thread wake their
  *    workers), nor print, nor touch files: safe on an audio thread.
  *  - A failed step call (an argument that is null, too small or not finite) consumes nothing.
@@ -17,22 +17,22 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
-#  if defined(SECOUSTI_BUILD_SHARED)
-#    define SECOUSTI_API __declspec(dllexport)
-#  elif defined(SECOUSTI_SHARED)
-#    define SECOUSTI_API __declspec(dllimport)
-#  else
-#    define SECOUSTI_API
-#  endif
+#if defined(SECOUSTI_BUILD_SHARED)
+#define SECOUSTI_API __declspec(dllexport)
+#elif defined(SECOUSTI_SHARED)
+#define SECOUSTI_API __declspec(dllimport)
 #else
-#  define SECOUSTI_API __attribute__((visibility("default")))
+#define SECOUSTI_API
+#endif
+#else
+#define SECOUSTI_API __attribute__((visibility("default")))
 #endif
 
 #ifdef __cplusplus
-#  define SECOUSTI_NOEXCEPT noexcept
+#define SECOUSTI_NOEXCEPT noexcept
 extern "C" {
 #else
-#  define SECOUSTI_NOEXCEPT
+#define SECOUSTI_NOEXCEPT
 #endif
 
 /** Raised whenever a function or struct changes incompatibly. */
@@ -45,8 +45,8 @@ typedef enum secousti_status {
     SECOUSTI_INCOMPATIBLE = -3,     /**< valid, but does not fit: missing tensor, wrong shape, other model or version */
     SECOUSTI_IO_ERROR = -4,         /**< the operating system refused to open, map, read or write */
     SECOUSTI_OUT_OF_MEMORY = -5,
-    SECOUSTI_UNSUPPORTED = -6,      /**< the model or this build lacks the feature (ISA, acoustic branch, vocoder) */
-    SECOUSTI_INVALID_STATE = -7,    /**< the call does not fit the stream's state: push after flush, say */
+    SECOUSTI_UNSUPPORTED = -6,   /**< the model or this build lacks the feature (ISA, acoustic branch, vocoder) */
+    SECOUSTI_INVALID_STATE = -7, /**< the call does not fit the stream's state: push after flush, say */
     SECOUSTI_INTERNAL_ERROR = -8
 } secousti_status;
 
@@ -73,14 +73,14 @@ typedef struct secousti_model_options {
 } secousti_model_options;
 
 typedef struct secousti_model_info {
-    size_t struct_size;          /**< set by the caller to sizeof(secousti_model_info) */
-    int32_t sample_rate;         /**< Hz */
-    int32_t hop_length;          /**< samples per mel frame */
-    int32_t frame_size;          /**< samples per token */
-    double frame_rate;           /**< tokens per second */
-    int32_t cardinality;         /**< number of different tokens */
+    size_t struct_size;  /**< set by the caller to sizeof(secousti_model_info) */
+    int32_t sample_rate; /**< Hz */
+    int32_t hop_length;  /**< samples per mel frame */
+    int32_t frame_size;  /**< samples per token */
+    double frame_rate;   /**< tokens per second */
+    int32_t cardinality; /**< number of different tokens */
     int32_t n_mels;
-    int32_t dimension;           /**< of G, of the acoustic embedding and of the transformers */
+    int32_t dimension; /**< of G, of the acoustic embedding and of the transformers */
     int32_t fsq_dimensions;
     int32_t prompt_frames;       /**< mel frames that the paralinguistic encoder reads at most */
     int32_t has_acoustic_branch; /**< 0 or 1 */
@@ -90,11 +90,11 @@ typedef struct secousti_model_info {
     int32_t decoder_latency;     /**< samples of delay that the vocoder adds at its default look-ahead */
     uint64_t identity;           /**< of the weights' quantiser and configuration; names the model in containers */
     uint64_t parameters;
-    uint64_t memory_bytes;        /**< of the weights as kept for the kernels */
-    const char* name;            /**< valid as long as the model */
-    const char* config_json;     /**< the model file's configuration; valid as long as the model */
-    const char* isa;             /**< kernel table in use */
-    const char* vocoder;         /**< "spectral", "hift" or "none" */
+    uint64_t memory_bytes;   /**< of the weights as kept for the kernels */
+    const char* name;        /**< valid as long as the model */
+    const char* config_json; /**< the model file's configuration; valid as long as the model */
+    const char* isa;         /**< kernel table in use */
+    const char* vocoder;     /**< "spectral", "hift" or "none" */
 } secousti_model_info;
 
 SECOUSTI_API void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT;
@@ -119,10 +119,10 @@ typedef struct secousti_encoder_options {
 
 typedef struct secousti_decoder_options {
     size_t struct_size;
-    int32_t threads;             /**< default 1 */
-    int32_t look_ahead;          /**< of the spectral vocoder in mel frames, 0..3; -1: the model's default */
-    int32_t noise;               /**< 1 (default): HiFT's seeded noise and phases; 0: all zero, for parity tests */
-    uint64_t seed;               /**< of the vocoder's noise; the same seed gives the same audio whatever the chunking */
+    int32_t threads;    /**< default 1 */
+    int32_t look_ahead; /**< of the spectral vocoder in mel frames, 0..3; -1: the model's default */
+    int32_t noise;      /**< 1 (default): HiFT's seeded noise and phases; 0: all zero, for parity tests */
+    uint64_t seed;      /**< of the vocoder's noise; the same seed gives the same audio whatever the chunking */
     const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
 } secousti_decoder_options;
 
@@ -138,8 +138,8 @@ SECOUSTI_API secousti_status secousti_encoder_reset(secousti_encoder* encoder) S
 /** Most tokens that pushing `samples` more, or flushing after them, can return. */
 SECOUSTI_API size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT;
 /** Feeds `samples` of PCM; writes the tokens that are ready and returns how many. */
-SECOUSTI_API int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples,
-                                           int32_t* tokens, size_t capacity) SECOUSTI_NOEXCEPT;
+SECOUSTI_API int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples, int32_t* tokens,
+                                           size_t capacity) SECOUSTI_NOEXCEPT;
 /** Ends the stream: writes the remaining tokens. Only reset and destroy may follow. */
 SECOUSTI_API int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens,
                                             size_t capacity) SECOUSTI_NOEXCEPT;
@@ -187,7 +187,8 @@ SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, con
                                                       const secousti_decoder_options* options,
                                                       secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
 
-/* ---- stages, offline: the same machines fed everything at once ---------------------------------------------------- */
+/* ---- stages, offline: the same machines fed everything at once ----------------------------------------------------
+ */
 
 /** Where secousti_encode_mel writes; NULL members are skipped. N = ceil(frames * hop_length / frame_size). */
 typedef struct secousti_encode_outputs {

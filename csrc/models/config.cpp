@@ -37,14 +37,14 @@ HiftConfig parse_hift(const JsonValue& object) {
     HiftConfig hift;
     hift.channels = integer(object, "channels", 2, 4096);
     hift.upsample_rates = integers(object, "upsample_rates", 1, 6, 2, 64);
-    hift.upsample_kernels = integers(object, "upsample_kernels", hift.upsample_rates.size(),
-                                     hift.upsample_rates.size(), 2, 128);
+    hift.upsample_kernels =
+        integers(object, "upsample_kernels", hift.upsample_rates.size(), hift.upsample_rates.size(), 2, 128);
     hift.istft_n_fft = integer(object, "istft_n_fft", 4, 256);
     hift.istft_hop = integer(object, "istft_hop", 1, 128);
     hift.resblock_kernels = integers(object, "resblock_kernels", 3, 3, 1, 31);
     hift.resblock_dilations = integers(object, "resblock_dilations", 1, 8, 1, 64);
-    hift.source_resblock_kernels = integers(object, "source_resblock_kernels", hift.upsample_rates.size(),
-                                            hift.upsample_rates.size(), 1, 31);
+    hift.source_resblock_kernels =
+        integers(object, "source_resblock_kernels", hift.upsample_rates.size(), hift.upsample_rates.size(), 1, 31);
     hift.harmonics = integer(object, "harmonics", 1, 64);
     hift.f0_channels = integer(object, "f0_channels", 1, 4096);
     hift.f0_layers = integer(object, "f0_layers", 1, 16);
@@ -52,8 +52,7 @@ HiftConfig parse_hift(const JsonValue& object) {
     return hift;
 }
 
-void append_transformer(const Config& config, const std::string& prefix, int layers,
-                        std::vector<TensorSpec>& tensors) {
+void append_transformer(const Config& config, const std::string& prefix, int layers, std::vector<TensorSpec>& tensors) {
     const int d = config.dimension;
     for (int i = 0; i < layers; ++i) {
         const std::string name = prefix + ".layers." + std::to_string(i) + ".";
@@ -93,9 +92,9 @@ Config Config::parse(std::string_view json, const std::string& file) {
     config.n_mels = integer(root, "n_mels", 1, 512);
     config.mel_fmin = root.at("mel_fmin").as_double();
     config.mel_fmax = root.at("mel_fmax").as_double();
-    require_true(config.mel_fmin >= 0.0 && config.mel_fmin < config.mel_fmax &&
-                     config.mel_fmax <= config.sample_rate / 2.0,
-                 root.at("mel_fmax"), "0 <= mel_fmin < mel_fmax <= sample_rate / 2 does not hold");
+    require_true(
+        config.mel_fmin >= 0.0 && config.mel_fmin < config.mel_fmax && config.mel_fmax <= config.sample_rate / 2.0,
+        root.at("mel_fmax"), "0 <= mel_fmin < mel_fmax <= sample_rate / 2 does not hold");
     const std::vector<int> ratios = integers(root, "ratios", 2, 2, 1, 8);
     config.ratios = {ratios[0], ratios[1]};
     config.n_filters = integer(root, "n_filters", 2, 2048);

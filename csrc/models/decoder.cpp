@@ -19,8 +19,8 @@ Decoder::Decoder(const Backend& backend, const Config& config, const WeightMap& 
     codes_ = scratch.reserve<float>(rows * config.fsq_levels.size());
 }
 
-void Decoder::push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens,
-                          int count, const float* paralinguistic, float* mel) const noexcept {
+void Decoder::push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens, int count,
+                          const float* paralinguistic, float* mel) const noexcept {
     float* rows = rows_.in(scratch);
     quantiser_.decode(exec, tokens, count, codes_.in(scratch), rows);
     exec->add_row(rows, paralinguistic, count, dimension_, rows);

@@ -37,8 +37,8 @@ void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, 
     widen_.push(exec, state, hidden, rows, x, kElu, {.residual = x});
 }
 
-SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights,
-                             ArenaLayout& state, ArenaLayout& scratch) {
+SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
+                             ArenaLayout& scratch) {
     const int n = config.n_filters;
     // The encoder walks the ratios in reverse order.
     const int stride1 = config.ratios[1], stride2 = config.ratios[0];
@@ -46,8 +46,8 @@ SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const
     first_ = make_conv(backend, ConvSpec::causal(config.n_mels, n, kFirstKernel), weights, "encoder.model.0.conv.conv",
                        max1, state);
     residual1_ = {backend, n, weights, "encoder.model.1", max1, state, scratch};
-    down1_ = make_conv(backend, ConvSpec::causal(n, 2 * n, 2 * stride1, stride1), weights,
-                       "encoder.model.3.conv.conv", max1, state);
+    down1_ = make_conv(backend, ConvSpec::causal(n, 2 * n, 2 * stride1, stride1), weights, "encoder.model.3.conv.conv",
+                       max1, state);
     residual2_ = {backend, 2 * n, weights, "encoder.model.4", max2, state, scratch};
     down2_ = make_conv(backend, ConvSpec::causal(2 * n, 4 * n, 2 * stride2, stride2), weights,
                        "encoder.model.6.conv.conv", max2, state);
@@ -78,8 +78,8 @@ int SeanetEncoder::push(const Exec& exec, std::byte* state, std::byte* scratch, 
 
 int max_tokens_per_step(const Config& config) noexcept { return std::max(1, kMaxFrames / config.frames_per_token()); }
 
-SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const WeightMap& weights,
-                             ArenaLayout& state, ArenaLayout& scratch)
+SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
+                             ArenaLayout& scratch)
     : ratio1_(config.ratios[0]), ratio2_(config.ratios[1]) {
     const int n = config.n_filters;
     const int max1 = max_tokens_per_step(config), max2 = max1 * ratio1_, max3 = max2 * ratio2_;

@@ -11,8 +11,8 @@
 namespace secousti::core {
 
 struct VocoderOptions {
-    int look_ahead = -1;    ///< mel frames; -1: the default. HiFT's is fixed.
-    bool noise = true;      ///< HiFT: seeded phases and noise; false: all zero
+    int look_ahead = -1;  ///< mel frames; -1: the default. HiFT's is fixed.
+    bool noise = true;    ///< HiFT: seeded phases and noise; false: all zero
     std::uint64_t seed = 0;
 };
 
