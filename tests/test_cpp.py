@@ -1,0 +1,174 @@
+"""The C++ side: its tests on every instruction set and under sanitizers, the example host, an installed package.
+
+Builds live in build/tests/, so that a second run only rebuilds what changed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import secousti_native
+from secousti_native import Codec
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILDS = ROOT / "build" / "tests"
+MODELS = Path(secousti_native.__file__).parent / "assets"
+SPEECH = ROOT / "tests" / "data" / "speech.flac"
+
+
+def tool(name: str) -> str:
+    """A tool of this environment (the test extra installs cmake and ninja), else of the system."""
+    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    assert found is not None, f"{name} is missing: install the test extra"
+    return found
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    """Standard output; a failure shows all that the command said."""
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+    )
+    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout[-8000:]}\n{result.stderr[-8000:]}"
+    return result.stdout
+
+
+def build(name: str, *options: str, source: Path = ROOT, folder: Path | None = None) -> Path:
+    folder = folder or BUILDS / name
+    launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
+    run(tool("cmake"), "-G", "Ninja", ninja, *launcher, "-S", source, "-B", folder, *options)
+    run(tool("cmake"), "--build", folder, "--parallel", str(os.cpu_count() or 1))
+    return folder
+
+
+def passed(output: str) -> int:
+    """Tests that passed, from the closing line of secousti_tests."""
+    match = re.search(r"^(\d+) passed, 0 failed$", output, re.MULTILINE)
+    assert match is not None, output[-4000:]
+    return int(match.group(1))
+
+
+@pytest.fixture(scope="session")
+def release() -> Path:
+    return build("release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON")
+
+
+def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
+    tests = release / "tests" / "cpp" / "secousti_tests"
+    names = run(tests, "--list").split()
+    assert len(names) == len(set(names)) > 100
+    isas = secousti_native._core.available_isas().split(",")
+    assert isas[-1] == "scalar"
+    for isa in isas:
+        assert passed(run(tests, env={"SECOUSTI_ISA": isa})) == len(names), isa
+
+
+def test_cpp_tests_pass_under_sanitizers() -> None:
+    folder = build(
+        "sanitized", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=address,undefined",
+        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
+    )  # fmt: skip
+    options = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    assert passed(run(folder / "tests" / "cpp" / "secousti_tests", env=options)) > 100
+
+
+@pytest.mark.skipif(
+    not (shutil.which("aarch64-linux-gnu-g++") and shutil.which("qemu-aarch64")),
+    reason="needs aarch64-linux-gnu-g++ and qemu-aarch64",
+)
+def test_neon_kernels_pass_under_qemu() -> None:
+    output = run(
+        "sh", ROOT / "tests" / "run_neon.sh", BUILDS / "neon",
+        env={"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert passed(output) > 20
+
+
+def speech_wav(path: Path, codec: Codec, subtype: str) -> np.ndarray:
+    """The repository's speech as a mono WAV file at the codec's rate; returns what the file holds."""
+    audio, rate = soundfile.read(SPEECH, dtype="float32")
+    prepared = secousti_native.audio.resample(audio[: 4 * rate], rate, codec.sample_rate)
+    soundfile.write(path, prepared, codec.sample_rate, subtype=subtype)
+    return soundfile.read(path, dtype="float32")[0]
+
+
+@pytest.mark.parametrize("model", ["default_86", "default_21"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_file_codec_gives_what_python_gives(release: Path, tmp_path: Path, model: str, subtype: str) -> None:
+    file = MODELS / f"{model}.safetensors"
+    codec = Codec.from_pretrained(file)
+    pcm = speech_wav(tmp_path / "in.wav", codec, subtype)
+    encoded = codec.encode(pcm)
+    expected = codec.decode(encoded)
+
+    host = release / "examples" / "secousti_file_codec"
+    said = run(host, file, tmp_path / "in.wav", tmp_path / "out.wav")
+    assert said == f"{len(pcm)} samples, {len(encoded.tokens)} tokens\n"
+    with wave.open(str(tmp_path / "out.wav")) as out:
+        assert (out.getframerate(), out.getnchannels(), out.getsampwidth()) == (codec.sample_rate, 1, 2)
+        decoded = np.frombuffer(out.readframes(out.getnframes()), np.int16)
+    assert len(decoded) == len(pcm)
+    assert np.array_equal(decoded, np.rint(np.clip(expected, -1, 1) * np.float32(32767)).astype(np.int16))
+    assert np.abs(decoded).max() > 1000
+
+
+def test_file_codec_refuses_what_it_cannot_read(release: Path, tmp_path: Path) -> None:
+    host = release / "examples" / "secousti_file_codec"
+    model = MODELS / "default_86.safetensors"
+    good = tmp_path / "good.wav"
+    soundfile.write(good, np.zeros(3000, np.float32), 22050, subtype="PCM_16")
+    soundfile.write(tmp_path / "rate.wav", np.zeros(3000, np.float32), 16000, subtype="PCM_16")
+    soundfile.write(tmp_path / "stereo.wav", np.zeros((3000, 2), np.float32), 22050, subtype="PCM_16")
+    (tmp_path / "text.wav").write_text("this is no WAV file, although it is long enough for a header of one")
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:30])
+    out = tmp_path / "out.wav"
+    cases = [
+        ((tmp_path / "none.safetensors", good, out), "none.safetensors"),
+        ((good, good, out), "good.wav"),
+        ((model, tmp_path / "none.wav", out), "cannot read"),
+        ((model, tmp_path / "text.wav", out), "no WAV file"),
+        ((model, tmp_path / "cut.wav", out), "cut short"),
+        ((model, tmp_path / "rate.wav", out), "22050"),
+        ((model, tmp_path / "stereo.wav", out), "mono"),
+        ((model, good, tmp_path / "no" / "folder.wav"), "cannot write"),
+        ((model,), "usage"),
+    ]
+    for arguments, message in cases:
+        result = subprocess.run([host, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == 1, arguments
+        assert message in result.stderr, result.stderr
+        assert not out.exists()
+
+
+def test_installed_package_serves_a_downstream_project(release: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    run(tool("cmake"), "--install", release, "--prefix", prefix)
+    host = build(
+        "downstream", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release",
+        source=ROOT / "tests" / "downstream", folder=tmp_path / "build",
+    )  # fmt: skip
+    version = secousti_native.__version__
+    for model, tokens, frame in (("default_86", 86, 256), ("default_21", 22, 1024)):  # one second
+        file = MODELS / f"{model}.safetensors"
+        assert run(host / "host_cpp", file).split() == [version, str(tokens), str(tokens * frame)]
+        assert run(host / "host_c", file).split() == [version, str(tokens), str(frame)]
+
+
+def test_shared_library_exports_the_interface_alone(release: Path) -> None:
+    (library,) = (path for path in release.glob("libsecousti.so.*") if not path.is_symlink())
+    symbols = {line.split()[-1] for line in run("nm", "-D", "--defined-only", library).splitlines()}
+    headers = "".join(path.read_text() for path in (ROOT / "csrc" / "include").glob("*.h"))
+    declared = set(re.findall(r"\b(secousti_\w+)\s*\(", headers))
+    assert {s for s in symbols if s.startswith("secousti_")} == declared
+    leaked = {s for s in symbols if "secousti" in s} - declared
+    assert not leaked, sorted(leaked)
