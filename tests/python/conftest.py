@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
     folder = tmp_path_factory.mktemp("published")
 
-    def state(layout: str) -> dict[str, object]:
+    def state(layout: str) -> dict[str, Any]:
         return {name: torch.from_numpy(np.asarray(value)) for name, value in golden_state(layout).items()}
 
     def make(layout: str) -> Path:

@@ -135,7 +135,8 @@ def test_overwriting_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     before = path.read_bytes()
     import os
 
-    real, calls = os.write, []
+    calls: list[int] = []
+    real = os.write
 
     def full_disk(descriptor: int, data: memoryview) -> int:
         if calls:

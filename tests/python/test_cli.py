@@ -19,11 +19,13 @@ import pytest
 from conftest import SPEECH
 from typer.testing import CliRunner, Result
 
+import secousti_native
 from secousti_native import Codec, Encoded, audio
 from secousti_native.cli import work
 from secousti_native.cli.app import app
 
 Floats = npt.NDArray[np.float32]
+ASSETS = Path(str(secousti_native.__file__)).parent / "assets"
 COMMAND = [sys.executable, "-m", "secousti_native"]
 
 
@@ -126,7 +128,7 @@ def test_voice(tmp_path: Path, codec: Codec, clips: Path) -> None:
 
 def test_info(tmp_path: Path, codec: Codec, clips: Path) -> None:
     secousti("encode", SPEECH, "-o", tmp_path / "x.sec")
-    model = Path(__import__("secousti_native").__file__).parent / "assets" / "default_21.safetensors"
+    model = ASSETS / "default_21.safetensors"
     found = document("info", "default", model, tmp_path / "x.sec", SPEECH)["results"]
     assert [entry["kind"] for entry in found] == ["model", "model", "tokens", "audio"]
     assert found[0]["identity"] == f"{codec.identity:016x}" == found[2]["model"]
@@ -154,7 +156,7 @@ def test_info_of_a_foreign_safetensors_file(tmp_path: Path) -> None:
 
 def test_convert(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    model = Path(__import__("secousti_native").__file__).parent / "assets" / "default_21.safetensors"
+    model = ASSETS / "default_21.safetensors"
     out = document("convert", model, "-o", tmp_path / "m.safetensors", "--name", "mine", "--dtype", "float16")
     assert out["name"] == "mine"
     assert Codec.from_pretrained(tmp_path / "m.safetensors").name == "mine"
@@ -331,6 +333,23 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, speech: Floats) -> None:
     assert b"1.wav" in stdout
     assert tree(tmp_path / "out") == ["1.wav", "2.wav"]
     assert (tmp_path / "out" / "2.wav").read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_shows_on_a_terminal_only(tmp_path: Path, clips: Path) -> None:
+    ours, theirs = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    command = [*COMMAND, "encode", str(clips), "-o", str(tmp_path / "out")]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True, timeout=120)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert b"%" in shown
+    assert b"%" not in result.stdout
+    assert run("encode", clips, "-o", tmp_path / "out2", check=True).stderr == b""
 
 
 # ---- pipes ----

@@ -26,7 +26,7 @@ def close(actual: npt.NDArray[np.float32], expected: Any, tolerance: float) -> N
 def gelu(x: Doubles) -> Doubles:
     from math import erf, sqrt
 
-    return x * 0.5 * (1.0 + np.vectorize(erf)(x / sqrt(2.0)))
+    return np.asarray(x * 0.5 * (1.0 + np.vectorize(erf)(x / sqrt(2.0))), np.float64)
 
 
 ACTIVATIONS: dict[str, Any] = {
