@@ -2,17 +2,11 @@
 #pragma once
 
 #include <cstddef>
-#include <new>
 #include <vector>
 
-#include "base/arena.h"
+#include "base/aligned_memory.h"
 
 namespace secousti::core {
-
-/// Memory on cache-line boundaries; from 2 MiB on in huge pages where the system grants them, because streaming weights
-/// through 4 KiB pages costs a seventh of the read bandwidth. Throws std::bad_alloc.
-void* allocate_aligned(std::size_t bytes);
-void free_aligned(void* p, std::size_t bytes) noexcept;
 
 template <class T>
 struct AlignedAllocator {

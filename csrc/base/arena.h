@@ -2,16 +2,13 @@
 // reset is one clear, clone one copy and a snapshot one memcpy.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <new>
 #include <type_traits>
 
-namespace secousti::core {
+#include "base/aligned_vector.h"
 
-inline constexpr std::size_t kArenaAlignment = 64;
+namespace secousti::core {
 
 /// `count` objects of type T at a fixed offset of an arena.
 template <class T>
@@ -43,32 +40,15 @@ class ArenaLayout {
 class Arena {
   public:
     Arena() = default;
-    explicit Arena(std::size_t bytes) : bytes_(bytes) {
-        if (bytes != 0) {
-            data_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kArenaAlignment})));
-            clear();
-        }
-    }
-    Arena(const Arena& other) : Arena(other.bytes_) {
-        if (bytes_ != 0) std::memcpy(data_.get(), other.data_.get(), bytes_);
-    }
-    Arena(Arena&&) noexcept = default;
-    Arena& operator=(Arena&&) noexcept = default;
-    Arena& operator=(const Arena&) = delete;
+    explicit Arena(std::size_t bytes) : bytes_(bytes) {}
 
-    std::byte* data() noexcept { return data_.get(); }
-    const std::byte* data() const noexcept { return data_.get(); }
-    std::size_t bytes() const noexcept { return bytes_; }
-    void clear() noexcept {
-        if (bytes_ != 0) std::memset(data_.get(), 0, bytes_);
-    }
+    std::byte* data() noexcept { return bytes_.data(); }
+    const std::byte* data() const noexcept { return bytes_.data(); }
+    std::size_t bytes() const noexcept { return bytes_.size(); }
+    void clear() noexcept { std::fill(bytes_.begin(), bytes_.end(), std::byte{0}); }
 
   private:
-    struct Free {
-        void operator()(std::byte* p) const noexcept { ::operator delete(p, std::align_val_t{kArenaAlignment}); }
-    };
-    std::unique_ptr<std::byte, Free> data_;
-    std::size_t bytes_ = 0;
+    AlignedVector<std::byte> bytes_;
 };
 
 }  // namespace secousti::core

@@ -1,4 +1,6 @@
-#include "base/aligned_vector.h"
+#include "base/aligned_memory.h"
+
+#include <new>
 
 #if defined(__linux__)
 #include <sys/mman.h>
