@@ -2,8 +2,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <exception>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -224,6 +228,26 @@ std::vector<std::string> isas() {
     return names;
 }
 
+/// GB/s that one core reads from memory: the best of `repeats` sums over a block that no cache holds.
+double read_bandwidth(std::size_t megabytes, int repeats) {
+    const py::gil_scoped_release release;
+    core::AlignedVector<std::uint64_t> block(megabytes * (1000000 / sizeof(std::uint64_t)), 1);
+    constexpr std::size_t kLanes = 32;  // independent sums: four cache lines in flight
+    double best = 0.0;
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+        std::array<std::uint64_t, kLanes> sums{};
+        const auto start = std::chrono::steady_clock::now();
+        for (std::size_t i = 0; i + kLanes <= block.size(); i += kLanes) {
+            for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += block[i + lane];
+        }
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        // Depends on every sum, so that none is optimised away.
+        if (std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}) == 0) return 0.0;
+        best = std::max(best, static_cast<double>(block.size() * sizeof(std::uint64_t)) / seconds.count() / 1e9);
+    }
+    return best;
+}
+
 }  // namespace
 }  // namespace secousti::bindings
 
@@ -251,4 +275,6 @@ PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
     module.def("exp", &exponential, arg("isa"), arg("x"));
     module.def("log_floor", &log_floor, arg("isa"), arg("x"), arg("floor"));
     module.def("polar_head", &polar_head, arg("isa"), arg("x"));
+    module.def("read_bandwidth", &read_bandwidth, arg("megabytes") = 256, arg("repeats") = 8,
+               "GB/s that one core reads from memory, measured now.");
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from secousti_native import __version__
+from secousti_native import __version__, _kernels
 from secousti_native.codec import Codec
 
 Row = dict[str, Any]
+_STACKS = {"encode": ("semantic",), "decode to mel": ("connector", "decoder")}
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,31 @@ def run(models: list[str], threads: int = 1, seconds: float = 10.0, baselines: b
     rows: list[Row] = []
     for model in models:
         codec = Codec.from_pretrained(model, threads=threads)
-        rows += native_rows(codec, seconds)
+        rows += with_floor(native_rows(codec, seconds), codec)
         if baselines:
             rows += torch_rows(codec, threads, seconds)
     return {"machine": machine(threads), "rows": rows}
+
+
+def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
+    """Adds to each step of a transformer what it cannot be faster than: bytes read over bandwidth, both measured here.
+
+    Weights are float32, and so are the rings of keys and values; what the convolutions read is small beside them.
+    """
+    for row in rows:
+        stacks = _STACKS.get(row["stage"])
+        if stacks is not None:
+            bandwidth = _kernels.read_bandwidth()
+            row["read GB/s"] = round(bandwidth, 1)
+            row["floor ms"] = round(step_bytes(codec.config, stacks) / bandwidth / 1e6, 3)
+        yield row
+
+
+def step_bytes(config: dict[str, Any], stacks: tuple[str, ...]) -> int:
+    """Bytes of weights, keys and values that one token passes in these transformers."""
+    d, layers = config["dimension"], sum(config["layers"][stack] for stack in stacks)
+    weights = 4 * d * d + 2 * d * config["feedforward"]
+    return int(4 * layers * (weights + 2 * config["context"] * d))
 
 
 def machine(threads: int) -> dict[str, Any]:
