@@ -92,7 +92,7 @@ def test_layer_checks_find_violations(tmp_path: Path) -> None:
 def test_import_is_light() -> None:
     script = (
         "import sys, secousti_native; heavy = {'torch', 'soxr', 'soundfile', 'typer', 'rich', 'scipy', 'matplotlib'}; "
-        "sys.exit(', '.join(sorted(heavy & set(sys.modules))))"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or None)"
     )
     check(sys.executable, "-c", script)
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-
 # Wide enough for every table where no terminal sets the width.
 _FILE_WIDTH = 240
 

@@ -36,26 +36,26 @@ def _field_values(cls: type, values: Mapping[str, Any], where: str) -> dict[str,
     result: dict[str, Any] = {}
     for name, value in values.items():
         kind = str(defaults[name].type)
+        result[name] = value
         if kind == "int":
             _require(isinstance(value, int) and not isinstance(value, bool), f"{where}.{name}: {value!r} is no integer")
         elif kind == "float":
             real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             _require(real, f"{where}.{name}: {value!r} is no finite number")
-            value = float(value)
+            result[name] = float(value)
         elif kind.startswith("tuple"):
             whole = isinstance(value, list | tuple) and all(
                 isinstance(v, int) and not isinstance(v, bool) for v in value
             )
             _require(whole, f"{where}.{name}: {value!r} is no list of integers")
-            value = tuple(value)
+            result[name] = tuple(value)
         elif kind == "str":
             _require(isinstance(value, str), f"{where}.{name}: {value!r} is no string")
         elif isinstance(value, Mapping):
             nested = {"LayerCounts": LayerCounts, "VocoderConfig": VocoderConfig}[kind]
-            value = nested(**_field_values(nested, value, f"{where}.{name}"))
+            result[name] = nested(**_field_values(nested, value, f"{where}.{name}"))
         else:
             _require(kind == "VocoderKind", f"{where}.{name}: {value!r} is no object")
-        result[name] = value
     return result
 
 
