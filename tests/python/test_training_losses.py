@@ -9,6 +9,7 @@ from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.fsq import FSQ
 from secousti_native.training.losses import (
     LossConfig,
+    code_redundancy,
     contrastive_loss,
     fsq_regularisation,
     kl_divergence,
@@ -120,3 +121,33 @@ def test_fsq_regularisation_vanishes_only_where_it_should() -> None:
     same = torch.stack([unit[:, 0], unit[:, 0]], 1) * scale  # correlation 1, twice among four entries
     assert fsq_regularisation(same).item() == pytest.approx(0.5, abs=1e-3)
     assert fsq_regularisation(3 * unit * scale).item() == pytest.approx(1.8**2, abs=1e-3)
+
+
+def test_code_redundancy_by_hand() -> None:
+    levels = (3, 3, 3)
+    every = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0])] * 3)
+    assert code_redundancy(every, levels, sharpness=100).item() == pytest.approx(0.0, abs=1e-5)
+    one = torch.zeros(27, 3)
+    assert code_redundancy(one, levels, sharpness=100).item() == pytest.approx(1.0, abs=1e-5)
+    # All digits equal: uncorrelated with nothing left to say, three codes of 27.
+    same = torch.tensor([-1.0, 0.0, 1.0]).repeat(9)[:, None].expand(27, 3)
+    assert code_redundancy(same, levels, sharpness=100).item() == pytest.approx(2 / 3, abs=1e-5)
+    # Halfway between two levels a frame counts for both.
+    half = torch.tensor([[0.5, 0.0, 0.0]]).expand(27, 3)
+    assert code_redundancy(half, levels, sharpness=100).item() == pytest.approx(
+        1 - math.log(2) / math.log(27), abs=1e-5
+    )
+
+
+def test_code_redundancy_pulls_codes_apart() -> None:
+    torch.manual_seed(0)
+    shared = torch.randn(400, 1)
+    y = (shared.sign() * torch.randn(400, 4).abs()).requires_grad_()  # uncorrelated magnitudes, but one common sign
+    optimiser = torch.optim.Adam([y], lr=0.05)
+    before = code_redundancy(y.tanh(), (3,) * 4).item()
+    for _ in range(100):
+        optimiser.zero_grad()
+        loss = code_redundancy(y.tanh(), (3,) * 4)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    assert loss.item() < 0.5 * before

@@ -244,6 +244,25 @@ def test_switches_and_ablations_run(cache: Path, tmp_path: Path, changes: dict[s
     assert moved == set(trainer.config.modules) - ({"fsq"} if trainer.system.vq is not None else set())
 
 
+@pytest.mark.parametrize("ratios", [[1, 1], [2, 2]])
+def test_fresh_weights_keep_the_signal(ratios: list[int]) -> None:
+    config = from_dict(TrainConfig, {"codec": tiny_codec() | {"n_filters": 96, "dimension": 256, "ratios": ratios}})
+    torch.manual_seed(0)
+    codec = initial_codec(config)
+    mel = torch.randn(2, 200, 80)
+    with torch.no_grad():
+        z = codec.encoder(mel)
+        restored = codec.decoder(z)
+        tokens = codec.encode_mel(mel)["tokens"]
+        old = SecoustiCodec(config.codec_config())
+        faint = old.decoder(old.encoder(mel))
+    assert 0.3 < z.std() < 3 and 0.3 < restored.std() < 3
+    assert faint.std() < 0.2 * restored.std()
+    assert tokens.unique().numel() > 50
+    newest = codec.encoder.first.layer.weight[..., -1]  # 96 x 80: more outputs than inputs
+    assert torch.allclose(newest.T @ newest, 1.2 * torch.eye(80), atol=1e-4)
+
+
 def test_quantisation_sets_in_gradually(cache: Path) -> None:
     config = read_config(
         CONFIGS / "tiny_3_joint.json", {"codec": tiny_codec(), "quantiser.start": 10, "quantiser.end": 20}

@@ -82,8 +82,9 @@ class TrainConfig:
     """One stage. ``init`` names an earlier run's folder, a model file or a published ``.pt``.
 
     A run or model file brings the codec's sizes; else ``codec`` gives them. ``trainable`` replaces the stage's own list
-    of modules, for instance to leave encoder and FSQ as they are while the decoder improves. ``layer_scale`` is the
-    initial scale of transformer layers, ``threads`` the number of torch's threads (0: torch's own choice).
+    of modules, for instance to leave encoder and FSQ as they are while the decoder improves. Fresh weights come from
+    `initialise` (unless false: PyTorch's own), with ``layer_scale`` in every transformer layer. ``threads`` is the
+    number of torch's threads (0: torch's own choice).
     """
 
     stage: Stage = "joint"
@@ -91,6 +92,7 @@ class TrainConfig:
     init: str = ""
     trainable: tuple[str, ...] = ()
     layer_scale: float = 0.3
+    initialise: bool = True
     steps: int = 10_000
     seed: int = 0
     bfloat16: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +20,8 @@ class LossConfig:
 
     ``mel_l1``, ``mel_mse`` and ``mel_slope`` are on the log-mel in units of each band's deviation, ``acoustic`` is
     MSE(A^, A). ``loudness`` in 0 to 1 moves weight from quiet to loud bins. The KL terms are max(0, KL - margin), their
-    weights ramped linearly from 0 between ``kl_start`` and ``kl_end`` (steps). ``fsq`` weighs `fsq_regularisation`;
-    ``prompt_mean`` a linear prediction of the prompt's mean mel from G.
+    weights ramped linearly from 0 between ``kl_start`` and ``kl_end`` (steps). ``fsq`` weighs `fsq_regularisation`,
+    ``entropy`` `code_redundancy`, ``prompt_mean`` a linear prediction of the prompt's mean mel from G.
     """
 
     mel_l1: float = 1.0
@@ -37,6 +38,7 @@ class LossConfig:
     kl_start: int = 20_000
     kl_end: int = 30_000
     fsq: float = 0.1
+    entropy: float = 0.0
     prompt_mean: float = 0.0
 
 
@@ -125,3 +127,25 @@ def fsq_regularisation(y: Tensor, deviation: float = 0.9) -> Tensor:
     correlation = covariance / (variance[:, None] * variance + 1e-4).sqrt()
     cross = correlation - torch.diag_embed(correlation.diagonal())
     return mean.square().mean() + ((variance + 1e-6).sqrt() - deviation).square().mean() + cross.square().mean()
+
+
+def code_redundancy(bounded: Tensor, levels: Sequence[int], sharpness: float = 10.0) -> Tensor:
+    """1 - H / H_max of the joint distribution of codes in a batch, from bounded digits ``[M, digits]`` before rounding.
+
+    Uncorrelated digits are not enough: what kind of sound a frame is decides all of them together, and a third of the
+    rate is lost. Each digit belongs to its levels softly, softmax(-sharpness (digit - level)^2), so that there is a
+    gradient; H_max = log(min(M, number of codes)), since a batch cannot show more.
+    """
+    halves = []
+    middle = len(levels) // 2
+    for part in (range(middle), range(middle, len(levels))):
+        joint = bounded.new_ones(len(bounded), 1, dtype=torch.float32)
+        for digit in part:
+            radius = (levels[digit] - 1) // 2
+            places = torch.arange(-radius, radius + 1, device=bounded.device)
+            share = (-sharpness * (bounded[:, digit, None].float() - places).square()).softmax(-1)
+            joint = (joint.unsqueeze(-1) * share.unsqueeze(1)).flatten(1)
+        halves.append(joint)
+    histogram = halves[0].T @ halves[1] / max(1, len(bounded))
+    entropy = -(histogram * (histogram + 1e-12).log()).sum()
+    return 1 - entropy / math.log(max(2, min(len(bounded), math.prod(levels))))

@@ -13,6 +13,7 @@ from secousti_native.convert import infer_config
 from secousti_native.reference.codec import SecoustiCodec
 from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training.config import TrainConfig
+from secousti_native.training.initialise import initialise
 
 STATE, BEST = "state.pt", "best.pt"  # all that a run needs to go on; the averaged weights that validated best
 
@@ -38,7 +39,10 @@ def load_run(folder: Path, name: str = BEST) -> tuple[SecoustiCodec, dict[str, A
 def initial_codec(config: TrainConfig) -> SecoustiCodec:
     """The codec that a stage starts from. Raises `ConfigError` naming what does not fit."""
     if not config.init:
-        return SecoustiCodec(config.codec_config(), config.layer_scale)
+        codec = SecoustiCodec(config.codec_config(), config.layer_scale)
+        if config.initialise:
+            initialise(codec)
+        return codec
     path = Path(config.init)
     if path.is_dir():
         return load_run(path)[0]

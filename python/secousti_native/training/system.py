@@ -12,6 +12,7 @@ from secousti_native.training.augment import Augmentation, Views
 from secousti_native.training.batches import Batch
 from secousti_native.training.config import TrainConfig
 from secousti_native.training.losses import (
+    code_redundancy,
     contrastive_loss,
     fsq_regularisation,
     kl_with_margin,
@@ -89,9 +90,11 @@ class TrainingSystem(nn.Module):
         losses = self.config.losses
         kl = ramp(step, losses.kl_start, losses.kl_end)
         total = torch.zeros((), device=next(iter(terms.values())).device)
-        for name in ("mel_l1", "mel_mse", "mel_slope", "acoustic", "contrastive", "fsq", "prompt_mean", "vq"):
+        for name in ("mel_l1", "mel_mse", "mel_slope", "acoustic", "contrastive", "fsq", "entropy", "prompt_mean"):
             if name in terms:
-                total = total + (1.0 if name == "vq" else getattr(losses, name)) * terms[name]
+                total = total + getattr(losses, name) * terms[name]
+        if "vq" in terms:
+            total = total + terms["vq"]
         for name in ("kl_semantic", "kl_paralinguistic"):
             if name in terms:
                 total = total + kl * getattr(losses, name) * terms[name]
@@ -158,6 +161,8 @@ class TrainingSystem(nn.Module):
             tokens = fsq.pack(fsq.quantise(y.detach()))
             if self.config.losses.fsq:
                 terms["fsq"] = fsq_regularisation(y[valid])
+            if self.config.losses.entropy:
+                terms["entropy"] = code_redundancy(fsq.bound(y)[valid], self.codec.config.fsq_levels)
         terms["distinct"] = tokens[valid].unique().numel() / valid.sum().clamp_min(1)  # codes, as a share of frames
         return z_q
 
