@@ -127,7 +127,7 @@ class Encoded:
         endless = not read["complete"] and read["total_tokens"] < 0  # cut, and nobody knows how much is missing
         if (read["lost"] or read["info_lost"] or read["paralinguistic_lost"] or endless) and damaged == "error":
             reasons = "; ".join(read["notes"]) or "incomplete"
-            raise ContainerError(f"{reasons} (damaged='keep' returns what is intact)")
+            raise ContainerError(f"{reasons} (damaged='keep', on the command line --damaged, gives what is intact)")
         tokens = read["tokens"].astype(np.int64)
         samples = read["samples"]
         return cls(

@@ -38,8 +38,10 @@ def run(
                 interrupted = True
                 break
             except EXPECTED as error:
-                failed.append({"input": str(job.source), "error": describe(error)})
-                stderr().print(f"{job.source}: {describe(error)}", style="red", markup=False)
+                text = describe(error)
+                failed.append({"input": str(job.source), "error": text})
+                named = text if text.startswith(str(job.source)) else f"{job.source}: {text}"
+                stderr().print(named, style="red", markup=False)
     if json_output:
         print_json({"results": done, "failed": failed, "interrupted": interrupted})
     elif len(done) == 1:
