@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from secousti_native import __version__
-from secousti_native.cli import bench, codec, convert, info, stream, train, voice
+from secousti_native.cli import bench, codec, convert, evaluate, info, stream, train, voice
 
 app = typer.Typer(
     name="secousti",
@@ -33,5 +33,5 @@ def _main(
     pass
 
 
-for _group in (codec, voice, info, convert, stream, bench, train):
+for _group in (codec, voice, info, convert, stream, bench, evaluate, train):
     _group.register(app)
