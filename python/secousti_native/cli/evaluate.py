@@ -81,9 +81,9 @@ def _run(evaluation: Evaluation, quiet: bool) -> bool:
 
 def _print(found: dict[str, Any]) -> None:
     console = stdout()
-    console.print(_scores("", found["systems"], report.COLUMNS))
+    console.print(_scores("", found, "systems"))
     if found["conversion"]:
-        console.print(_scores("conversion to the next speaker's voice", found["conversion"], report.CONVERSION))
+        console.print(_scores("conversion to the next speaker's voice", found, "conversion"))
     if found["leakage"]:
         table = Table(title="speaker leakage", title_justify="left", box=None, pad_edge=False)
         for title in report.LEAKAGE_TITLES:
@@ -97,13 +97,13 @@ def _print(found: dict[str, Any]) -> None:
         console.print(f"{len(found['failed'])} failures, listed above", style="red")
 
 
-def _scores(title: str, rows: list[dict[str, Any]], columns: tuple[report.Column, ...]) -> Table:
+def _scores(title: str, found: dict[str, Any], part: str) -> Table:
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    shown = report.present(rows, columns)
+    shown = report.present(found, part)
     table.add_column("system")
     for column in shown:
         table.add_column(column.title, justify="right")
-    for row in rows:
+    for row in found[part]:
         cells = report.cells(row, shown)
         texts = (f"{mean}\n[dim]{interval}[/dim]" if interval else mean for mean, interval in cells)
         table.add_row(row["system"], *texts)

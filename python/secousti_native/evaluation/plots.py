@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secousti_native._optional import require
-from secousti_native.evaluation.report import COLUMNS, Document, present
+from secousti_native.evaluation.report import Document, present
 
 _AGAINST_RATE = {"pesq_wb", "stoi", "lsd", "mel_l1", "dnsmos", "similarity", "wer"}
 
@@ -30,7 +30,7 @@ def _figure(rows: int, columns: int) -> Any:
 
 def _quality(report: Document) -> Any:
     """One panel a figure; systems without a bit rate are horizontal lines."""
-    shown = [column for column in present(report["systems"], COLUMNS) if column.key in _AGAINST_RATE]
+    shown = [column for column in present(report, "systems") if column.key in _AGAINST_RATE]
     if not shown:
         return None
     width = min(3, len(shown))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,10 @@ def document(evaluation: Evaluation) -> Document:
 
 
 def _wer_reference(scripted: int, clips: int) -> str:
-    heard = "the recogniser's own transcript of the original"
+    heard = "ASR of original"
     if scripted == clips:
-        return "the text files"
-    return heard if scripted == 0 else f"the text files ({scripted} clips), else {heard}"
+        return "text files"
+    return heard if scripted == 0 else f"text files ({scripted} clips), else {heard}"
 
 
 def _row(system: systems.System, results: Sequence[Result], evaluation: Evaluation) -> Document:
@@ -160,9 +160,12 @@ def cells(row: Document, columns: Sequence[Column]) -> list[tuple[str, str]]:
     return shown
 
 
-def present(rows: Sequence[Document], columns: Sequence[Column]) -> list[Column]:
-    """The columns that some row fills."""
-    return [column for column in columns if any(column.key in row["scores"] for row in rows)]
+def present(report: Document, part: str) -> list[Column]:
+    """The columns that some row of ``report["systems"]`` or ``report["conversion"]`` fills."""
+    columns = CONVERSION if part == "conversion" else COLUMNS
+    shown = [column for column in columns if any(column.key in row["scores"] for row in report[part])]
+    against = f" (vs {report['wer_reference']})"
+    return [replace(c, title=c.title + against) if c.key == "wer" else c for c in shown]
 
 
 def leakage_cells(entry: Document) -> list[str]:
@@ -188,8 +191,6 @@ def summary(report: Document) -> list[str]:
         f"{report['resamples']} resamples, seed {report['seed']}",
         f"{place['processor']}, {place['isa']}, one thread; secousti {place['version']}; {place['date']}",
     ]
-    if any("wer" in row["scores"] for row in report["systems"]):
-        lines.append(f"WER against {report['wer_reference']}")
     if report["leakage"]:
         entry = report["leakage"][0]
         lines.append(f"leakage probe: {entry['speakers']} speakers, {entry['utterances']} utterances")
@@ -198,9 +199,9 @@ def summary(report: Document) -> list[str]:
 
 def markdown(report: Document) -> str:
     """The report's tables, to be read on their own."""
-    parts = [_markdown_scores(report["systems"], COLUMNS)]
+    parts = [_markdown_scores(report, "systems")]
     if report["conversion"]:
-        parts.append("Conversion to the next speaker's voice:\n\n" + _markdown_scores(report["conversion"], CONVERSION))
+        parts.append("Conversion to the next speaker's voice:\n\n" + _markdown_scores(report, "conversion"))
     if report["leakage"]:
         rows = [leakage_cells(entry) for entry in report["leakage"]]
         parts.append("Speaker leakage, linear classifier:\n\n" + _markdown_table(LEAKAGE_TITLES, rows))
@@ -210,11 +211,11 @@ def markdown(report: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_scores(rows: Sequence[Document], columns: Sequence[Column]) -> str:
-    shown = present(rows, columns)
+def _markdown_scores(report: Document, part: str) -> str:
+    shown = present(report, part)
     body = [
         [row["system"], *(f"{mean} ({interval})" if interval else mean for mean, interval in cells(row, shown))]
-        for row in rows
+        for row in report[part]
     ]
     return _markdown_table(["system", *(column.title for column in shown)], body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,15 @@ class Score:
     """One figure of one clip.
 
     Where it is a ratio, ``weight`` is its denominator: words for a word error rate, seconds for a bit rate. The mean
-    over clips is then the ratio of the sums.
+    over clips is then the ratio of the sums. ``ValueError`` for a value that is not finite or a negative weight.
     """
 
     value: float
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and 0 <= self.weight < math.inf):
+            raise ValueError(f"a score of {self.value} with weight {self.weight} means nothing")
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,12 @@ class Estimate:
 def bootstrap(scores: Sequence[Score], resamples: int = 2000, seed: int = 0, confidence: float = 0.95) -> Estimate:
     """Mean and percentile interval: clips are drawn with replacement, ``resamples`` times.
 
-    ``ValueError`` without scores, with one that is not finite or has a negative weight, or if all weights are zero.
+    ``ValueError`` without scores, or if all weights are zero.
     """
     values = np.array([score.value for score in scores], np.float64)
     weights = np.array([score.weight for score in scores], np.float64)
-    if not (np.isfinite(values).all() and np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError("bootstrap: needs finite scores, and weights that are not negative and not all zero")
+    if not weights.sum() > 0:
+        raise ValueError("bootstrap: needs a score of some weight")
     sums = values * weights
     mean = float(sums.sum() / weights.sum())
     if len(values) < 2 or resamples < 1:
