@@ -8,6 +8,7 @@ from typing import Any
 from secousti_native._optional import require
 from secousti_native.evaluation.report import Document, present
 
+_ENDS = ("mean", "low", "high")
 _AGAINST_RATE = {"pesq_wb", "stoi", "lsd", "mel_l1", "dnsmos", "similarity", "wer"}
 
 
@@ -37,7 +38,9 @@ def _quality(report: Document) -> Any:
     figure = _figure(-(-len(shown) // width), width)
     for i, column in enumerate(shown):
         axes = figure.add_subplot(-(-len(shown) // width), width, i + 1)
-        axes.set(title=column.title, xlabel="bit/s, tokens or packets alone", xscale="log")
+        axes.set(title=column.title, xlabel="bit/s, tokens or packets alone")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:.0f}")
         for j, row in enumerate(report["systems"]):
             score, rate = row["scores"].get(column.key), row["scores"].get("bit_rate")
             if score is None:
@@ -48,12 +51,9 @@ def _quality(report: Document) -> Any:
             else:
                 error = [[max(0.0, mean - low)], [max(0.0, high - mean)]]
                 axes.errorbar([rate["mean"]], [mean], error, fmt="o", color=f"C{j}", capsize=3, label=row["system"])
-        if i == 0:
-            axes.legend(fontsize="small")
+    named = {name: handle for a in figure.axes for handle, name in zip(*a.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named, loc="outside lower center", ncols=2 * width)
     return figure
-
-
-_ENDS = ("mean", "low", "high")
 
 
 def _tokens(report: Document) -> Any:
