@@ -31,6 +31,7 @@ from secousti_native.evaluation.measures import (
 from secousti_native.evaluation.probe import histogram, speaker_accuracy
 from secousti_native.evaluation.statistics import Score, bootstrap
 from secousti_native.evaluation.systems import Output, ogg_payload
+from secousti_native.evaluation.yardstick import KMeans
 
 Floats = npt.NDArray[np.float32]
 HEAVY = ("dnsmos", "similarity", "wer")
@@ -368,6 +369,23 @@ def test_classic_codecs() -> None:
         assert output.scores["real_time_factor"].value > 0
     assert abs(opus["delay_ms"].value) < 2
     assert 5 < outputs["Codec 2 2400"].scores["delay_ms"].value < 60
+
+
+def test_kmeans(folder: Path) -> None:
+    pytest.importorskip("sklearn")
+    codec = Codec.from_pretrained()
+    with pytest.raises(ValueError, match="too few for 6561"):
+        KMeans(codec, folder)
+    system = KMeans(codec, folder, centres=200)
+    clip = read(find(folder)[0])
+    output = system(clip)
+    assert output.scores["bit_rate"].value == pytest.approx(np.log2(200) * codec.frame_rate, rel=0.01)
+    assert len(output.pcm) == len(clip.pcm)
+    # On what it was trained on, it is between the vocoder alone and a constant mel.
+    mel, found = (codec.stages.mel(x) for x in (clip.pcm, output.pcm))
+    ceiling = codec.stages.mel(systems.Vocoder(codec)(clip).pcm)
+    constant = np.broadcast_to(mel.mean(0), mel.shape)
+    assert mel_l1(mel, ceiling) < mel_l1(mel, found) < 0.5 * mel_l1(mel, constant)
 
 
 # ---- judges that are networks: only where the extra eval-full is installed ----

@@ -30,6 +30,9 @@ def evaluate(
         str | None, typer.Option("--language", help="Of the speech, such as en. [default: the recogniser guesses]")
     ] = None,
     clips: Annotated[int | None, typer.Option("--clips", min=1, help="Only the first so many files.")] = None,
+    kmeans: Annotated[
+        Path | None, typer.Option("--kmeans", help="Add k-means of mel frames, trained on this speech.", metavar="DIR")
+    ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of bootstrap and cross-validation.")] = 0,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables there.", metavar="FILE")] = None,
@@ -41,7 +44,7 @@ def evaluate(
     Uses what is installed (extras `eval` and `eval-full`; Codec 2 and Opus programs) and names what is not.
     """
     models = tuple(model or ("default", "default-21"))
-    settings = Settings(folder, models, frozenset(skip or ()), language, clips, resamples, seed)
+    settings = Settings(folder, models, frozenset(skip or ()), language, clips, kmeans, resamples, seed)
     try:
         if not folder.is_dir():
             raise NotADirectoryError(20, "not a folder", str(folder))

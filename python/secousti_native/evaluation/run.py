@@ -14,6 +14,7 @@ from secousti_native.evaluation import judges, systems
 from secousti_native.evaluation.clips import Clip, Source, find, read
 from secousti_native.evaluation.statistics import Score
 from secousti_native.evaluation.systems import Output, System
+from secousti_native.evaluation.yardstick import KMeans
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class Settings:
     """Of the speech, for the recogniser; None: it guesses, clip by clip."""
     clips: int | None = None
     """Only the first so many files."""
+    kmeans: Path | None = None
+    """Speech to train the k-means yardstick on; None: it is left out."""
     resamples: int = 2000
     """Of the bootstrap."""
     seed: int = 0
@@ -211,6 +214,8 @@ class Evaluation:
             ceilings = {systems.Vocoder.key(m.codec): m.codec for m in reversed(self._models)}
             yield from (systems.Vocoder(codec) for codec in ceilings.values() if codec.info["has_vocoder"])
         yield from self._models
+        if self.settings.kmeans is not None:
+            yield from (KMeans(m.codec, self.settings.kmeans, self.settings.seed) for m in self._models)
         if not self._skipped("classic"):
             found, notes = systems.classic_systems()
             self.notes += notes
