@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from secousti_native.convert import ConversionError
 from secousti_native.reference.config import CodecConfig, ConfigError
@@ -28,7 +28,7 @@ from secousti_native.training.prepare import prepare as prepare_cache
 from secousti_native.training.synthesise import SynthesisError, synthesise_shard
 from secousti_native.training.trainer import Trainer
 
-app = typer.Typer(help="Train a codec on your own speech.", no_args_is_help=True)
+app = typer.Typer(help="Train a codec on your own speech.", no_args_is_help=True, add_completion=False)
 console = Console()
 PROBLEMS = (ConfigError, CorpusError, ConversionError, SynthesisError, OSError)
 CONFIGS = Path(__file__).parent / "configs"
@@ -173,7 +173,7 @@ def log(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
         raise _fail(error) from None
     entries = [e for e in map(json.loads, lines) if e["kind"] == "valid"]
     names = sorted({k for e in entries for k in e} - {"kind", "step", "seconds", "time"})
-    table = Table("step", "hours", *names)
+    table = Table("step", "hours", *(Column(name, overflow="fold") for name in names))
     for entry in entries:
         values = [f"{entry[n]:.4g}" if n in entry else "" for n in names]
         table.add_row(str(entry["step"]), f"{entry['seconds'] / 3600:.2f}", *values)
