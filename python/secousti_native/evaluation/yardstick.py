@@ -32,7 +32,7 @@ class KMeans:
     kind = "yardstick"
 
     def __init__(self, codec: Codec, folder: Path, seed: int = 0, centres: int | None = None) -> None:
-        """Trains on the speech of ``folder``; `ValueError` if that is too short. ``centres``: None for the cardinality."""
+        """Trains on the speech of ``folder``. ``centres``: None for the cardinality. ``ValueError`` for too little."""
         cluster = require("sklearn.cluster", "the k-means yardstick", "scikit-learn")
         self.codec = codec
         self.centres = codec.cardinality if centres is None else centres
