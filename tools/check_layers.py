@@ -38,7 +38,8 @@ ALLOCATION = re.compile(r"\b(?:malloc|calloc|realloc|alloca)\s*\(")
 #: Imported where they are used, with an error that says what to install.
 HEAVY = {
     "torch", "torchaudio", "soxr", "soundfile", "typer", "rich", "scipy", "pesq", "pystoi", "matplotlib", "safetensors",
-    "tensorboard", "pandas", "numba",
+    "tensorboard", "pandas", "numba", "sklearn", "speechmos", "resemblyzer", "faster_whisper", "jiwer",
+    "whisper_normalizer",
 }  # fmt: skip
 #: Parts of the package that are only imported on purpose, by those who have what they need.
 SEPARATE = {"reference", "training", "cli", "convert"}
