@@ -151,6 +151,7 @@ class Trainer:
                     values = {k: float(v.detach()) for k, v in terms.items()}
                     monitor.train(self.step, self.seconds, values)
                 if self.step % config.valid_every == 0 or self.step == config.steps:
+                    self.save()  # first: validation also runs the vocoder and writes images
                     self._validate(monitor)
                 monitor.advance(self.step)
                 asked = self._agree(stop())
@@ -186,7 +187,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             metrics, examples = validate(self.system, self.cache, self.device)
         self.system.load_state_dict(own)
-        monitor.valid(self.step, self.seconds, metrics, examples)
         if metrics and metrics["mel_l1"] < self.best:
             self.best = metrics["mel_l1"]
             save_atomically(self._weights(), self.run_folder / BEST)
+        monitor.valid(self.step, self.seconds, metrics, examples)
