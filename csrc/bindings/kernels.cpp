@@ -228,7 +228,7 @@ std::vector<std::string> isas() {
     return names;
 }
 
-/// GB/s that one core reads from memory: the best of `repeats` sums over a block that no cache holds.
+/// GB/s at which one core reads a block of this size again and again: the best of `repeats` sums over it.
 double read_bandwidth(std::size_t megabytes, int repeats) {
     const py::gil_scoped_release release;
     core::AlignedVector<std::uint64_t> block(megabytes * (1000000 / sizeof(std::uint64_t)), 1);
@@ -276,5 +276,5 @@ PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
     module.def("log_floor", &log_floor, arg("isa"), arg("x"), arg("floor"));
     module.def("polar_head", &polar_head, arg("isa"), arg("x"));
     module.def("read_bandwidth", &read_bandwidth, arg("megabytes") = 256, arg("repeats") = 8,
-               "GB/s that one core reads from memory, measured now.");
+               "GB/s at which one core reads a block of this size (256: from memory) again and again, measured now.");
 }
