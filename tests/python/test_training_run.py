@@ -142,12 +142,12 @@ def test_a_killed_run_resumes_to_the_same_losses(cache: Path, tmp_path: Path) ->
     changes |= {"augment.mismatch": 0.5, "quantiser.start": 5, "quantiser.end": 20, "optimiser.decay": 10}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start("tiny_3_joint", cache, whole, **changes).run()
-    # Killed after step 10: what step 7 to 10 did is lost, and done again from the state of step 6.
+    # Killed in step 12: what steps 9 to 11 did is lost, and done again from the state saved before validation 8.
     trainer = start("tiny_3_joint", cache, broken, **changes)
     step_of_trainer = trainer._train_step
 
     def killed(*args: Any) -> Any:
-        if trainer.step == 10:
+        if trainer.step == 11:
             raise KeyboardInterrupt
         return step_of_trainer(*args)
 
@@ -155,7 +155,7 @@ def test_a_killed_run_resumes_to_the_same_losses(cache: Path, tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
     resumed = start("tiny_3_joint", cache, broken, **changes)
-    assert resumed.step == 6
+    assert resumed.step == 8
     assert resumed.run() == 24
     expected = {e["step"]: e for e in entries(whole, "train")}
     got = {e["step"]: e for e in entries(broken, "train")}
