@@ -52,7 +52,7 @@ def evaluate(
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     interrupted = _run(evaluation, quiet=json)
-    found = report.document(evaluation) | {"interrupted": interrupted}
+    found = report.document(evaluation, interrupted)
     if json:
         print_json(found)
     else:
@@ -65,7 +65,7 @@ def evaluate(
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     if interrupted:
-        stderr().print("interrupted: the tables hold the clips that were finished")
+        stderr().print("interrupted: only the clips that were finished are in the result")
         raise typer.Exit(130)
     if evaluation.failed:
         raise typer.Exit(1)

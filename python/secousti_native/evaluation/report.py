@@ -54,7 +54,7 @@ CONVERSION = (
 # ---- the document ----
 
 
-def document(evaluation: Evaluation) -> Document:
+def document(evaluation: Evaluation, interrupted: bool = False) -> Document:
     """Everything a run found, as JSON has it. Each score is {"mean", "low", "high", "clips"}."""
     settings = evaluation.settings
     columns = list(zip(*(clip.results for clip in evaluation.done), strict=True)) or [()] * len(evaluation.systems)
@@ -62,6 +62,7 @@ def document(evaluation: Evaluation) -> Document:
     scripted = sum(clip.scripted for clip in evaluation.done)
     return {
         "folder": settings.folder.name,
+        "interrupted": interrupted,
         "clips": len(evaluation.done),
         "seconds": round(sum(clip.seconds for clip in evaluation.done), 2),
         "resamples": settings.resamples,
@@ -191,6 +192,8 @@ def summary(report: Document) -> list[str]:
         f"{report['resamples']} resamples, seed {report['seed']}",
         f"{place['processor']}, {place['isa']}, one thread; secousti {place['version']}; {place['date']}",
     ]
+    if report["interrupted"]:
+        lines.append("interrupted: only the clips that were finished")
     if report["leakage"]:
         entry = report["leakage"][0]
         lines.append(f"leakage probe: {entry['speakers']} speakers, {entry['utterances']} utterances")
