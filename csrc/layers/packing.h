@@ -1,6 +1,7 @@
 // Weights in the layout that a backend's `linear` streams.
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 #include "base/aligned_vector.h"
@@ -8,13 +9,21 @@
 
 namespace secousti::core {
 
-/// Packs [outputs, inputs] row-major weights.
-inline AlignedVector<float> pack_weights(const Backend& backend, std::span<const float> weights, int outputs,
-                                         int inputs) {
-    const std::size_t panels = static_cast<std::size_t>((outputs + backend.panel - 1) / backend.panel);
-    AlignedVector<float> packed(panels * static_cast<std::size_t>(backend.panel) * static_cast<std::size_t>(inputs));
-    backend.pack_linear(weights.data(), outputs, inputs, packed.data());
-    return packed;
-}
+/// Weights [outputs, inputs] as a backend wants them, at some precision.
+class PackedWeights {
+  public:
+    PackedWeights() = default;
+    PackedWeights(const Backend& backend, Precision precision, std::span<const float> weights, int outputs, int inputs)
+        : precision_(precision), bytes_(backend.packed_bytes(precision, outputs, inputs)) {
+        backend.pack_linear(precision, weights.data(), outputs, inputs, bytes_.data());
+    }
+
+    Precision precision() const noexcept { return precision_; }
+    const void* data() const noexcept { return bytes_.data(); }
+
+  private:
+    Precision precision_ = Precision::fp32;
+    AlignedVector<std::byte> bytes_;
+};
 
 }  // namespace secousti::core
