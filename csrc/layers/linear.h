@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 
 #include "base/aligned_vector.h"
 #include "kernels/exec.h"
@@ -22,10 +24,10 @@ class Linear {
     Linear() = default;
     /// `weight` [outputs, inputs], `bias` [outputs] or empty.
     Linear(const Backend& backend, int inputs, int outputs, std::span<const float> weight, std::span<const float> bias,
-           Precision precision = Precision::fp32)
+           Precision precision = Precision::fp32, std::shared_ptr<WeightBlock> block = nullptr)
         : inputs_(inputs),
           outputs_(outputs),
-          weights_(backend, precision, weight, outputs, inputs),
+          weights_(backend, precision, weight, outputs, inputs, std::move(block)),
           bias_(bias.begin(), bias.end()) {}
 
     int inputs() const noexcept { return inputs_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 
 #include "layers/weight_map.h"
 
@@ -19,6 +20,11 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     const Precision precision = spec.precision;
     const std::size_t ring =
         size(spec.context, d) * (precision == Precision::fp32 ? sizeof(float) : sizeof(std::uint16_t));
+    const auto bytes = [&](int outputs, int inputs) {
+        return WeightBlock::padded(backend.packed_bytes(precision, outputs, inputs));
+    };
+    const auto block = std::make_shared<WeightBlock>(
+        size(spec.layers) * (bytes(3 * d, d) + bytes(d, d) + bytes(spec.feedforward, d) + bytes(d, spec.feedforward)));
     for (int i = 0; i < spec.layers; ++i) {
         const std::string name = prefix + ".layers." + std::to_string(i) + ".";
         Layer layer;
@@ -28,10 +34,10 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layer.norm2_bias = weights.get(name + "norm2.bias");
         layer.scale1 = weights.get(name + "layer_scale_1.scale");
         layer.scale2 = weights.get(name + "layer_scale_2.scale");
-        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}, precision};
-        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}, precision};
-        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}, precision};
-        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}, precision};
+        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}, precision, block};
+        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}, precision, block};
+        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}, precision, block};
+        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}, precision, block};
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
         layers_.push_back(std::move(layer));
