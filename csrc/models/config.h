@@ -66,8 +66,9 @@ struct Config {
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.
     static Config parse(std::string_view json, const std::string& file);
 
-    /// Of the convolutions between mel and transformers, and of mu: their activations stay float32.
-    Precision convolution_precision() const noexcept {
+    /// Of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
+    /// changes more tokens than int8 transformers do (docs/precision.md).
+    Precision decoder_convolutions() const noexcept {
         return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     }
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }

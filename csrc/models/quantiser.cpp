@@ -11,12 +11,8 @@ Quantiser::Quantiser(const Backend& backend, const Config& config, const WeightM
         basis *= levels;
     }
     const int d = config.dimension, dims = static_cast<int>(levels_.size());
-    mu_ = {backend,
-           d,
-           d,
-           weights.get("vae_semantic_transformer.dense_mu.weight"),
-           weights.get("vae_semantic_transformer.dense_mu.bias"),
-           config.convolution_precision()};
+    mu_ = {backend, d, d, weights.get("vae_semantic_transformer.dense_mu.weight"),
+           weights.get("vae_semantic_transformer.dense_mu.bias")};
     project_in_ = {backend, d, dims, weights.get("fsq.project_in.weight"), weights.get("fsq.project_in.bias")};
     project_out_ = {backend, dims, d, weights.get("fsq.project_out.weight"), weights.get("fsq.project_out.bias")};
 }
@@ -47,7 +43,7 @@ void Quantiser::decode(const Exec& exec, const std::int32_t* tokens, int rows, f
 
 void append_quantiser_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
     const std::int64_t d = config.dimension, dims = static_cast<std::int64_t>(config.fsq_levels.size());
-    tensors.push_back({"vae_semantic_transformer.dense_mu.weight", {d, d}, config.convolution_precision()});
+    tensors.push_back({"vae_semantic_transformer.dense_mu.weight", {d, d}});
     tensors.push_back({"vae_semantic_transformer.dense_mu.bias", {d}});
     tensors.push_back({"fsq.project_in.weight", {dims, d}});
     tensors.push_back({"fsq.project_in.bias", {dims}});

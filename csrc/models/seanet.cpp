@@ -40,7 +40,7 @@ void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, 
 SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
                              ArenaLayout& scratch) {
     const int n = config.n_filters;
-    const Precision precision = config.convolution_precision();
+    const Precision precision = Precision::fp32;
     // The encoder walks the ratios in reverse order.
     const int stride1 = config.ratios[1], stride2 = config.ratios[0];
     const int max1 = kMaxFrames, max2 = max1 / stride1 + 1, max3 = max2 / stride2 + 1;
@@ -83,7 +83,7 @@ SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const
                              ArenaLayout& scratch)
     : ratio1_(config.ratios[0]), ratio2_(config.ratios[1]) {
     const int n = config.n_filters;
-    const Precision precision = config.convolution_precision();
+    const Precision precision = config.decoder_convolutions();
     const int max1 = max_tokens_per_step(config), max2 = max1 * ratio1_, max3 = max2 * ratio2_;
     const auto up = [&](int inputs, int outputs, int stride, const std::string& name, int max_rows) {
         return Conv::transposed(backend, inputs, outputs, stride, weights.get(name + ".weight"),
@@ -117,7 +117,7 @@ void SeanetDecoder::push(const Exec& exec, std::byte* state, std::byte* scratch,
 
 void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
     const int n = config.n_filters, d = config.dimension;
-    const Precision precision = config.convolution_precision();
+    Precision precision = Precision::fp32;
     const auto conv = [&](const std::string& name, int out, int in, int kernel) {
         tensors.push_back({name + ".weight", {out, in, kernel}, precision});
         tensors.push_back({name + ".bias", {out}});
@@ -133,6 +133,7 @@ void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensor
     conv("encoder.model.6.conv.conv", 4 * n, 2 * n, 2 * config.ratios[0]);
     conv("encoder.model.8.conv.conv", d, 4 * n, kLastKernel);
 
+    precision = config.decoder_convolutions();
     conv("decoder.model.0.conv.conv", 4 * n, d, kFirstKernel);
     tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}, precision});
     tensors.push_back({"decoder.model.2.convtr.convtr.bias", {2 * n}});

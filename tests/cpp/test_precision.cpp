@@ -163,8 +163,8 @@ TEST(reduced_precision_steps_do_not_allocate) {
         const Tokens coded = random_tokens(50, model.info().cardinality);
         Pcm out(decoder.max_samples(coded.size()));
         const std::uint64_t before = allocations::count();
-        CHECK(encoder.push(pcm, tokens) > 0);
-        CHECK(decoder.push(coded, out) > 0);
+        CHECK(encoder.push(pcm, std::span<std::int32_t>(tokens)) > 0);
+        CHECK(decoder.push(coded, std::span<float>(out)) > 0);
         CHECK(allocations::count() == before);
     }
 }
