@@ -77,8 +77,8 @@ class Codec:
 
         Args:
             model: name or path of a ``.safetensors`` file; None is "default".
-            precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (a scale
-                for each output; activations are quantised too). The last two also keep keys and values in bf16 and
+            precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
+                scale per output; activations are quantised too). The last two also keep keys and values in bf16 and
                 are faster, because a step is bound by the bytes that it reads (docs/precision.md).
             threads: threads that work on one call, the caller's included.
             device: "cpu".
