@@ -87,7 +87,8 @@ void linear(benchmark::State& state, const Backend& backend, const Shape& shape,
     const Floats dense = random_floats(static_cast<std::size_t>(shape.outputs) * static_cast<std::size_t>(inputs));
     Floats weights(packed * static_cast<std::size_t>(copies));
     for (int c = 0; c < copies; ++c)
-        backend.pack_linear(dense.data(), shape.outputs, inputs, weights.data() + packed * static_cast<std::size_t>(c));
+        backend.pack_linear(Precision::fp32, dense.data(), shape.outputs, inputs,
+                            weights.data() + packed * static_cast<std::size_t>(c));
     Floats y(static_cast<std::size_t>(shape.rows * shape.outputs));
     LinearArgs args;
     args.x = x.data();

@@ -67,8 +67,8 @@ Floats linear(const std::string& isa, const py::object& x_object, const py::obje
     const auto s = optional<float>(scale, "scale", std::array<py::ssize_t, 1>{outputs});
     const auto r = optional<float>(residual, "residual", std::array<py::ssize_t, 2>{rows, outputs});
     const int panels = (outputs + backend.panel - 1) / backend.panel;
-    const auto packed =
-        core::pack_weights(backend, {w.data(), static_cast<std::size_t>(w.size())}, outputs, kernel * depth);
+    const core::PackedWeights packed(backend, core::Precision::fp32, {w.data(), static_cast<std::size_t>(w.size())},
+                                     outputs, kernel * depth);
     Floats y({rows, outputs});
     core::LinearArgs args;
     args.x = x.data();

@@ -1,6 +1,7 @@
 // Model and its offline stages.
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,23 +21,33 @@ std::unique_ptr<Model> adopt(secousti_model* handle) {
     return model;
 }
 
-secousti_model_options options_for(const char* isa) {
+constexpr std::array<const char*, 3> kPrecisions{"fp32", "bf16", "int8"};
+
+std::int32_t precision_of(const std::string& name) {
+    for (std::size_t i = 0; i < kPrecisions.size(); ++i) {
+        if (name == kPrecisions[i]) return static_cast<std::int32_t>(i);
+    }
+    throw py::value_error("precision: '" + name + "' is none of fp32, bf16, int8");
+}
+
+secousti_model_options options_for(const char* isa, const std::string& precision) {
     secousti_model_options options;
     secousti_model_options_init(&options);
     options.isa = isa;
+    options.precision = precision_of(precision);
     return options;
 }
 
-std::unique_ptr<Model> open(const py::bytes& path, const char* isa) {
-    const auto options = options_for(isa);
+std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::string& precision) {
+    const auto options = options_for(isa, precision);
     const std::string name = path;
     secousti_model* handle = nullptr;
     run(Source::model, [&] { return secousti_model_open(name.c_str(), &options, &handle); });
     return adopt(handle);
 }
 
-std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa) {
-    const auto options = options_for(isa);
+std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::string& precision) {
+    const auto options = options_for(isa, precision);
     const py::buffer_info bytes = data.request();
     secousti_model* handle = nullptr;
     run(Source::model, [&] {
@@ -52,6 +63,7 @@ py::dict info(const Model& model) {
     d["name"] = i.name;
     d["config_json"] = i.config_json;
     d["isa"] = i.isa;
+    d["precision"] = kPrecisions[static_cast<std::size_t>(i.precision)];
     d["vocoder"] = i.vocoder;
     d["sample_rate"] = i.sample_rate;
     d["hop_length"] = i.hop_length;
@@ -181,10 +193,10 @@ py::array_t<float> vocode(const Model& model, const py::object& mel_object, std:
 
 void bind_model(py::module_& module) {
     py::class_<Model>(module, "Model", "An opened model: immutable, for any number of threads.")
-        .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr,
+        .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr, py::arg("precision") = "fp32",
              "Opens the safetensors file at `path` (bytes in the file system's encoding).")
         .def_static("from_memory", &open_memory, py::arg("data"), py::arg("isa") = nullptr,
-                    "Opens a safetensors file held in memory; the data is copied.")
+                    py::arg("precision") = "fp32", "Opens a safetensors file held in memory; the data is copied.")
         .def("info", &info, "Sizes, latencies (samples), identity and configuration.")
         .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")
         .def("encode_mel", &encode_mel, py::arg("mel"), py::arg("threads") = 1,

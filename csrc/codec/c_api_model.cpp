@@ -23,6 +23,9 @@ static_assert(static_cast<int>(Status::out_of_memory) == SECOUSTI_OUT_OF_MEMORY)
 static_assert(static_cast<int>(Status::unsupported) == SECOUSTI_UNSUPPORTED);
 static_assert(static_cast<int>(Status::invalid_state) == SECOUSTI_INVALID_STATE);
 static_assert(static_cast<int>(Status::internal_error) == SECOUSTI_INTERNAL_ERROR);
+static_assert(static_cast<int>(Precision::fp32) == SECOUSTI_PRECISION_FP32);
+static_assert(static_cast<int>(Precision::bf16) == SECOUSTI_PRECISION_BF16);
+static_assert(static_cast<int>(Precision::int8) == SECOUSTI_PRECISION_INT8);
 
 namespace {
 
@@ -69,13 +72,23 @@ DecoderSettings decoder_settings(const Model& model, const secousti_decoder_opti
 
 namespace {
 
+Precision checked_precision(std::int32_t value) {
+    if (value < SECOUSTI_PRECISION_FP32 || value > SECOUSTI_PRECISION_INT8) {
+        throw Error(Status::unsupported, "secousti_model_options.precision is " + std::to_string(value) +
+                                             ", expected 0 (fp32), 1 (bf16) or 2 (int8)");
+    }
+    return static_cast<Precision>(value);
+}
+
 secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options, secousti_model** model) {
     const char* isa = nullptr;
+    Precision precision = Precision::fp32;
     if (options != nullptr) {
         require_size(options->struct_size, sizeof *options, "secousti_model_options");
         isa = options->isa;
+        precision = checked_precision(options->precision);
     }
-    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa)}).release();
+    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa, precision)}).release();
     return SECOUSTI_OK;
 }
 
@@ -127,7 +140,7 @@ const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT {
 }
 
 void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT {
-    if (options != nullptr) *options = {sizeof *options, nullptr};
+    if (options != nullptr) *options = {sizeof *options, nullptr, SECOUSTI_PRECISION_FP32};
 }
 
 secousti_status secousti_model_open(const char* path, const secousti_model_options* options,
@@ -179,11 +192,12 @@ secousti_status secousti_model_get_info(const secousti_model* model, secousti_mo
         out.encoder_latency = m.encoder_latency();
         out.identity = m.identity;
         out.parameters = m.parameters;
-        out.memory_bytes = m.weight_bytes();
+        out.memory_bytes = m.weight_bytes;
         out.name = c.name.c_str();
         out.config_json = c.json.c_str();
         out.isa = m.backend.name;
         out.vocoder = vocoder_name(m);
+        out.precision = static_cast<std::int32_t>(m.config.precision);
         *info = out;
         return SECOUSTI_OK;
     });

@@ -35,12 +35,33 @@ std::uint64_t compute_identity(const Config& config, const WeightMap& weights) {
     return hash;
 }
 
+std::uint64_t elements(const TensorSpec& spec) {
+    std::uint64_t product = 1;
+    for (const std::int64_t size : spec.shape) product *= static_cast<std::uint64_t>(size);
+    return product;
+}
+
 std::uint64_t count_parameters(const Config& config) {
     std::uint64_t total = 0;
+    for (const TensorSpec& spec : required_tensors(config)) total += elements(spec);
+    return total;
+}
+
+/// Without the few bytes that fill up panels.
+std::uint64_t count_bytes(const Config& config) {
+    std::uint64_t total = 0;
     for (const TensorSpec& spec : required_tensors(config)) {
-        std::uint64_t elements = 1;
-        for (const std::int64_t size : spec.shape) elements *= static_cast<std::uint64_t>(size);
-        total += elements;
+        switch (spec.precision) {
+            case Precision::fp32:
+                total += elements(spec) * sizeof(float);
+                break;
+            case Precision::bf16:
+                total += elements(spec) * sizeof(std::uint16_t);
+                break;
+            case Precision::int8:  // an output has a scale and a first sum beside its weights
+                total += elements(spec) + static_cast<std::uint64_t>(spec.shape[0]) * 8;
+                break;
+        }
     }
     return total;
 }
@@ -61,7 +82,7 @@ std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * 
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa) {
+std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision) {
     const std::string_view format = file.metadata("format"), version = file.metadata("format_version");
     if (format != kFormat) {
         throw Error(Status::incompatible, file.path() + ": not a secousti model (metadata 'format' is " +
@@ -73,6 +94,7 @@ std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char
     }
     const Backend& backend = isa == nullptr ? default_backend() : backend_by_name(isa);
     Config config = Config::parse(file.metadata("config"), file.path());
+    config.precision = precision;
     const WeightMap weights(file);
     weights.require(required_tensors(config));
     return std::make_shared<const Model>(backend, std::move(config), weights);
@@ -83,6 +105,7 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       backend(table),
       identity(compute_identity(config, weights)),
       parameters(count_parameters(config)),
+      weight_bytes(count_bytes(config)),
       encoder_header(encoder_state.reserve<EncoderStreamHeader>(1)),
       mel(config, encoder_state, encoder_scratch),
       encoder(backend, config, weights, encoder_state, encoder_scratch),

@@ -40,7 +40,8 @@ struct EncoderStreamHeader {
 class Model {
   public:
     /// Loads from an opened file. `isa` null: the default kernel table. Throws Error.
-    static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa);
+    static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa,
+                                             Precision precision = Precision::fp32);
 
     Model(const Backend& backend, Config config, const WeightMap& weights);
 
@@ -48,6 +49,7 @@ class Model {
     const Backend& backend;
     const std::uint64_t identity;
     const std::uint64_t parameters;
+    const std::uint64_t weight_bytes;  ///< of the weights as they are kept for the kernels
 
     ArenaLayout encoder_state, encoder_scratch;
     ArenaLayout decoder_state, decoder_scratch;
@@ -66,8 +68,6 @@ class Model {
     const Slice<float> encoder_mel, decoder_mel;
 
     int encoder_latency() const noexcept { return mel.latency() + (config.frames_per_token() - 1) * config.hop_length; }
-    /// Bytes of the weights as they are kept for the kernels.
-    std::uint64_t weight_bytes() const noexcept { return parameters * sizeof(float); }
 };
 
 }  // namespace secousti::core

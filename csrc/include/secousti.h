@@ -67,9 +67,18 @@ SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
+/** Of the transformers' weights in memory, and with them of keys and values; activations and sums stay float32 except
+ * that int8 weights multiply activations quantised to int8. Files of any precision open at any. */
+typedef enum secousti_precision {
+    SECOUSTI_PRECISION_FP32 = 0,
+    SECOUSTI_PRECISION_BF16 = 1,
+    SECOUSTI_PRECISION_INT8 = 2
+} secousti_precision;
+
 typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
+    int32_t precision;  /**< a secousti_precision; default fp32 */
 } secousti_model_options;
 
 typedef struct secousti_model_info {
@@ -95,6 +104,7 @@ typedef struct secousti_model_info {
     const char* config_json; /**< the model file's configuration; valid as long as the model */
     const char* isa;         /**< kernel table in use */
     const char* vocoder;     /**< "spectral", "hift" or "none" */
+    int32_t precision;       /**< a secousti_precision */
 } secousti_model_info;
 
 SECOUSTI_API void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT;

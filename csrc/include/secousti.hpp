@@ -71,15 +71,17 @@ struct Deleter {
 class Model {
   public:
     /// Opens a safetensors model file. `isa` names a kernel table ("avx2", ...); null: the fastest, or SECOUSTI_ISA.
-    static Model from_file(const std::string& path, const char* isa = nullptr) {
-        const secousti_model_options options = make_options(isa);
+    static Model from_file(const std::string& path, const char* isa = nullptr,
+                           secousti_precision precision = SECOUSTI_PRECISION_FP32) {
+        const secousti_model_options options = make_options(isa, precision);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open(path.c_str(), &options, &handle));
         return Model(handle);
     }
     /// Opens a model from memory, which may be freed afterwards.
-    static Model from_memory(std::span<const std::byte> bytes, const char* isa = nullptr) {
-        const secousti_model_options options = make_options(isa);
+    static Model from_memory(std::span<const std::byte> bytes, const char* isa = nullptr,
+                             secousti_precision precision = SECOUSTI_PRECISION_FP32) {
+        const secousti_model_options options = make_options(isa, precision);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle));
         return Model(handle);
@@ -115,10 +117,11 @@ class Model {
 
   private:
     explicit Model(secousti_model* handle) : handle_(handle, secousti_model_release) {}
-    static secousti_model_options make_options(const char* isa) {
+    static secousti_model_options make_options(const char* isa, secousti_precision precision) {
         secousti_model_options options;
         secousti_model_options_init(&options);
         options.isa = isa;
+        options.precision = precision;
         return options;
     }
 

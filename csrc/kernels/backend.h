@@ -14,6 +14,12 @@
 
 namespace secousti::core {
 
+/// How packed weights lie in memory. Sums are float32, except of int8, whose sums are exact integers.
+enum class Precision : std::int32_t { fp32, bf16, int8 };
+
+/// Rows of int8 activations are zero-filled to whole cache lines.
+constexpr int int8_stride(int depth) noexcept { return (depth + 63) / 64 * 64; }
+
 enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh };
 
 /// Windowed matrix product: linear layers, convolutions and transposed convolutions.
@@ -21,6 +27,9 @@ enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh }
 ///   in[m, tap, k] = x[m*row_stride + tap*tap_stride + k]
 /// A linear layer has one tap; a convolution over time-major rows has `kernel` taps whose stride is dilation*channels,
 /// and row_stride = stride*channels. `y` may alias `residual`, never `x`.
+///  - bf16: the weights are rounded to bfloat16 (to nearest even); everything else is as with fp32, bit for bit.
+///  - int8: the weights of each output are integers -127..127 times a scale, and so is each row of x (quantise_rows);
+///    the sum is float(exact integer sum) * (row scale * output scale). One tap only.
 struct LinearArgs {
     const float* x = nullptr;
     std::ptrdiff_t row_stride = 0;  ///< floats from one output row's window to the next
@@ -29,8 +38,11 @@ struct LinearArgs {
     int depth = 0;                  ///< floats read at each tap
     int rows = 0;
     int outputs = 0;
-    const float* weights = nullptr;  ///< packed by pack_linear
-    const float* bias = nullptr;     ///< [outputs] or null
+    Precision precision = Precision::fp32;  ///< of the weights
+    const void* weights = nullptr;          ///< packed by pack_linear
+    const std::int8_t* x_int8 = nullptr;    ///< int8, in place of x: [rows, int8_stride(depth)] by quantise_rows
+    const float* x_scales = nullptr;        ///< int8: [rows]
+    const float* bias = nullptr;            ///< [outputs] or null
     Activation activation = Activation::none;
     float slope = 0.0F;               ///< of leaky_relu
     const float* scale = nullptr;     ///< [outputs] or null (1)
@@ -45,13 +57,14 @@ inline constexpr int kMaxHeadDim = 512;
 /// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
 /// attends to the last `context` positions (itself included).
 struct AttentionArgs {
-    const float* qkv = nullptr;       ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
-    const float* rope_cos = nullptr;  ///< [rows, head_dim/2]
-    const float* rope_sin = nullptr;  ///< [rows, head_dim/2]
-    float* keys = nullptr;            ///< ring [heads, context, head_dim]; slot of position p is p % context
-    float* values = nullptr;          ///< ring [heads, context, head_dim]
-    float* scores = nullptr;          ///< scratch, `context` rounded up to 64 floats
-    float* y = nullptr;               ///< [rows, heads*head_dim]
+    const float* qkv = nullptr;        ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
+    const float* rope_cos = nullptr;   ///< [rows, head_dim/2]
+    const float* rope_sin = nullptr;   ///< [rows, head_dim/2]
+    Precision ring = Precision::fp32;  ///< fp32 or bf16: of keys and values
+    void* keys = nullptr;              ///< ring [heads, context, head_dim]; slot of position p is p % context
+    void* values = nullptr;            ///< ring [heads, context, head_dim]
+    float* scores = nullptr;           ///< scratch, `context` rounded up to 64 floats
+    float* y = nullptr;                ///< [rows, heads*head_dim]
     int rows = 0;
     int heads = 0;
     int head_dim = 0;  ///< a multiple of 2, at most kMaxHeadDim
@@ -73,10 +86,14 @@ struct FftTables {
 
 struct Backend {
     const char* name;  ///< "scalar", "avx2", "avx512", "neon"
-    int panel;         ///< outputs packed side by side; packed weights are [ceil(outputs/panel), taps*depth, panel]
+    int panel;         ///< outputs packed side by side: [ceil(outputs/panel), taps*depth, panel], zero-filled
 
-    /// weights [outputs, inputs] row-major (inputs = taps*depth) -> packed, zero-filled to whole panels.
-    void (*pack_linear)(const float* weights, int outputs, int inputs, float* packed);
+    std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
+    /// weights [outputs, inputs] row-major (inputs = taps*depth) -> packed.
+    void (*pack_linear)(Precision precision, const float* weights, int outputs, int inputs, void* packed);
+    /// Rows of `depth` floats -> x_int8 [rows, int8_stride(depth)] and scales [rows]: x is about scale * x_int8, where
+    /// scale = max |x| / 127. Rows that hold NaN or infinity get a NaN scale.
+    void (*quantise_rows)(const float* x, int rows, int depth, std::int8_t* x_int8, float* scales);
     /// Computes the outputs of panels [panel_begin, panel_end) for all rows.
     void (*linear)(const LinearArgs& args, int panel_begin, int panel_end);
 

@@ -20,6 +20,7 @@ namespace {
 struct Features {
     bool avx2 = false;
     bool avx512 = false;
+    bool avx512vnni = false;
 };
 
 Features detect() {
@@ -36,13 +37,14 @@ Features detect() {
     found.avx2 = ymm && fma && (b & bit_AVX2) != 0;
     constexpr unsigned kAvx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     found.avx512 = found.avx2 && zmm && (b & kAvx512) == kAvx512;
+    found.avx512vnni = found.avx512 && (c & bit_AVX512VNNI) != 0;
     return found;
 }
 
 #endif
 
 struct Registry {
-    std::array<const Backend*, 4> tables{};  ///< available ones, fastest first
+    std::array<const Backend*, 5> tables{};  ///< available ones, fastest first
     std::size_t count = 0;
     std::string names;
     std::string missing;  ///< built in, but not for this processor
@@ -57,8 +59,11 @@ struct Registry {
 const Registry& registry() {
     static const Registry instance = [] {
         Registry r;
-#if defined(SECOUSTI_HAVE_AVX512) || defined(SECOUSTI_HAVE_AVX2)
+#if defined(SECOUSTI_HAVE_AVX512VNNI) || defined(SECOUSTI_HAVE_AVX512) || defined(SECOUSTI_HAVE_AVX2)
         const Features features = detect();
+#endif
+#if defined(SECOUSTI_HAVE_AVX512VNNI)
+        r.add(avx512vnni_backend, features.avx512vnni);
 #endif
 #if defined(SECOUSTI_HAVE_AVX512)
         r.add(avx512_backend, features.avx512);

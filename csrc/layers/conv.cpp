@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "layers/packing.h"
-
 namespace secousti::core {
 
 ConvSpec ConvSpec::causal(int inputs, int outputs, int kernel, int stride, int dilation) noexcept {
@@ -20,7 +18,7 @@ ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexc
 }
 
 WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
-                       std::span<const float> bias)
+                       std::span<const float> bias, Precision precision)
     : spec_(spec), bias_(bias.begin(), bias.end()) {
     // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
     const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
@@ -33,11 +31,11 @@ WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<c
             }
         }
     }
-    weights_ = pack_weights(backend, by_tap, spec.outputs, spec.inputs * spec.kernel);
+    weights_ = {backend, precision, by_tap, spec.outputs, spec.inputs * spec.kernel};
 }
 
 WindowConv WindowConv::transposed(const Backend& backend, int inputs, int outputs, int stride,
-                                  std::span<const float> weight, std::span<const float> bias) {
+                                  std::span<const float> weight, std::span<const float> bias, Precision precision) {
     // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
     // outputs are the `stride` phases side by side.
     const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
@@ -55,7 +53,7 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
             }
         }
     }
-    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases};
+    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision};
 }
 
 void WindowConv::apply(const Exec& exec, const float* window, int rows, float* y,
@@ -69,6 +67,7 @@ void WindowConv::apply(const Exec& exec, const float* window, int rows, float* y
     args.depth = spec_.inputs;
     args.rows = rows;
     args.outputs = spec_.outputs;
+    args.precision = weights_.precision();
     args.weights = weights_.data();
     args.bias = bias_.empty() ? nullptr : bias_.data();
     args.activation = epilogue.activation;

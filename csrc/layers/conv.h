@@ -8,6 +8,7 @@
 #include "base/aligned_vector.h"
 #include "base/arena.h"
 #include "kernels/exec.h"
+#include "layers/packing.h"
 
 namespace secousti::core {
 
@@ -43,18 +44,19 @@ struct ConvSpec {
     static ConvSpec same(int inputs, int outputs, int kernel, int dilation = 1) noexcept;
 };
 
-/// The stateless part: a function of (window, weights).
+/// The stateless part: a function of (window, weights). `precision` of the weights is fp32 or bf16.
 class WindowConv {
   public:
     WindowConv() = default;
     /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty.
-    WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
-               std::span<const float> bias);
+    WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
+               Precision precision = Precision::fp32);
 
     /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], as a convolution of two taps: the
     /// window (x[t-1], x[t]) gives one row of stride*outputs, which is `stride` consecutive rows of `outputs` floats.
     static WindowConv transposed(const Backend& backend, int inputs, int outputs, int stride,
-                                 std::span<const float> weight, std::span<const float> bias);
+                                 std::span<const float> weight, std::span<const float> bias,
+                                 Precision precision = Precision::fp32);
 
     const ConvSpec& spec() const noexcept { return spec_; }
     /// y [rows, outputs]; `window` starts at the first output's first tap.
@@ -62,7 +64,7 @@ class WindowConv {
 
   private:
     ConvSpec spec_;
-    AlignedVector<float> weights_;
+    PackedWeights weights_;
     AlignedVector<float> bias_;
 };
 
@@ -73,14 +75,15 @@ class Conv {
     /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty. `max_rows` bounds
     /// one push.
     Conv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
-         int max_rows, ArenaLayout& state)
-        : Conv(WindowConv(backend, spec, weight, bias), max_rows, state) {}
+         int max_rows, ArenaLayout& state, Precision precision = Precision::fp32)
+        : Conv(WindowConv(backend, spec, weight, bias, precision), max_rows, state) {}
 
     /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], last `stride` outputs dropped: each
     /// input row gives `stride` consecutive rows of `outputs` floats, written as one row of stride*outputs.
     static Conv transposed(const Backend& backend, int inputs, int outputs, int stride, std::span<const float> weight,
-                           std::span<const float> bias, int max_rows, ArenaLayout& state) {
-        return {WindowConv::transposed(backend, inputs, outputs, stride, weight, bias), max_rows, state};
+                           std::span<const float> bias, int max_rows, ArenaLayout& state,
+                           Precision precision = Precision::fp32) {
+        return {WindowConv::transposed(backend, inputs, outputs, stride, weight, bias, precision), max_rows, state};
     }
 
     const ConvSpec& spec() const noexcept { return conv_.spec(); }

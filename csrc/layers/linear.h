@@ -1,7 +1,10 @@
-// A dense layer: packed weights and an optional bias.
+// A dense layer: packed weights of any precision and an optional bias.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 
 #include "base/aligned_vector.h"
 #include "kernels/exec.h"
@@ -10,22 +13,36 @@
 
 namespace secousti::core {
 
+/// Scratch for int8 rows of activations.
+struct QuantisedRows {
+    std::int8_t* rows = nullptr;  ///< [rows, int8_stride(inputs)]
+    float* scales = nullptr;      ///< [rows]
+};
+
 class Linear {
   public:
     Linear() = default;
     /// `weight` [outputs, inputs], `bias` [outputs] or empty.
-    Linear(const Backend& backend, int inputs, int outputs, std::span<const float> weight, std::span<const float> bias)
+    Linear(const Backend& backend, int inputs, int outputs, std::span<const float> weight, std::span<const float> bias,
+           Precision precision = Precision::fp32, std::shared_ptr<WeightBlock> block = nullptr)
         : inputs_(inputs),
           outputs_(outputs),
-          weights_(pack_weights(backend, weight, outputs, inputs)),
+          weights_(backend, precision, weight, outputs, inputs, std::move(block)),
           bias_(bias.begin(), bias.end()) {}
 
     int inputs() const noexcept { return inputs_; }
     int outputs() const noexcept { return outputs_; }
 
-    /// x [rows, inputs] -> y [rows, outputs]; y may be the epilogue's residual, not x.
-    void apply(const Exec& exec, const float* x, int rows, float* y, const Epilogue& epilogue = {}) const noexcept {
+    /// x [rows, inputs] -> y [rows, outputs]; y may be the epilogue's residual, not x. int8 weights need `quantised`.
+    void apply(const Exec& exec, const float* x, int rows, float* y, const Epilogue& epilogue = {},
+               const QuantisedRows& quantised = {}) const noexcept {
         LinearArgs args;
+        args.precision = weights_.precision();
+        if (args.precision == Precision::int8) {
+            exec->quantise_rows(x, rows, inputs_, quantised.rows, quantised.scales);
+            args.x_int8 = quantised.rows;
+            args.x_scales = quantised.scales;
+        }
         args.x = x;
         args.row_stride = inputs_;
         args.depth = inputs_;
@@ -46,7 +63,7 @@ class Linear {
   private:
     int inputs_ = 0;
     int outputs_ = 0;
-    AlignedVector<float> weights_;
+    PackedWeights weights_;
     AlignedVector<float> bias_;
 };
 

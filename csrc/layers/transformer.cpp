@@ -1,6 +1,8 @@
 #include "layers/transformer.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 
 #include "layers/weight_map.h"
 
@@ -15,6 +17,14 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     : spec_(spec), rotary_(spec.head_dim, spec.rope_base) {
     const auto size = [](auto... factors) { return (static_cast<std::size_t>(factors) * ...); };
     const int d = spec.dimension;
+    const Precision precision = spec.precision;
+    const std::size_t ring =
+        size(spec.context, d) * (precision == Precision::fp32 ? sizeof(float) : sizeof(std::uint16_t));
+    const auto bytes = [&](int outputs, int inputs) {
+        return WeightBlock::padded(backend.packed_bytes(precision, outputs, inputs));
+    };
+    const auto block = std::make_shared<WeightBlock>(
+        size(spec.layers) * (bytes(3 * d, d) + bytes(d, d) + bytes(spec.feedforward, d) + bytes(d, spec.feedforward)));
     for (int i = 0; i < spec.layers; ++i) {
         const std::string name = prefix + ".layers." + std::to_string(i) + ".";
         Layer layer;
@@ -24,12 +34,12 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layer.norm2_bias = weights.get(name + "norm2.bias");
         layer.scale1 = weights.get(name + "layer_scale_1.scale");
         layer.scale2 = weights.get(name + "layer_scale_2.scale");
-        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}};
-        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}};
-        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}};
-        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}};
-        layer.keys = state.reserve<float>(size(spec.context, d));
-        layer.values = state.reserve<float>(size(spec.context, d));
+        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}, precision, block};
+        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}, precision, block};
+        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}, precision, block};
+        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}, precision, block};
+        layer.keys = state.reserve<std::byte>(ring);
+        layer.values = state.reserve<std::byte>(ring);
         layers_.push_back(std::move(layer));
     }
     clock_ = state.reserve<Clock>(1);
@@ -40,6 +50,10 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     scores_ = scratch.reserve<float>(size(spec.context) + 64);
     cos_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     sin_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
+    if (precision == Precision::int8) {
+        quantised_ = scratch.reserve<std::int8_t>(size(max_rows, int8_stride(std::max(d, spec.feedforward))));
+        quantised_scales_ = scratch.reserve<float>(size(max_rows));
+    }
 }
 
 void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
@@ -49,6 +63,7 @@ void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, f
     float* qkv = qkv_.in(scratch);
     float* attended = attended_.in(scratch);
     float* hidden = hidden_.in(scratch);
+    const QuantisedRows quantised{quantised_.in(scratch), quantised_scales_.in(scratch)};
     rotary_.fill(clock.position, rows, cos_.in(scratch), sin_.in(scratch));
 
     AttentionArgs attention;
@@ -57,6 +72,7 @@ void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, f
     attention.rope_sin = sin_.in(scratch);
     attention.scores = scores_.in(scratch);
     attention.y = attended;
+    attention.ring = spec_.precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     attention.rows = rows;
     attention.heads = spec_.dimension / spec_.head_dim;
     attention.head_dim = spec_.head_dim;
@@ -67,15 +83,15 @@ void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, f
     for (const Layer& layer : layers_) {
         exec->layer_norm(x, layer.norm1_weight.data(), layer.norm1_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
-        layer.in_projection.apply(exec, normed, rows, qkv);
+        layer.in_projection.apply(exec, normed, rows, qkv, {}, quantised);
         attention.keys = layer.keys.in(state);
         attention.values = layer.values.in(state);
         exec->attention(attention);
-        layer.out_projection.apply(exec, attended, rows, x, {.scale = layer.scale1.data(), .residual = x});
+        layer.out_projection.apply(exec, attended, rows, x, {.scale = layer.scale1.data(), .residual = x}, quantised);
         exec->layer_norm(x, layer.norm2_weight.data(), layer.norm2_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
-        layer.expand.apply(exec, normed, rows, hidden, {.activation = Activation::gelu});
-        layer.contract.apply(exec, hidden, rows, x, {.scale = layer.scale2.data(), .residual = x});
+        layer.expand.apply(exec, normed, rows, hidden, {.activation = Activation::gelu}, quantised);
+        layer.contract.apply(exec, hidden, rows, x, {.scale = layer.scale2.data(), .residual = x}, quantised);
     }
     clock.position += static_cast<std::uint64_t>(rows);
 }

@@ -23,6 +23,7 @@ struct TransformerSpec {
     int feedforward = 0;
     int context = 0;  ///< positions that a query sees, itself included
     double rope_base = 0.0;
+    Precision precision = Precision::fp32;  ///< of the matrices; keys and values are kept in bf16 unless it is fp32
 };
 
 class Transformer {
@@ -42,7 +43,7 @@ class Transformer {
     struct Layer {
         AlignedVector<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
         Linear in_projection, out_projection, expand, contract;
-        Slice<float> keys, values;
+        Slice<std::byte> keys, values;
     };
     struct Clock {
         std::uint64_t position;
@@ -54,6 +55,8 @@ class Transformer {
     std::vector<Layer> layers_;
     Slice<Clock> clock_;
     Slice<float> normed_, qkv_, attended_, hidden_, scores_, cos_, sin_;
+    Slice<std::int8_t> quantised_;
+    Slice<float> quantised_scales_;
 };
 
 }  // namespace secousti::core

@@ -8,6 +8,7 @@
 
 #include "base/aligned_vector.h"
 #include "io/safetensors.h"
+#include "kernels/backend.h"
 
 namespace secousti::core {
 
@@ -15,6 +16,7 @@ namespace secousti::core {
 struct TensorSpec {
     std::string name;
     std::vector<std::int64_t> shape;
+    Precision precision = Precision::fp32;  ///< that its values are kept at for the kernels
 };
 
 class WeightMap {

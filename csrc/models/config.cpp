@@ -62,10 +62,10 @@ void append_transformer(const Config& config, const std::string& prefix, int lay
         tensors.push_back({name + "norm2.bias", {d}});
         tensors.push_back({name + "layer_scale_1.scale", {d}});
         tensors.push_back({name + "layer_scale_2.scale", {d}});
-        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}});
-        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}});
-        tensors.push_back({name + "linear1.weight", {config.feedforward, d}});
-        tensors.push_back({name + "linear2.weight", {d, config.feedforward}});
+        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, config.precision});
+        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, config.precision});
+        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, config.precision});
+        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, config.precision});
     }
 }
 

@@ -60,15 +60,22 @@ struct Config {
     VocoderKind vocoder = VocoderKind::none;
     SpectralConfig spectral;
     HiftConfig hift;
+    /// Of the transformers' weights in memory. Not in the file: whoever opens the model picks it.
+    Precision precision = Precision::fp32;
 
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.
     static Config parse(std::string_view json, const std::string& file);
 
+    /// Of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
+    /// changes more tokens than int8 transformers do (docs/precision.md).
+    Precision decoder_convolutions() const noexcept {
+        return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
+    }
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
     int frame_size() const noexcept { return hop_length * frames_per_token(); }
     int cardinality() const noexcept;
     TransformerSpec transformer(int layers) const noexcept {
-        return {layers, dimension, head_dim, feedforward, context, rope_base};
+        return {layers, dimension, head_dim, feedforward, context, rope_base, precision};
     }
 };
 

@@ -17,18 +17,18 @@ constexpr PreActivation kElu{Activation::elu};
 std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
 
 Conv make_conv(const Backend& backend, const ConvSpec& spec, const WeightMap& weights, const std::string& name,
-               int max_rows, ArenaLayout& state) {
-    return {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), max_rows, state};
+               int max_rows, ArenaLayout& state, Precision precision) {
+    return {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), max_rows, state, precision};
 }
 
 }  // namespace
 
 ResidualUnit::ResidualUnit(const Backend& backend, int channels, const WeightMap& weights, const std::string& prefix,
-                           int max_rows, ArenaLayout& state, ArenaLayout& scratch)
+                           int max_rows, ArenaLayout& state, ArenaLayout& scratch, Precision precision)
     : narrow_(make_conv(backend, ConvSpec::causal(channels, channels / 2, kResidualKernel), weights,
-                        prefix + ".block.1.conv.conv", max_rows, state)),
+                        prefix + ".block.1.conv.conv", max_rows, state, precision)),
       widen_(make_conv(backend, ConvSpec::causal(channels / 2, channels, 1), weights, prefix + ".block.3.conv.conv",
-                       max_rows, state)),
+                       max_rows, state, precision)),
       hidden_(scratch.reserve<float>(area(max_rows, channels / 2))) {}
 
 void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
@@ -40,19 +40,20 @@ void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, 
 SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
                              ArenaLayout& scratch) {
     const int n = config.n_filters;
+    const Precision precision = Precision::fp32;
     // The encoder walks the ratios in reverse order.
     const int stride1 = config.ratios[1], stride2 = config.ratios[0];
     const int max1 = kMaxFrames, max2 = max1 / stride1 + 1, max3 = max2 / stride2 + 1;
     first_ = make_conv(backend, ConvSpec::causal(config.n_mels, n, kFirstKernel), weights, "encoder.model.0.conv.conv",
-                       max1, state);
-    residual1_ = {backend, n, weights, "encoder.model.1", max1, state, scratch};
+                       max1, state, precision);
+    residual1_ = {backend, n, weights, "encoder.model.1", max1, state, scratch, precision};
     down1_ = make_conv(backend, ConvSpec::causal(n, 2 * n, 2 * stride1, stride1), weights, "encoder.model.3.conv.conv",
-                       max1, state);
-    residual2_ = {backend, 2 * n, weights, "encoder.model.4", max2, state, scratch};
+                       max1, state, precision);
+    residual2_ = {backend, 2 * n, weights, "encoder.model.4", max2, state, scratch, precision};
     down2_ = make_conv(backend, ConvSpec::causal(2 * n, 4 * n, 2 * stride2, stride2), weights,
-                       "encoder.model.6.conv.conv", max2, state);
+                       "encoder.model.6.conv.conv", max2, state, precision);
     last_ = make_conv(backend, ConvSpec::causal(4 * n, config.dimension, kLastKernel), weights,
-                      "encoder.model.8.conv.conv", max3, state);
+                      "encoder.model.8.conv.conv", max3, state, precision);
     rows1_ = scratch.reserve<float>(area(max1, n));
     rows2_ = scratch.reserve<float>(area(max2 + 1, 2 * n));
     rows3_ = scratch.reserve<float>(area(max3 + 1, 4 * n));
@@ -82,19 +83,20 @@ SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const
                              ArenaLayout& scratch)
     : ratio1_(config.ratios[0]), ratio2_(config.ratios[1]) {
     const int n = config.n_filters;
+    const Precision precision = config.decoder_convolutions();
     const int max1 = max_tokens_per_step(config), max2 = max1 * ratio1_, max3 = max2 * ratio2_;
     const auto up = [&](int inputs, int outputs, int stride, const std::string& name, int max_rows) {
         return Conv::transposed(backend, inputs, outputs, stride, weights.get(name + ".weight"),
-                                weights.get(name + ".bias"), max_rows, state);
+                                weights.get(name + ".bias"), max_rows, state, precision);
     };
     first_ = make_conv(backend, ConvSpec::causal(config.dimension, 4 * n, kFirstKernel), weights,
-                       "decoder.model.0.conv.conv", max1, state);
+                       "decoder.model.0.conv.conv", max1, state, precision);
     up1_ = up(4 * n, 2 * n, ratio1_, "decoder.model.2.convtr.convtr", max1);
-    residual1_ = {backend, 2 * n, weights, "decoder.model.3", max2, state, scratch};
+    residual1_ = {backend, 2 * n, weights, "decoder.model.3", max2, state, scratch, precision};
     up2_ = up(2 * n, n, ratio2_, "decoder.model.5.convtr.convtr", max2);
-    residual2_ = {backend, n, weights, "decoder.model.6", max3, state, scratch};
+    residual2_ = {backend, n, weights, "decoder.model.6", max3, state, scratch, precision};
     last_ = make_conv(backend, ConvSpec::causal(n, config.n_mels, kLastKernel), weights, "decoder.model.8.conv.conv",
-                      max3, state);
+                      max3, state, precision);
     rows1_ = scratch.reserve<float>(area(max1, 4 * n));
     rows2_ = scratch.reserve<float>(area(max2, 2 * n));
     rows3_ = scratch.reserve<float>(area(max3, n));
@@ -115,8 +117,9 @@ void SeanetDecoder::push(const Exec& exec, std::byte* state, std::byte* scratch,
 
 void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
     const int n = config.n_filters, d = config.dimension;
+    Precision precision = Precision::fp32;
     const auto conv = [&](const std::string& name, int out, int in, int kernel) {
-        tensors.push_back({name + ".weight", {out, in, kernel}});
+        tensors.push_back({name + ".weight", {out, in, kernel}, precision});
         tensors.push_back({name + ".bias", {out}});
     };
     const auto residual = [&](const std::string& prefix, int channels) {
@@ -130,11 +133,12 @@ void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensor
     conv("encoder.model.6.conv.conv", 4 * n, 2 * n, 2 * config.ratios[0]);
     conv("encoder.model.8.conv.conv", d, 4 * n, kLastKernel);
 
+    precision = config.decoder_convolutions();
     conv("decoder.model.0.conv.conv", 4 * n, d, kFirstKernel);
-    tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}});
+    tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}, precision});
     tensors.push_back({"decoder.model.2.convtr.convtr.bias", {2 * n}});
     residual("decoder.model.3", 2 * n);
-    tensors.push_back({"decoder.model.5.convtr.convtr.weight", {2 * n, n, 2 * config.ratios[1]}});
+    tensors.push_back({"decoder.model.5.convtr.convtr.weight", {2 * n, n, 2 * config.ratios[1]}, precision});
     tensors.push_back({"decoder.model.5.convtr.convtr.bias", {n}});
     residual("decoder.model.6", n);
     conv("decoder.model.8.conv.conv", config.n_mels, n, kLastKernel);

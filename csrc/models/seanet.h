@@ -14,7 +14,7 @@ class ResidualUnit {
   public:
     ResidualUnit() = default;
     ResidualUnit(const Backend& backend, int channels, const WeightMap& weights, const std::string& prefix,
-                 int max_rows, ArenaLayout& state, ArenaLayout& scratch);
+                 int max_rows, ArenaLayout& state, ArenaLayout& scratch, Precision precision);
     /// In place: x [rows, channels].
     void push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept;
 

@@ -66,29 +66,31 @@ def voiced_signal(samples: int, sample_rate: int, seed: int = 0) -> np.ndarray[A
     return (0.1 * voice + 0.01 * noise).astype(np.float32)
 
 
-def run(models: list[str], threads: int = 1, seconds: float = 10.0, baselines: bool = False) -> dict[str, Any]:
+def run(
+    models: list[str], threads: int = 1, seconds: float = 10.0, baselines: bool = False, precision: str = "fp32"
+) -> dict[str, Any]:
     """Measures every model; ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled.
 
     Returns {"machine": facts, "rows": a list of one row per model, stage and engine}.
     """
     rows: list[Row] = []
     for model in models:
-        codec = Codec.from_pretrained(model, threads=threads)
+        codec = Codec.from_pretrained(model, threads=threads, precision=precision)
         rows += with_floor(native_rows(codec, seconds), codec)
         if baselines:
             rows += torch_rows(codec, threads, seconds)
-    return {"machine": machine(threads), "rows": rows}
+    return {"machine": machine(threads) | {"precision": precision}, "rows": rows}
 
 
 def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
     """Adds to each step of a transformer what it cannot be faster than: bytes read over bandwidth, both measured here.
 
-    Weights are float32, and so are the rings of keys and values; what the convolutions read is small beside them.
+    What the convolutions read is small beside them.
     """
     for row in rows:
         stacks = _STACKS.get(row["stage"])
         if stacks is not None:
-            size = step_bytes(codec.config, stacks)
+            size = step_bytes(codec.config, stacks, codec.precision)
             # A block of that size, read again and again, as a stream does: small models stay in a cache.
             bandwidth = _kernels.read_bandwidth(max(1, size // 1_000_000), 20)
             row["read_gb_s"] = round(bandwidth, 1)
@@ -96,11 +98,12 @@ def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
         yield row
 
 
-def step_bytes(config: dict[str, Any], stacks: tuple[str, ...]) -> int:
+def step_bytes(config: dict[str, Any], stacks: tuple[str, ...], precision: str = "fp32") -> int:
     """Bytes of weights, keys and values that one token passes in these transformers."""
     d, layers = config["dimension"], sum(config["layers"][stack] for stack in stacks)
     weights = 4 * d * d + 2 * d * config["feedforward"]
-    return int(4 * layers * (weights + 2 * config["context"] * d))
+    weight, ring = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 2)}[precision]
+    return int(layers * (weight * weights + ring * 2 * config["context"] * d))
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from secousti_native.streams import DecoderStream, EncoderStream
 
 _ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}
+PRECISIONS = ("fp32", "bf16", "int8")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ class Codec:
 
         Args:
             model: name or path of a ``.safetensors`` file; None is "default".
-            precision: "fp32".
+            precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
+                scale per output; activations are quantised too). The last two also keep keys and values in bf16 and
+                are faster, because a step is bound by the bytes that it reads (docs/precision.md).
             threads: threads that work on one call, the caller's included.
             device: "cpu".
             isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
@@ -86,11 +89,12 @@ class Codec:
             ModelFormatError: it is no intact model file.
             UnsupportedError: precision, device or instruction set.
         """
-        if precision != "fp32":
-            raise UnsupportedError(f"precision {precision!r} is not supported yet; only 'fp32' is")
+        if precision not in PRECISIONS:
+            names = ", ".join(repr(name) for name in PRECISIONS)
+            raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
         if device != "cpu":
             raise UnsupportedError(f"device {device!r} is not supported yet; only 'cpu' is")
-        return cls(_core.Model(os.fsencode(_resolve(model)), isa), threads)
+        return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision), threads)
 
     # ---- what the model is ----
 
@@ -141,8 +145,13 @@ class Codec:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Everything the engine says about the model: sizes, latencies (samples), instruction set, memory (bytes)."""
+        """Everything the engine says about the model: sizes, latencies (samples), kernels, memory (bytes)."""
         return dict(self._info)
+
+    @property
+    def precision(self) -> str:
+        """Of the transformers' weights in memory: "fp32", "bf16" or "int8"."""
+        return self._info["precision"]
 
     @property
     def threads(self) -> int:
@@ -306,7 +315,7 @@ class Codec:
     def __repr__(self) -> str:
         return (
             f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
-            f"vocoder {self._info['vocoder']}, {self._info['isa']}, threads={self._threads})"
+            f"vocoder {self._info['vocoder']}, {self._info['isa']}, {self._info['precision']}, threads={self._threads})"
         )
 
 

@@ -18,8 +18,9 @@ using Tokens = std::vector<std::int32_t>;
 
 inline constexpr tiny::Shape kShapes[] = {tiny::kPlain, tiny::kHalved, tiny::kOdd, tiny::kHift};
 
-inline secousti::Model open(const tiny::Shape& shape, const char* isa = nullptr) {
-    return secousti::Model::from_memory(tiny::model_bytes(shape), isa);
+inline secousti::Model open(const tiny::Shape& shape, const char* isa = nullptr,
+                            secousti_precision precision = SECOUSTI_PRECISION_FP32) {
+    return secousti::Model::from_memory(tiny::model_bytes(shape), isa, precision);
 }
 
 /// Tones that wander, and noise.

@@ -59,15 +59,16 @@ TEST(tables_are_complete_and_ordered) {
     std::set<std::string> names;
     for (const Backend* b : available_backends()) {
         names.insert(b->name);
-        CHECK(b->panel > 0 && b->pack_linear && b->linear && b->layer_norm && b->attention && b->activate && b->snake &&
-              b->sum3 && b->add && b->add_row && b->fsq_quantise && b->rfft && b->irfft && b->magnitude &&
-              b->log_floor && b->exp && b->band_sum && b->polar_head);
+        CHECK(b->panel > 0 && b->packed_bytes && b->pack_linear && b->quantise_rows && b->linear && b->layer_norm &&
+              b->attention && b->activate && b->snake && b->sum3 && b->add && b->add_row && b->fsq_quantise &&
+              b->rfft && b->irfft && b->magnitude && b->log_floor && b->exp && b->band_sum && b->polar_head);
     }
     CHECK(names.size() == available_backends().size());
     CHECK(std::strcmp(available_backends().back()->name, "scalar") == 0);
 #if defined(__x86_64__) && defined(__GNUC__)
     CHECK((names.count("avx512") == 1) == (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")));
+    CHECK((names.count("avx512vnni") == 1) == (names.count("avx512") == 1 && __builtin_cpu_supports("avx512vnni")));
     CHECK((names.count("avx2") == 1) == (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
 #elif defined(__aarch64__)
     CHECK(names.count("neon") == 1);

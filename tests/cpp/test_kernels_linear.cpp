@@ -11,6 +11,7 @@ using secousti::core::Activation;
 using secousti::core::AlignedVector;
 using secousti::core::Exec;
 using secousti::core::LinearArgs;
+using secousti::core::Precision;
 using secousti::core::ThreadPool;
 
 namespace {
@@ -50,7 +51,7 @@ struct Case {
         residual = check::uniform_vector(u(rows * outputs));
         y.assign(u(rows * outputs), std::numeric_limits<float>::quiet_NaN());
         packed.resize(u((outputs + backend.panel - 1) / backend.panel * backend.panel * taps * depth));
-        backend.pack_linear(weights.data(), outputs, taps * depth, packed.data());
+        backend.pack_linear(Precision::fp32, weights.data(), outputs, taps * depth, packed.data());
         args.x = x.data();
         args.row_stride = stride * depth;
         args.taps = taps;

@@ -293,7 +293,7 @@ def test_tokens_of_another_model(codec: Codec, codec21: Codec, speech: Floats) -
 
 
 def test_unsupported(codec: Codec) -> None:
-    for precision in ("bf16", "int8", "fp64"):
+    for precision in ("fp16", "int4", "fp64"):
         with pytest.raises(UnsupportedError, match=precision):
             Codec.from_pretrained(precision=precision)
     with pytest.raises(UnsupportedError, match="cuda"):

@@ -8,6 +8,7 @@ namespace secousti::core {
 extern const Backend scalar_backend;
 extern const Backend avx2_backend;
 extern const Backend avx512_backend;
+extern const Backend avx512vnni_backend;
 extern const Backend neon_backend;
 
 }  // namespace secousti::core

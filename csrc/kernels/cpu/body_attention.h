@@ -14,7 +14,16 @@ void rotate(const float* x, const float* cos, const float* sin, int head_dim, fl
     }
 }
 
-SIMD_INLINE float dot(const float* a, const float* b, int count) {
+/// Into the ring.
+void keep(const float* x, int count, float* y) {
+    __builtin_memcpy(y, x, static_cast<std::size_t>(count) * sizeof(float));
+}
+void keep(const float* x, int count, std::uint16_t* y) {
+    for (int i = 0; i < count; ++i) y[i] = to_bf16(x[i]);
+}
+
+template <class Ring>
+SIMD_INLINE float dot(const float* a, const Ring* b, int count) {
     V sum = set1(0.0F);
     int i = 0;
     for (; i + kWidth <= count; i += kWidth) sum = fma(load(a + i), load(b + i), sum);
@@ -40,35 +49,57 @@ float softmax_weights(float* scores, int count) {
     return hsum(sum);
 }
 
-/// acc += sum_j weights[j] * values[j], for Vectors vectors of each value, the last with `left` live elements.
-template <int Vectors>
-SIMD_INLINE void weighted_sum(const float* weights, const float* values, int count, int stride, int left, V* acc) {
+/// The lines of `count` elements at `p`: one pass over a head's ring brings the next pass's part in.
+template <class Ring>
+SIMD_INLINE void prefetch_row(const Ring* p, int count) {
+    const char* at = reinterpret_cast<const char*>(p);
+    const int bytes = count * static_cast<int>(sizeof(Ring));
+    for (int line = 0; line < bytes; line += 64) __builtin_prefetch(at + line);
+}
+
+/// scores[j] = query * keys[j]; `values` are fetched on the way.
+template <class Ring>
+void score(const float* query, const Ring* keys, const Ring* values, int count, int dim, float* scores) {
+    for (int j = 0; j < count; ++j, keys += dim, values += dim) {
+        prefetch_row(values, dim);
+        scores[j] = dot(query, keys, dim);
+    }
+}
+
+/// acc += sum_j weights[j] * values[j], for Vectors vectors of each value, the last with `left` live elements. What
+/// lies `next` elements on is fetched on the way.
+template <int Vectors, class Ring>
+SIMD_INLINE void weighted_sum(const float* weights, const Ring* values, int count, int stride, int left,
+                              std::ptrdiff_t next, V* acc) {
     for (int j = 0; j < count; ++j, values += stride) {
+        prefetch_row(values + next, Vectors * kWidth);
         const V w = set1(weights[j]);
 #pragma GCC unroll 4
         for (int v = 0; v + 1 < Vectors; ++v) acc[v] = fma(w, load(values + v * kWidth), acc[v]);
-        const float* last = values + (Vectors - 1) * kWidth;
+        const Ring* last = values + (Vectors - 1) * kWidth;
         acc[Vectors - 1] = fma(w, left == kWidth ? load(last) : load_n(last, left), acc[Vectors - 1]);
     }
 }
 
 /// y = (1/total) * sum_j weights[j] * values[j] over the ring's two segments, oldest first.
-template <int Vectors>
-void mix(const float* weights, const float* old_values, int old_count, const float* new_values, int new_count,
-         int head_dim, int left, float total, float* y) {
+template <int Vectors, class Ring>
+void mix(const float* weights, const Ring* old_values, int old_count, const Ring* new_values, int new_count,
+         int head_dim, int left, std::ptrdiff_t next, float total, float* y) {
     V acc[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) acc[v] = set1(0.0F);
-    weighted_sum<Vectors>(weights, old_values, old_count, head_dim, left, acc);
-    weighted_sum<Vectors>(weights + old_count, new_values, new_count, head_dim, left, acc);
+    weighted_sum<Vectors>(weights, old_values, old_count, head_dim, left, next, acc);
+    weighted_sum<Vectors>(weights + old_count, new_values, new_count, head_dim, left, next, acc);
     const V inverse = set1(1.0F / total);
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) store_n(y + v * kWidth, mul(acc[v], inverse), v + 1 < Vectors ? kWidth : left);
 }
 
-void attention(const AttentionArgs& args) {
+template <class Ring>
+void attend(const AttentionArgs& args) {
     const int dim = args.head_dim;
     const int model = args.heads * dim;
+    const std::ptrdiff_t ring = static_cast<std::ptrdiff_t>(args.context) * dim;  // of one head
     const float scale = 1.0F / __builtin_sqrtf(static_cast<float>(dim));
     for (int r = 0; r < args.rows; ++r) {
         const std::uint64_t position = args.position + static_cast<std::uint64_t>(r);
@@ -84,35 +115,40 @@ void attention(const AttentionArgs& args) {
         const float* qkv = args.qkv + static_cast<std::ptrdiff_t>(r) * 3 * model;
         float* out = args.y + static_cast<std::ptrdiff_t>(r) * model;
         for (int h = 0; h < args.heads; ++h) {
-            float* keys = args.keys + static_cast<std::ptrdiff_t>(h) * args.context * dim;
-            float* values = args.values + static_cast<std::ptrdiff_t>(h) * args.context * dim;
-            float query[kMaxHeadDim];
+            Ring* keys = static_cast<Ring*>(args.keys) + h * ring;
+            Ring* values = static_cast<Ring*>(args.values) + h * ring;
+            float query[kMaxHeadDim], key[kMaxHeadDim];
             rotate(qkv + h * dim, cos, sin, dim, scale, query);
-            rotate(qkv + model + h * dim, cos, sin, dim, 1.0F, keys + static_cast<std::ptrdiff_t>(slot) * dim);
-            const float* value = qkv + 2 * model + h * dim;
-            for (int i = 0; i < dim; ++i) values[static_cast<std::ptrdiff_t>(slot) * dim + i] = value[i];
+            rotate(qkv + model + h * dim, cos, sin, dim, 1.0F, key);
+            keep(key, dim, keys + static_cast<std::ptrdiff_t>(slot) * dim);
+            keep(qkv + 2 * model + h * dim, dim, values + static_cast<std::ptrdiff_t>(slot) * dim);
 
-            const float* old_keys = keys + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
-            const float* new_keys = keys + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
-            for (int j = 0; j < old_count; ++j)
-                args.scores[j] = dot(query, old_keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
-            for (int j = 0; j < new_count; ++j)
-                args.scores[old_count + j] = dot(query, new_keys + static_cast<std::ptrdiff_t>(j) * dim, dim);
+            const Ring* old_keys = keys + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
+            const Ring* new_keys = keys + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
+            const Ring* old_values = values + (old_keys - keys);
+            const Ring* new_values = values + (new_keys - keys);
+            score(query, old_keys, old_values, old_count, dim, args.scores);
+            score(query, new_keys, new_values, new_count, dim, args.scores + old_count);
             const float total = softmax_weights(args.scores, count);
-
-            const float* old_values = values + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
-            const float* new_values = values + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
+            const std::ptrdiff_t next = h + 1 < args.heads ? keys + ring - values : 0;
             for (int d = 0; d < dim;) {
                 const int live = dim - d;
                 const int vectors = live >= 4 * kWidth ? 4 : (live + kWidth - 1) / kWidth;
                 const int left = live >= 4 * kWidth ? kWidth : live - (vectors - 1) * kWidth;
-                const auto run = vectors == 4 ? mix<4> : vectors == 3 ? mix<3> : vectors == 2 ? mix<2> : mix<1>;
-                run(args.scores, old_values + d, old_count, new_values + d, new_count, dim, left, total,
+                const auto run = vectors == 4   ? mix<4, Ring>
+                                 : vectors == 3 ? mix<3, Ring>
+                                 : vectors == 2 ? mix<2, Ring>
+                                                : mix<1, Ring>;
+                run(args.scores, old_values + d, old_count, new_values + d, new_count, dim, left, next, total,
                     out + h * dim + d);
                 d += vectors * kWidth;
             }
         }
     }
+}
+
+void attention(const AttentionArgs& args) {
+    args.ring == Precision::fp32 ? attend<float>(args) : attend<std::uint16_t>(args);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+
 namespace secousti::core {
 namespace {
 
@@ -64,6 +66,39 @@ SIMD_INLINE V exponent(V a) {
 SIMD_INLINE V mantissa(V a) {
     const __m256i bits = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x007FFFFF));
     return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x3F800000)));
+}
+
+SIMD_INLINE V load_bf16(const std::uint16_t* p) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    even = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+    odd = _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(-65536)));
+}
+
+using Ints = __m256i;
+using Bytes = __m256i;                 // widened to 16 bits, because products of bytes would saturate
+inline constexpr int kGroup = 2;       // activations that one instruction multiplies
+inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+SIMD_INLINE Ints load_ints(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+SIMD_INLINE V to_floats(Ints a) { return _mm256_cvtepi32_ps(a); }
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
+}
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
+    std::int16_t two = 0;
+    __builtin_memcpy(&two, x, sizeof two);
+    return _mm256_cvtepi8_epi16(_mm_set1_epi16(two));
+}
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm256_add_epi32(sum, _mm256_madd_epi16(weights, x)); }
+SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
+    const __m256i wide = _mm256_cvtps_epi32(a);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    std::int8_t lanes[16];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lanes), _mm_packs_epi16(words, words));
+    __builtin_memcpy(p, lanes, static_cast<std::size_t>(n));
 }
 
 }  // namespace

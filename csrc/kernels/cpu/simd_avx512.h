@@ -1,7 +1,9 @@
-// Sixteen floats: AVX-512 F, BW, DQ and VL.
+// Sixteen floats: AVX-512 F, BW, DQ and VL, and VNNI where the compiler may use it.
 #pragma once
 
 #include <immintrin.h>
+
+#include <cstdint>
 
 namespace secousti::core {
 namespace {
@@ -42,6 +44,47 @@ SIMD_INLINE float hmax(V a) { return _mm512_reduce_max_ps(a); }
 SIMD_INLINE V scale_by_pow2(V a, V k) { return _mm512_scalef_ps(a, k); }
 SIMD_INLINE V exponent(V a) { return _mm512_getexp_ps(a); }
 SIMD_INLINE V mantissa(V a) { return _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
+
+SIMD_INLINE V load_bf16(const std::uint16_t* p) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
+    const __m512i bits = _mm512_loadu_si512(p);
+    even = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+    odd = _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(-65536)));
+}
+
+using Ints = __m512i;
+using Bytes = __m512i;
+SIMD_INLINE Ints load_ints(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+SIMD_INLINE V to_floats(Ints a) { return _mm512_cvtepi32_ps(a); }
+SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
+    _mm512_mask_cvtepi32_storeu_epi8(p, first_n(n), _mm512_cvtps_epi32(a));
+}
+#if defined(__AVX512VNNI__)
+inline constexpr int kGroup = 4;         // activations that one instruction multiplies
+inline constexpr int kInt8Offset = 128;  // which broadcast_group adds to them: the instruction wants one side unsigned
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return _mm512_loadu_si512(weights); }
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
+    std::int32_t four = 0;
+    __builtin_memcpy(&four, x, sizeof four);
+    return _mm512_xor_si512(_mm512_set1_epi32(four), _mm512_set1_epi8(-128));
+}
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm512_dpbusd_epi32(sum, x, weights); }
+#else
+inline constexpr int kGroup = 2;
+inline constexpr int kInt8Offset = 0;
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights)));
+}
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
+    std::int16_t two = 0;
+    __builtin_memcpy(&two, x, sizeof two);
+    return _mm512_cvtepi8_epi16(_mm256_set1_epi16(two));
+}
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm512_add_epi32(sum, _mm512_madd_epi16(weights, x)); }
+#endif
 
 }  // namespace
 }  // namespace secousti::core

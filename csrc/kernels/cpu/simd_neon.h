@@ -3,6 +3,8 @@
 
 #include <arm_neon.h>
 
+#include <cstdint>
+
 namespace secousti::core {
 namespace {
 
@@ -62,6 +64,33 @@ SIMD_INLINE V exponent(V a) {
 SIMD_INLINE V mantissa(V a) {
     const uint32x4_t bits = vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(0x007FFFFFU));
     return vreinterpretq_f32_u32(vorrq_u32(bits, vdupq_n_u32(0x3F800000U)));
+}
+
+SIMD_INLINE V load_bf16(const std::uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
+    const uint32x4_t bits = vreinterpretq_u32_u16(vld1q_u16(p));
+    even = vreinterpretq_f32_u32(vshlq_n_u32(bits, 16));
+    odd = vreinterpretq_f32_u32(vandq_u32(bits, vdupq_n_u32(0xFFFF0000U)));
+}
+
+using Ints = int32x4_t;
+using Bytes = int8x8_t;
+inline constexpr int kGroup = 2;       // activations that one instruction multiplies
+inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+SIMD_INLINE Ints load_ints(const std::int32_t* p) { return vld1q_s32(p); }
+SIMD_INLINE V to_floats(Ints a) { return vcvtq_f32_s32(a); }
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return vld1_s8(weights); }
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
+    std::int16_t two = 0;
+    __builtin_memcpy(&two, x, sizeof two);
+    return vreinterpret_s8_s16(vdup_n_s16(two));
+}
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vpadalq_s16(sum, vmull_s8(weights, x)); }
+SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
+    const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(a));
+    std::int8_t lanes[8];
+    vst1_s8(lanes, vqmovn_s16(vcombine_s16(words, words)));
+    for (int i = 0; i < n && i < 4; ++i) p[i] = lanes[i];
 }
 
 }  // namespace

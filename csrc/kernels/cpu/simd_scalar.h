@@ -1,6 +1,8 @@
 // One float at a time, plain C++: the reference every other instruction set is compared with.
 #pragma once
 
+#include <cstdint>
+
 namespace secousti::core {
 namespace {
 
@@ -44,6 +46,25 @@ SIMD_INLINE V exponent(V a) {
 SIMD_INLINE V mantissa(V a) {
     int e = 0;
     return 2.0F * __builtin_frexpf(a, &e);
+}
+
+SIMD_INLINE V load_bf16(const std::uint16_t* p) { return __builtin_bit_cast(float, std::uint32_t{*p} << 16U); }
+SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
+    even = load_bf16(p);
+    odd = load_bf16(p + 1);
+}
+
+using Ints = std::int32_t;
+using Bytes = std::int32_t;
+inline constexpr int kGroup = 1;       // activations that one instruction multiplies
+inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+SIMD_INLINE Ints load_ints(const std::int32_t* p) { return *p; }
+SIMD_INLINE V to_floats(Ints a) { return static_cast<float>(a); }
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return *weights; }
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) { return *x; }
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return sum + weights * x; }
+SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
+    if (n > 0) *p = static_cast<std::int8_t>(a);
 }
 
 }  // namespace

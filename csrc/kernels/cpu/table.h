@@ -3,7 +3,10 @@
 
 #include "kernels/cpu/vector_math.h"
 // clang-format off: each body builds on those above it
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/body_epilogue.h"
 #include "kernels/cpu/body_linear.h"
+#include "kernels/cpu/body_int8.h"
 #include "kernels/cpu/body_elementwise.h"
 #include "kernels/cpu/body_attention.h"
 #include "kernels/cpu/body_fft.h"
@@ -16,7 +19,9 @@ namespace {
 constexpr Backend make_table(const char* name) {
     return {.name = name,
             .panel = kPanel,
+            .packed_bytes = packed_bytes,
             .pack_linear = pack_linear,
+            .quantise_rows = quantise_rows,
             .linear = linear,
             .layer_norm = layer_norm,
             .attention = attention,

@@ -14,6 +14,7 @@ from secousti_native.cli.console import fail, print_json, print_pairs, print_tab
 def bench(
     models: Annotated[list[str] | None, typer.Argument(help="Model names or files.", metavar="[MODEL...]")] = None,
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     seconds: Annotated[float, typer.Option(min=0.1, help="Of audio for each measurement.")] = 10.0,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also time the PyTorch reference of the same sizes, eager and compiled.")
@@ -24,7 +25,7 @@ def bench(
     try:
         # Named at run time: the benchmark needs packages that the other commands do not.
         report = importlib.import_module("secousti_native.bench").run(
-            models or ["default", "default-21"], threads, seconds, baselines
+            models or ["default", "default-21"], threads, seconds, baselines, precision
         )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None

@@ -30,12 +30,13 @@ def encode(
     output: options.Output,
     model: options.Model = "default",
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Audio files to `.sec` token streams."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS, ".sec", force)
-    codec = options.open_codec(model, threads)
+    codec = options.open_codec(model, threads, precision)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
@@ -57,6 +58,7 @@ def decode(
     output: options.Output,
     model: options.Model = "default",
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     force: options.Force = False,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
@@ -70,7 +72,7 @@ def decode(
 ) -> None:
     """`.sec` token streams to audio files (22,050 Hz, 16 bit)."""
     jobs = files.plan(inputs, output, SEC, f".{file_format}", force)
-    codec = options.open_codec(model, threads)
+    codec = options.open_codec(model, threads, precision)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
@@ -100,6 +102,7 @@ def roundtrip(
     ] = None,
     model: options.Model = "default",
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     force: options.Force = False,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
@@ -108,7 +111,7 @@ def roundtrip(
 ) -> None:
     """Encodes and decodes audio files; prints duration, tokens, bit rates, speed, and PESQ and STOI if installed."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS, f".{file_format}", force)
-    codec = options.open_codec(model, threads)
+    codec = options.open_codec(model, threads, precision)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         pcm, _ = audio.load(job.source, codec.sample_rate)

@@ -9,12 +9,15 @@ import typer
 
 from secousti_native.cli.batch import EXPECTED, describe
 from secousti_native.cli.console import fail
-from secousti_native.codec import Codec
+from secousti_native.codec import PRECISIONS, Codec
 
 Model: TypeAlias = Annotated[
     str, typer.Option("--model", "-m", help="default (86 Hz), default-21 (21.5 Hz), or a model file.", metavar="MODEL")
 ]
 Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", min=1, max=1024, help="Threads for one file.")]
+Precision: TypeAlias = Annotated[
+    str, typer.Option("--precision", help=f"Of the transformers' weights: {', '.join(PRECISIONS)}.", metavar="NAME")
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Of the vocoder's noise.")]
@@ -27,9 +30,9 @@ Output: TypeAlias = Annotated[
 ]
 
 
-def open_codec(model: str, threads: int) -> Codec:
+def open_codec(model: str, threads: int, precision: str) -> Codec:
     """The model, or an error on one line and exit code 1."""
     try:
-        return Codec.from_pretrained(model, threads=threads)
+        return Codec.from_pretrained(model, threads=threads, precision=precision)
     except EXPECTED as error:
         raise fail(f"cannot open model {model}: {describe(error)}") from None

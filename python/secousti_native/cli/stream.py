@@ -142,6 +142,7 @@ def stream(
     ] = None,
     model: options.Model = "default",
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stderr at the end.")] = False,
@@ -152,7 +153,7 @@ def stream(
     """
     if source is Wire.tokens and target is Wire.tokens:
         raise typer.BadParameter("tokens in and tokens out: nothing to do", param_hint="--to")
-    codec = options.open_codec(model, threads)
+    codec = options.open_codec(model, threads, precision)
     try:
         voice = None if reference is None else load_voice(codec, reference)
         encoder = None if source is Wire.tokens else codec.encoder(rate)

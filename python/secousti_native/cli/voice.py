@@ -36,6 +36,7 @@ def voice(
     output: options.Output,
     model: options.Model = "default",
     threads: options.Threads = 1,
+    precision: options.Precision = "fp32",
     force: options.Force = False,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
@@ -44,7 +45,7 @@ def voice(
 ) -> None:
     """Speaks the tokens of SRC with the voice of REF."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS | SEC, f".{file_format}", force)
-    codec = options.open_codec(model, threads)
+    codec = options.open_codec(model, threads, precision)
     try:
         target = load_voice(codec, reference)
     except batch.EXPECTED as error:

@@ -1,0 +1,386 @@
+// bfloat16 and int8 products, and attention over a bfloat16 ring, on every instruction set. Integer sums are exact, so
+// that int8 products are compared bit for bit with loops over the same quantised numbers.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "base/aligned_vector.h"
+#include "base/thread_pool.h"
+#include "kernel_cases.h"
+#include "kernels/exec.h"
+
+using namespace kernel_cases;
+using secousti::core::Activation;
+using secousti::core::AlignedVector;
+using secousti::core::AttentionArgs;
+using secousti::core::Exec;
+using secousti::core::int8_stride;
+using secousti::core::LinearArgs;
+using secousti::core::Precision;
+using secousti::core::ThreadPool;
+
+namespace {
+
+std::size_t u(int n) { return static_cast<std::size_t>(n); }
+
+int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(check::random()); }
+
+/// The nearest number with eight significant bits, ties to even, by arithmetic.
+float rounded_to_bf16(float x) {
+    int exponent = 0;
+    const double mantissa = std::frexp(double{x}, &exponent);
+    return static_cast<float>(std::ldexp(std::nearbyint(mantissa * 256.0), exponent - 8));
+}
+
+AlignedVector<std::byte> pack(const Backend& backend, Precision precision, const std::vector<float>& weights,
+                              int outputs, int inputs) {
+    AlignedVector<std::byte> packed(backend.packed_bytes(precision, outputs, inputs));
+    backend.pack_linear(precision, weights.data(), outputs, inputs, packed.data());
+    return packed;
+}
+
+int panels(const Backend& backend, int outputs) { return (outputs + backend.panel - 1) / backend.panel; }
+
+/// One scale and integers -127..127 for a row or an output.
+struct Quantised {
+    float scale = 0.0F;
+    std::vector<int> values;
+
+    explicit Quantised(const float* x, int count) {
+        float top = 0.0F;
+        for (int i = 0; i < count; ++i) top = std::max(top, std::abs(x[i]));
+        const bool live = top > 1e-30F;
+        scale = live ? top / 127.0F : 0.0F;
+        const float inverse = live ? 127.0F / top : 0.0F;
+        for (int i = 0; i < count; ++i) {
+            const float scaled = x[i] * inverse;
+            values.push_back(static_cast<int>(std::nearbyint(std::clamp(scaled, -127.0F, 127.0F))));
+        }
+    }
+};
+
+struct Int8Case {
+    int rows, outputs, inputs;
+    std::vector<float> x, weights, bias, scale, residual, y, x_scales;
+    AlignedVector<std::int8_t> x_int8;
+    AlignedVector<std::byte> packed;
+    LinearArgs args;
+
+    Int8Case(const Backend& backend, int rows_, int outputs_, int inputs_, float x_range = 3.0F)
+        : rows(rows_), outputs(outputs_), inputs(inputs_) {
+        x = check::uniform_vector(u(rows * inputs), -x_range, x_range);
+        weights = check::uniform_vector(u(outputs * inputs));
+        bias = check::uniform_vector(u(outputs));
+        scale = check::uniform_vector(u(outputs));
+        residual = check::uniform_vector(u(rows * outputs));
+        prepare(backend);
+    }
+    void prepare(const Backend& backend) {
+        packed = pack(backend, Precision::int8, weights, outputs, inputs);
+        x_int8.assign(u(rows * int8_stride(inputs)), 77);
+        x_scales.assign(u(rows), -1.0F);
+        backend.quantise_rows(x.data(), rows, inputs, x_int8.data(), x_scales.data());
+        y.assign(u(rows * outputs), std::numeric_limits<float>::quiet_NaN());
+        args = {};
+        args.depth = inputs;
+        args.rows = rows;
+        args.outputs = outputs;
+        args.precision = Precision::int8;
+        args.weights = packed.data();
+        args.x_int8 = x_int8.data();
+        args.x_scales = x_scales.data();
+        args.y = y.data();
+        args.y_stride = outputs;
+    }
+    void run(const Backend& backend) const { backend.linear(args, 0, panels(backend, outputs)); }
+    std::vector<float> expected() const {
+        std::vector<Quantised> columns;
+        for (int n = 0; n < outputs; ++n) columns.emplace_back(&weights[u(n * inputs)], inputs);
+        std::vector<float> result;
+        for (int m = 0; m < rows; ++m) {
+            const Quantised row(&x[u(m * inputs)], inputs);
+            for (const Quantised& column : columns) {
+                std::int64_t sum = 0;
+                for (int k = 0; k < inputs; ++k) sum += row.values[u(k)] * column.values[u(k)];
+                result.push_back(static_cast<float>(sum) * (row.scale * column.scale));
+            }
+        }
+        return result;
+    }
+    std::string describe(const Backend& backend) const {
+        return label(backend,
+                     "int8 " + std::to_string(rows) + " " + std::to_string(outputs) + " " + std::to_string(inputs));
+    }
+};
+
+}  // namespace
+
+TEST(bf16_products_are_those_of_rounded_weights_bit_for_bit) {
+    for_each_backend([](const Backend& backend) {
+        for (int size : kAwkwardSizes) {
+            for (int which : {0, 1, 2}) {
+                const int rows = which == 0 ? size : pick(1, 14), outputs = which == 1 ? size : pick(1, 150);
+                const int depth = which == 2 ? size : pick(1, 90), taps = pick(1, 4), dilation = pick(1, 3);
+                const int inputs = taps * depth;
+                const auto x = check::uniform_vector(u((rows - 1 + (taps - 1) * dilation + 1) * depth));
+                const auto weights = check::uniform_vector(u(outputs * inputs));
+                std::vector<float> rounded;
+                for (const float w : weights) rounded.push_back(rounded_to_bf16(w));
+                CHECK(rounded != weights);
+                const auto bias = check::uniform_vector(u(outputs));
+                const auto bf16 = pack(backend, Precision::bf16, weights, outputs, inputs);
+                const auto fp32 = pack(backend, Precision::fp32, rounded, outputs, inputs);
+                CHECK(bf16.size() * 2 == fp32.size());
+                std::vector<float> y(u(rows * outputs), NAN), expected(u(rows * outputs), NAN);
+                LinearArgs args;
+                args.x = x.data();
+                args.row_stride = depth;
+                args.taps = taps;
+                args.tap_stride = dilation * depth;
+                args.depth = depth;
+                args.rows = rows;
+                args.outputs = outputs;
+                args.bias = bias.data();
+                args.activation = Activation::gelu;
+                args.y_stride = outputs;
+                args.precision = Precision::bf16;
+                args.weights = bf16.data();
+                args.y = y.data();
+                backend.linear(args, 0, panels(backend, outputs));
+                args.precision = Precision::fp32;
+                args.weights = fp32.data();
+                args.y = expected.data();
+                backend.linear(args, 0, panels(backend, outputs));
+                CHECK_MSG(y == expected, label(backend, "bf16 " + std::to_string(rows) + " " + std::to_string(outputs) +
+                                                            " " + std::to_string(taps) + " " + std::to_string(depth)));
+            }
+        }
+    });
+}
+
+TEST(bf16_bits_do_not_depend_on_rows_or_panels) {
+    for_each_backend([](const Backend& backend) {
+        const int outputs = 2 * backend.panel + 5, inputs = 2500, rows = 13;  // beyond one depth block
+        const auto x = check::uniform_vector(u(rows * inputs));
+        const auto packed = pack(backend, Precision::bf16, check::uniform_vector(u(outputs * inputs)), outputs, inputs);
+        LinearArgs args;
+        args.x = x.data();
+        args.row_stride = inputs;
+        args.depth = inputs;
+        args.rows = rows;
+        args.outputs = outputs;
+        args.precision = Precision::bf16;
+        args.weights = packed.data();
+        std::vector<float> whole(u(rows * outputs), NAN), parts(u(rows * outputs), NAN);
+        args.y_stride = outputs;
+        args.y = whole.data();
+        backend.linear(args, 0, panels(backend, outputs));
+        args.rows = 1;
+        for (int m = 0; m < rows; ++m) {
+            args.x = x.data() + m * inputs;
+            args.y = parts.data() + m * outputs;
+            for (int p = panels(backend, outputs) - 1; p >= 0; --p) backend.linear(args, p, p + 1);
+        }
+        CHECK_MSG(parts == whole, backend.name);
+    });
+}
+
+TEST(int8_products_are_exact) {
+    for_each_backend([](const Backend& backend) {
+        for (int size : kAwkwardSizes) {
+            for (const Int8Case& c : {Int8Case(backend, pick(1, 14), size, pick(1, 300)),
+                                      Int8Case(backend, pick(1, 14), pick(1, 150), size),
+                                      Int8Case(backend, size, pick(1, 150), pick(1, 90))}) {
+                c.run(backend);
+                CHECK_MSG(c.y == c.expected(), c.describe(backend));
+            }
+        }
+        const Int8Case wide(backend, 2, 70, 2048);
+        wide.run(backend);
+        CHECK_MSG(wide.y == wide.expected(), wide.describe(backend));
+    });
+}
+
+TEST(int8_sums_do_not_saturate) {
+    for_each_backend([](const Backend& backend) {
+        for (const float sign : {-1.0F, 1.0F}) {
+            Int8Case c(backend, 3, 65, 32768);
+            for (std::size_t i = 0; i < c.x.size(); ++i) c.x[i] = i % 3 == 0 ? sign : 1.0F;
+            for (float& w : c.weights) w = sign;
+            c.prepare(backend);
+            c.run(backend);
+            CHECK_MSG(c.y == c.expected(), c.describe(backend));
+        }
+    });
+}
+
+TEST(int8_products_are_near_those_of_the_numbers_themselves) {
+    for_each_backend([](const Backend& backend) {
+        Int8Case c(backend, 5, 90, 512, 1.0F);
+        c.run(backend);
+        for (int m = 0; m < c.rows; ++m) {
+            for (int n = 0; n < c.outputs; ++n) {
+                double sum = 0;
+                for (int k = 0; k < c.inputs; ++k)
+                    sum += double{c.x[u(m * c.inputs + k)]} * double{c.weights[u(n * c.inputs + k)]};
+                // Both sides off by at most half a step of 1/127: about 0.05 over 512 independent errors.
+                CHECK_MSG(std::abs(double{c.y[u(m * c.outputs + n)]} - sum) < 0.4, c.describe(backend));
+            }
+        }
+    });
+}
+
+TEST(int8_epilogue_and_padding) {
+    for_each_backend([](const Backend& backend) {
+        Int8Case c(backend, 7, backend.panel + 3, 67);
+        c.args.bias = c.bias.data();
+        c.args.activation = Activation::relu;
+        c.args.scale = c.scale.data();
+        c.args.residual = c.residual.data();
+        c.args.residual_stride = c.outputs;
+        c.run(backend);
+        const std::vector<float> sums = c.expected();
+        for (std::size_t i = 0; i < c.y.size(); ++i) {
+            const std::size_t n = i % u(c.outputs);
+            // In double precision: what a compiler fuses in this file must not matter.
+            const double active = std::max(0.0, double{sums[i]} + double{c.bias[n]});
+            const double wanted = active * double{c.scale[n]} + double{c.residual[i]};
+            CHECK_MSG(std::abs(double{c.y[i]} - wanted) <= 1e-6 * (active + 1.0), c.describe(backend));
+        }
+        const int stride = int8_stride(c.inputs);
+        CHECK(stride == 128);
+        for (int m = 0; m < c.rows; ++m)
+            for (int k = c.inputs; k < stride; ++k) CHECK(c.x_int8[u(m * stride + k)] == 0);
+    });
+}
+
+TEST(int8_bits_do_not_depend_on_rows_panels_or_threads) {
+    ThreadPool pool(3);
+    for_each_backend([&](const Backend& backend) {
+        for (int rows = 1; rows <= 13; ++rows) {
+            Int8Case c(backend, rows, 2 * backend.panel + 5, 300);
+            c.args.activation = Activation::gelu;
+            c.run(backend);
+            const std::vector<float> whole = c.y;
+            std::fill(c.y.begin(), c.y.end(), NAN);
+            for (int m = 0; m < rows; ++m) {
+                LinearArgs one = c.args;
+                one.rows = 1;
+                one.x_int8 += m * int8_stride(c.inputs);
+                one.x_scales += m;
+                one.y += m * c.outputs;
+                for (int p = panels(backend, c.outputs) - 1; p >= 0; --p) backend.linear(one, p, p + 1);
+            }
+            CHECK_MSG(c.y == whole, c.describe(backend));
+            std::fill(c.y.begin(), c.y.end(), NAN);
+            Exec{&backend, &pool}.linear(c.args);
+            CHECK_MSG(c.y == whole, c.describe(backend) + " threads");
+        }
+    });
+}
+
+TEST(int8_shows_nan_and_infinity_and_bears_zeros) {
+    for_each_backend([](const Backend& backend) {
+        for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                                -std::numeric_limits<float>::infinity()}) {
+            Int8Case c(backend, 5, 35, 19);
+            c.x[u(3 * 19 + 5)] = bad;
+            std::fill_n(c.x.begin(), 19, 0.0F);
+            std::fill_n(c.x.begin() + 19, 19, 1e-39F);
+            std::fill_n(c.weights.begin() + 19, 19, 0.0F);  // an output without weights
+            c.prepare(backend);
+            c.run(backend);
+            for (int m = 0; m < c.rows; ++m) {
+                for (int n = 0; n < c.outputs; ++n) {
+                    const float y = c.y[u(m * c.outputs + n)];
+                    CHECK_MSG(std::isnan(y) == (m == 3), c.describe(backend));
+                    if (m < 2 || (n == 1 && m != 3)) CHECK_MSG(y == 0.0F, c.describe(backend));
+                }
+            }
+        }
+    });
+}
+
+TEST(attention_over_a_bf16_ring_attends_to_what_the_ring_holds) {
+    for_each_backend([](const Backend& backend) {
+        for (int head_dim : {2, 6, 16, 34, 64, 66, 130}) {
+            for (int context : {1, 3, 17, 50}) {
+                constexpr int kHeads = 2, kRows = 60;
+                const int model = kHeads * head_dim, half = head_dim / 2;
+                const auto qkv = check::uniform_vector(u(kRows * 3 * model), -2.0F, 2.0F);
+                std::vector<float> cos, sin;
+                for (int i = 0; i < kRows * half; ++i) {
+                    const double angle = double{check::uniform(-3.0F, 3.0F)};
+                    cos.push_back(static_cast<float>(std::cos(angle)));
+                    sin.push_back(static_cast<float>(std::sin(angle)));
+                }
+                std::vector<std::uint16_t> keys(u(kHeads * context * head_dim), 0x7FC0), values = keys;
+                std::vector<float> wide_keys(keys.size(), NAN), wide_values = wide_keys;
+                std::vector<float> scores(u((context + 63) / 64 * 64), NAN), y(u(kRows * model), NAN), one_by_one = y,
+                                                                                                       wide = y;
+                AttentionArgs args;
+                args.scores = scores.data();
+                args.heads = kHeads;
+                args.head_dim = head_dim;
+                args.context = context;
+                const auto run = [&](int first, int count, float* to) {
+                    args.qkv = qkv.data() + first * 3 * model;
+                    args.rope_cos = cos.data() + first * half;
+                    args.rope_sin = sin.data() + first * half;
+                    args.y = to + first * model;
+                    args.rows = count;
+                    args.position = static_cast<std::uint64_t>(first);
+                    backend.attention(args);
+                };
+                args.keys = wide_keys.data();
+                args.values = wide_values.data();
+                run(0, kRows, wide.data());
+                args.ring = Precision::bf16;
+                args.keys = keys.data();
+                args.values = values.data();
+                for (int r = 0; r < kRows; ++r) run(r, 1, one_by_one.data());
+                std::fill(keys.begin(), keys.end(), std::uint16_t{0x7FC0});
+                values = keys;
+                run(0, kRows, y.data());
+                const std::string text = label(backend, std::to_string(head_dim) + " " + std::to_string(context));
+                CHECK_MSG(y == one_by_one, text);
+
+                const auto value = [](std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16U); };
+                for (std::size_t i = 0; i < keys.size(); ++i) {
+                    CHECK_MSG(value(keys[i]) == rounded_to_bf16(wide_keys[i]), text);
+                    CHECK_MSG(value(values[i]) == rounded_to_bf16(wide_values[i]), text);
+                }
+                // The last row again, in double precision, from the ring itself.
+                const float* query = qkv.data() + (kRows - 1) * 3 * model;
+                std::vector<double> expected;
+                for (int h = 0; h < kHeads; ++h) {
+                    std::vector<double> weights;
+                    double total = 0;
+                    const std::size_t ring = u(h * context * head_dim);
+                    for (int j = 0; j < context; ++j) {
+                        double score = 0;
+                        for (int i = 0; i < head_dim; ++i) {
+                            const double c = double{cos[u((kRows - 1) * half + i / 2)]},
+                                         s = double{sin[u((kRows - 1) * half + i / 2)]};
+                            const double a = double{query[h * head_dim + i]}, b = double{query[h * head_dim + (i ^ 1)]};
+                            score += (a * c + (i % 2 ? b : -b) * s) * double{value(keys[ring + u(j * head_dim + i)])};
+                        }
+                        weights.push_back(std::exp(score / std::sqrt(head_dim)));
+                        total += weights.back();
+                    }
+                    for (int i = 0; i < head_dim; ++i) {
+                        double sum = 0;
+                        for (int j = 0; j < context; ++j)
+                            sum += weights[u(j)] * double{value(values[ring + u(j * head_dim + i)])};
+                        expected.push_back(sum / total);
+                    }
+                }
+                const std::vector<float> last(y.end() - model, y.end());
+                CHECK_VECTORS_CLOSE(last, expected, kAttention.absolute, kAttention.relative, text);
+                for (std::size_t i = 0; i < y.size(); ++i) CHECK_MSG(std::abs(y[i] - wide[i]) < 0.1F, text);
+            }
+        }
+    });
+}

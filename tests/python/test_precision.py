@@ -1,0 +1,124 @@
+"""Models opened at bf16 and int8: what they report, that streams stay exact, how near they are to fp32 on speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import SPEECH
+from test_cli import document, said, secousti
+
+from secousti_native import Codec, SnapshotError, UnsupportedError, quality
+from secousti_native.bench import step_bytes
+
+Floats = npt.NDArray[np.float32]
+MODELS = ("default", "default-21")
+REDUCED = ("bf16", "int8")
+
+# On tests/data/speech.flac: tokens equal to those of fp32 and mean absolute difference of log-mels decoded from fp32's
+# tokens. Limits are what was measured (docs/precision.md), minus a margin of about three tokens in a thousand.
+AGREEMENT = {("default", "bf16"): 0.994, ("default", "int8"): 0.975,
+             ("default-21", "bf16"): 0.99, ("default-21", "int8"): 0.96}  # fmt: skip
+MEL_ERROR = {"bf16": 0.004, "int8": 0.006}
+PESQ_LOSS = 0.03
+
+
+@pytest.fixture(scope="module", params=[(m, p) for m in MODELS for p in REDUCED], ids="-".join)
+def opened(request: pytest.FixtureRequest) -> Codec:
+    model, precision = request.param
+    return Codec.from_pretrained(model, precision=precision)
+
+
+@pytest.fixture(scope="module")
+def full(codec: Codec, codec21: Codec) -> dict[str, Codec]:
+    """The same models at fp32, by name."""
+    return {codec.name: codec, codec21.name: codec21}
+
+
+def model_of(opened: Codec, codec: Codec) -> str:
+    return "default" if opened.name == codec.name else "default-21"
+
+
+def test_a_model_says_its_precision(codec: Codec) -> None:
+    assert codec.precision == codec.info["precision"] == "fp32"
+    memory = codec.info["memory_bytes"]
+    for precision in REDUCED:
+        other = Codec.from_pretrained(precision=precision)
+        assert other.precision == other.info["precision"] == other.with_threads(2).precision == precision
+        assert f"{precision}, threads=1" in repr(other)
+        assert other.identity == codec.identity
+        assert other.info["memory_bytes"] < 0.6 * memory
+
+
+@pytest.mark.parametrize("precision", ["fp16", "INT8", "", "int4"])
+def test_unknown_precisions_are_refused(precision: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=f"{precision!r} is not supported; 'fp32', 'bf16', 'int8' are"):
+        Codec.from_pretrained(precision=precision)
+    result = secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "--precision", precision)
+    assert result.exit_code == 1
+    assert "is not supported" in said(result)
+    assert not (tmp_path / "x.sec").exists()
+
+
+def test_streams_equal_whole_inputs(opened: Codec, speech: Floats) -> None:
+    pcm = speech[: 4 * 22050]
+    whole = opened.encode(pcm)
+    encoder = opened.encoder()
+    tokens = [encoder.push(part) for part in np.array_split(pcm, 37)]
+    tokens.append(encoder.flush())
+    assert np.array_equal(np.concatenate(tokens), whole.tokens)
+    decoder = opened.decoder(whole.paralinguistic)
+    audio = [decoder.push(part) for part in np.array_split(whole.tokens, 11)]
+    audio.append(decoder.flush())
+    assert np.array_equal(np.concatenate(audio)[: len(pcm)], opened.decode(whole)[: len(pcm) // 256 * 256])
+
+
+def test_snapshots_belong_to_a_precision(codec: Codec) -> None:
+    other = Codec.from_pretrained(precision="bf16")
+    with pytest.raises(SnapshotError):
+        other.restore(codec.encoder().snapshot())
+    with pytest.raises(SnapshotError):
+        codec.restore(other.decoder().snapshot())
+    other.restore(other.encoder().snapshot())
+
+
+def test_speech_stays_near_fp32(opened: Codec, full: dict[str, Codec], codec: Codec, speech: Floats) -> None:
+    model, precision = model_of(opened, codec), opened.precision
+    reference = full[opened.name]
+    expected = reference.encode(speech)
+    encoded = opened.encode(speech)
+    agreement = float(np.mean(encoded.tokens == expected.tokens))
+    mels: list[Any] = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (opened, reference)]
+    error = float(np.abs(mels[0] - mels[1]).mean())
+    print(f"{model} {precision}: {agreement:.4f} of the tokens agree, log-mel error {error:.5f}")
+    assert agreement >= AGREEMENT[model, precision]
+    assert 0.0 < error <= MEL_ERROR[precision]
+    assert np.array_equal(encoded.paralinguistic, expected.paralinguistic)  # the voice's encoder stays fp32
+
+
+def test_pesq_loss(opened: Codec, full: dict[str, Codec], speech: Floats) -> None:
+    pytest.importorskip("pesq")
+    reference = full[opened.name]
+    scores = [quality.pesq_wb(speech, c.decode(c.encode(speech)), 22050) for c in (opened, reference)]
+    assert scores[0] is not None
+    assert scores[1] is not None
+    assert scores[0] >= scores[1] - PESQ_LOSS
+
+
+def test_bytes_of_a_step() -> None:
+    config = {"dimension": 4, "feedforward": 10, "context": 3, "layers": {"a": 2}}
+    # A layer: 4 * 4 * 4 + 2 * 4 * 10 weights; keys and values 2 * 3 * 4, in bf16.
+    assert step_bytes(config, ("a",), "bf16") == 2 * 2 * (144 + 24)
+    assert step_bytes(config, ("a",), "int8") == 2 * (144 + 2 * 24)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    encoded = tmp_path / "x.sec"
+    document("encode", SPEECH, "-o", encoded, "--precision", "int8")
+    (row,) = document("decode", encoded, "-o", tmp_path / "x.wav", "--precision", "bf16")["results"]
+    assert row["tokens"] == 1234
+    report = document("bench", "default-21", "--seconds", "0.1", "--precision", "int8")
+    assert report["machine"]["precision"] == "int8"
