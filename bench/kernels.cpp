@@ -118,8 +118,17 @@ void attention(benchmark::State& state, const Backend& backend) {
     const Floats qkv = random_floats(3 * kHeads * kDim), cos = random_floats(kDim / 2), sin = random_floats(kDim / 2);
     Floats keys = random_floats(kLayers * kRing), values = random_floats(kLayers * kRing), scores(256),
            y(kHeads * kDim);
-    AttentionArgs args{qkv.data(), cos.data(), sin.data(), nullptr, nullptr,  scores.data(),
-                       y.data(),   1,          kHeads,     kDim,    kContext, 1000};
+    AttentionArgs args;
+    args.qkv = qkv.data();
+    args.rope_cos = cos.data();
+    args.rope_sin = sin.data();
+    args.scores = scores.data();
+    args.y = y.data();
+    args.rows = 1;
+    args.heads = kHeads;
+    args.head_dim = kDim;
+    args.context = kContext;
+    args.position = 1000;
     for (auto _ : state) {
         const std::size_t layer = static_cast<std::size_t>(args.position++ % kLayers);
         args.keys = keys.data() + layer * kRing;

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
@@ -36,6 +40,22 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> 
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def deferred_ctrl_c() -> Iterator[None]:
+    """Ctrl-C waits until the block has ended: an exception raised inside a callback from C would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive on the main thread
+        return
+    arrived: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: arrived.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if arrived and callable(handler):
+            handler(*arrived[0])
 
 
 def _mode(path: Path) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secousti_native._arrays import Array, Floats, as_audio, to_numpy
-from secousti_native._files import write_atomically
+from secousti_native._files import deferred_ctrl_c, write_atomically
 from secousti_native._optional import require
 
 #: File name endings read as audio when a folder is searched.
@@ -59,7 +59,8 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
     soundfile = require("soundfile", "reading audio files")
     with Path(path).open("rb") as file:
         try:
-            values, rate = soundfile.read(file, dtype="float32", always_2d=True)
+            # By descriptor: a Ctrl-C within callbacks into a Python file would be lost, and samples with it.
+            values, rate = soundfile.read(file.fileno(), dtype="float32", always_2d=True, closefd=False)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{os.fspath(path)}: not a readable audio file ({error.error_string})") from None
     if len(values) == 0:
@@ -96,7 +97,8 @@ def encode_file(audio: Array, sample_rate: int, file_format: str = "WAV", subtyp
         values = np.clip(values, -1.0, 1.0)
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, values, check_rate(sample_rate), format=file_format, subtype=subtype)
+        with deferred_ctrl_c():
+            soundfile.write(buffer, values, check_rate(sample_rate), format=file_format, subtype=subtype)
     except (ValueError, soundfile.LibsndfileError) as error:
         raise ValueError(f"cannot write {file_format}/{subtype} at {sample_rate} Hz: {error}") from None
     return buffer.getbuffer()

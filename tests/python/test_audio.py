@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,19 @@ def test_links_and_permissions_are_kept(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert len(audio.load(real)[0]) == 1600
     assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_ctrl_c_while_libsndfile_writes_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    write = soundfile.write
+
+    def interrupted(file: object, *args: object, **kwargs: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(file, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile, "write", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        audio.save(tmp_path / "x.wav", tone(22050, 0.1), 22050)
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is before
