@@ -89,8 +89,8 @@ struct ContainerContents {
 };
 
 /// Reads what can be read: damage is reported, not thrown. Allocates at most 128 bytes for each byte of input plus
-/// 64 KiB. Throws Error(invalid_file) if there is nothing of a container in `bytes`, Error(incompatible) if it has a
-/// later version.
+/// 64 KiB, or 4 bytes for each token that an intact header or trailer announces, 64 MiB at most. Throws
+/// Error(invalid_file) if there is nothing of a container in `bytes`, Error(incompatible) if it has a later version.
 ContainerContents read_container(std::span<const std::byte> bytes);
 
 }  // namespace secousti::core

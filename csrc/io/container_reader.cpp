@@ -16,6 +16,7 @@ using namespace container;
 using Bytes = std::span<const std::byte>;
 
 constexpr std::size_t kMaxNotes = 64;
+constexpr std::int64_t kMaxAnnouncedTokens = std::int64_t{1} << 24;  // 64 MiB
 
 struct InfoRecord {
     ContainerInfo info;
@@ -155,8 +156,11 @@ class Reader {
 
     ContainerContents read() {
         read_header();
+        // A writer that did not know the count gives it in the trailer only.
+        const auto trailer = header_ && header_->info.tokens >= 0 ? std::nullopt : find_trailer();
+        make_room(trailer ? trailer : header_);
         // Without the header, the trailer or the usual quantiser gives the cardinality.
-        const auto& known = header_ ? header_ : find_trailer();
+        const auto& known = header_ ? header_ : trailer;
         const TokenPacking packing(known ? known->info.cardinality : kDefaultCardinality);
         read_records(packing);
         if (!header_ && !trailer_ && groups_ == 0) reject();
@@ -205,7 +209,17 @@ class Reader {
         for (std::size_t at = 0; at + kFixedBytes < bytes_.size(); ++at) {
             if (auto record = parse_info(bytes_.subspan(at), kTrailerMagic)) return record;
         }
-        return std::nullopt;
+        return repair_trailer(bytes_.last(std::min(bytes_.size(), kFixedBytes + kCrcBytes)));
+    }
+
+    /// Lost tokens take no bytes: a count that a checksum confirms may be far more than the bytes could hold.
+    void make_room(const std::optional<InfoRecord>& record) {
+        if (!record) return;
+        limit_ = std::max(limit_, std::min(record->info.tokens, kMaxAnnouncedTokens));
+        // So many are returned in any case, and growing by doubling would take up to three times as much.
+        if (record->info.tokens >= 0 && record->info.tokens <= limit_) {
+            out_.tokens.reserve(static_cast<std::size_t>(record->info.tokens));
+        }
     }
 
     void read_records(const TokenPacking& packing) {
@@ -322,7 +336,7 @@ class Reader {
     }
 
     Bytes bytes_;
-    // A file can claim any position: tokens are placed only up to here, far more than the bytes could hold.
+    // A file can claim any position: tokens are placed only up to here.
     std::int64_t limit_;
     std::size_t at_ = 0;
     std::size_t groups_ = 0;

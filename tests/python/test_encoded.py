@@ -28,6 +28,18 @@ def random_tokens(count: int, seed: int = 0) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, 6561, count)
 
 
+@pytest.mark.parametrize(
+    "tokens",
+    [[-1] * 20000 + [5] * 10, [5] * 10 + [-1] * 20000, [5] + [-1] * 20000 + [6]],
+    ids=["head", "tail", "middle"],
+)
+def test_long_losses_come_back(tokens: list[int]) -> None:
+    data = make(tokens).to_bytes()
+    read = Encoded.from_bytes(data, damaged="keep")
+    np.testing.assert_array_equal(read.tokens, tokens)
+    assert read.to_bytes() == data
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     tokens=st.lists(st.integers(0, 6560), max_size=700),
