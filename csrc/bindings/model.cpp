@@ -46,14 +46,34 @@ std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::s
     return adopt(handle);
 }
 
+/// The bytes of an object, held until the end of the scope.
+class ContiguousBytes {
+  public:
+    explicit ContiguousBytes(const py::buffer& object) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) == 0) return;
+        // NumPy refuses with one, memoryview with the other.
+        if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_BufferError)) {
+            throw py::error_already_set();
+        }
+        PyErr_Clear();
+        throw py::value_error("data: expected a C-contiguous buffer");
+    }
+    ~ContiguousBytes() { PyBuffer_Release(&view_); }
+    ContiguousBytes(const ContiguousBytes&) = delete;
+    ContiguousBytes& operator=(const ContiguousBytes&) = delete;
+
+    const void* data() const { return view_.buf; }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+
+  private:
+    Py_buffer view_{};
+};
+
 std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::string& precision) {
     const auto options = options_for(isa, precision);
-    const py::buffer_info bytes = data.request();
+    const ContiguousBytes bytes(data);
     secousti_model* handle = nullptr;
-    run(Source::model, [&] {
-        return secousti_model_open_memory(bytes.ptr, static_cast<std::size_t>(bytes.size * bytes.itemsize), &options,
-                                          &handle);
-    });
+    run(Source::model, [&] { return secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle); });
     return adopt(handle);
 }
 
