@@ -104,6 +104,7 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
     : config(std::move(parsed)),
       backend(table),
       identity(compute_identity(config, weights)),
+      fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)),
       parameters(count_parameters(config)),
       weight_bytes(count_bytes(config)),
       encoder_header(encoder_state.reserve<EncoderStreamHeader>(1)),

@@ -47,7 +47,8 @@ class Model {
 
     const Config config;
     const Backend& backend;
-    const std::uint64_t identity;
+    const std::uint64_t identity;     ///< of what tokens and G mean: the same after training the decoder further
+    const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
     const std::uint64_t parameters;
     const std::uint64_t weight_bytes;  ///< of the weights as they are kept for the kernels
 

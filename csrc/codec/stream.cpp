@@ -15,13 +15,14 @@ namespace {
 constexpr std::uint32_t kSnapshotMagic = 0x53534353;  // "SCSS"
 constexpr std::uint32_t kSnapshotVersion = 1;
 
-/// In front of the state arena's bytes. Native byte order: a snapshot is for the machine type that took it.
+/// In front of the state arena's bytes. Native byte order: a snapshot is for the machine type that took it. The
+/// checksum is against damage, not against forgery: state is trusted.
 struct SnapshotHeader {
     std::uint32_t magic;
     std::uint32_t version;
     std::uint32_t kind;
-    std::uint32_t checksum;  ///< CRC of the state
-    std::uint64_t identity;  ///< of the model
+    std::uint32_t checksum;     ///< CRC of the state
+    std::uint64_t fingerprint;  ///< of the model
     std::uint64_t state_bytes;
 };
 
@@ -59,9 +60,12 @@ Stream::Stream(const Stream& other)
 std::size_t Stream::snapshot_bytes() const noexcept { return sizeof(SnapshotHeader) + state_.bytes(); }
 
 void Stream::snapshot(std::byte* out) const noexcept {
-    const SnapshotHeader header{
-        kSnapshotMagic,   kSnapshotVersion, static_cast<std::uint32_t>(kind_), crc32c({state_.data(), state_.bytes()}),
-        model_->identity, state_.bytes()};
+    const SnapshotHeader header{kSnapshotMagic,
+                                kSnapshotVersion,
+                                static_cast<std::uint32_t>(kind_),
+                                crc32c({state_.data(), state_.bytes()}),
+                                model_->fingerprint,
+                                state_.bytes()};
     std::memcpy(out, &header, sizeof header);
     std::memcpy(out + sizeof header, state_.data(), state_.bytes());
 }
@@ -83,8 +87,8 @@ void Stream::restore(std::span<const std::byte> snapshot) {
         throw Error(Status::incompatible, kind_ == Kind::encoder ? "snapshot: taken from a decoder, not an encoder"
                                                                  : "snapshot: taken from an encoder, not a decoder");
     }
-    if (header.identity != model_->identity || header.state_bytes != state_.bytes()) {
-        throw Error(Status::incompatible, "snapshot: taken with another model");
+    if (header.fingerprint != model_->fingerprint || header.state_bytes != state_.bytes()) {
+        throw Error(Status::incompatible, "snapshot: taken with another model or precision");
     }
     if (state.size() != state_.bytes()) {
         throw Error(Status::invalid_file, "snapshot: has " + std::to_string(state.size()) +

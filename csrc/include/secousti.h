@@ -156,7 +156,8 @@ SECOUSTI_API int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* 
 SECOUSTI_API size_t secousti_encoder_snapshot_size(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
 SECOUSTI_API secousti_status secousti_encoder_snapshot(const secousti_encoder* encoder, void* bytes,
                                                        size_t capacity) SECOUSTI_NOEXCEPT;
-/** A stream that goes on where the snapshot was taken; the model must be the same file. `options` as in create. */
+/** A stream that goes on where the snapshot was taken; the model must be the same file at the same precision. `options`
+    as in create. Damage is detected, forgery is not: restore snapshots of your own only. */
 SECOUSTI_API secousti_status secousti_encoder_restore(secousti_model* model, const void* bytes, size_t size,
                                                       const secousti_encoder_options* options,
                                                       secousti_encoder** encoder) SECOUSTI_NOEXCEPT;

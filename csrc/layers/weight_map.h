@@ -27,6 +27,8 @@ class WeightMap {
     void require(const std::vector<TensorSpec>& specs) const;
     /// All values of a tensor that `require` has accepted; throws Error(invalid_file) on NaN or infinity.
     AlignedVector<float> get(std::string_view name) const;
+    /// 64 bits of every tensor's name and bytes: another file has another value.
+    std::uint64_t fingerprint() const noexcept;
 
   private:
     const SafetensorsFile& file_;

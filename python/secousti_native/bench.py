@@ -152,7 +152,7 @@ def native_rows(codec: Codec, seconds: float) -> Iterator[Row]:
         coder, decoder = codec.encoder(), codec.decoder(encoded.paralinguistic)
         yield timed("full duplex", lambda i: decoder.push(coder.push(blocks[i % len(blocks)])))
     audio_seconds = len(pcm) / rate
-    passes = max(1, round(seconds / audio_seconds))
+    passes = max(3, round(seconds / audio_seconds))
     offline = measure(lambda _: codec.stages.encode_mel(mel), passes, 1, audio_seconds)
     yield offline.row(codec.name, "encode mel offline", "native")
     offline = measure(lambda _: codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic), passes, 1,
@@ -194,7 +194,7 @@ def torch_rows(codec: Codec, threads: int, seconds: float) -> list[Row]:
             decoding = measure(partial(_call, decode, token, g), steps, 16, step_seconds)
             rows.append(decoding.row(codec.name, "decode to mel", engine))
         if info["vocoder"] == "hift":
-            rows.append(_torch_hift(codec, config, seconds))
+            rows += _torch_hift(codec, config, seconds)
     return rows
 
 
@@ -203,20 +203,22 @@ def _call(module: Callable[..., object], *inputs: object) -> object:
     return module(*inputs[:-1])
 
 
-def _torch_hift(codec: Codec, config: Any, seconds: float) -> Row:
+def _torch_hift(codec: Codec, config: Any, seconds: float) -> list[Row]:
     """The offline vocoder fed chunks of 16 frames with the context on both sides that each needs."""
     import torch
 
     from secousti_native.reference.hift import HiFT
 
     info = codec.info
-    context = info["vocoder_look_ahead"]
-    vocoder = HiFT(config).eval()
-    mel = torch.randn(1, 16 + 2 * context, info["n_mels"])
+    vocoder: Any = HiFT(config).eval()
+    mel = torch.randn(1, 16 + 2 * info["vocoder_look_ahead"], info["n_mels"])
     audio_seconds = 16 * info["hop_length"] / info["sample_rate"]
-    with torch.inference_mode():
-        timing = measure(lambda _: vocoder(mel), max(4, min(20, round(seconds / audio_seconds))), 2, audio_seconds)
-    return timing.row(codec.name, "vocoder hift, 16 mel frames", "torch eager")
+    steps = max(4, min(20, round(seconds / audio_seconds)))
+    rows = []
+    for engine, module in (("torch eager", vocoder), ("torch.compile", torch.compile(vocoder))):
+        timing = measure(partial(_call, module, mel), steps, 2, audio_seconds)
+        rows.append(timing.row(codec.name, "vocoder hift, 16 mel frames", engine))
+    return rows
 
 
 def _processor_name() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from conftest import SPEECH
 from test_cli import document, said, secousti
 
+import secousti_native
 from secousti_native import Codec, SnapshotError, UnsupportedError, quality
 from secousti_native.bench import step_bytes
 
@@ -122,3 +124,26 @@ def test_command_line(tmp_path: Path) -> None:
     assert row["tokens"] == 1234
     report = document("bench", "default-21", "--seconds", "0.1", "--precision", "int8")
     assert report["machine"]["precision"] == "int8"
+
+
+def test_snapshots_belong_to_one_model_at_one_precision(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    default = Codec.from_pretrained()
+    data = (Path(secousti_native.__file__).parent / "assets" / "default_86.safetensors").read_bytes()
+    tensors = safetensors.load(data)
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    name = "encoder.model.0.conv.conv.weight"  # what tokens mean stays the same, what a stream remembers does not
+    tensors[name] = tensors[name] * np.float16(0.5)
+    safetensors.save_file(tensors, tmp_path / "other.safetensors", metadata=metadata)
+    other = Codec.from_pretrained(tmp_path / "other.safetensors")
+    assert other.identity == default.identity
+    streams = (default.encoder().snapshot(), default.decoder().snapshot())
+    for snapshot in streams:
+        default.restore(snapshot)
+        for codec in (other, Codec.from_pretrained(precision="bf16")):
+            with pytest.raises(SnapshotError, match="another model"):
+                codec.restore(snapshot)
+    reduced = Codec.from_pretrained(precision="bf16").encoder().snapshot()
+    with pytest.raises(SnapshotError, match="another model"):
+        Codec.from_pretrained(precision="int8").restore(reduced)
