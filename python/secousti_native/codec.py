@@ -194,7 +194,7 @@ class Codec:
         An `Encoded` gives exactly its ``num_samples`` (up to ``hop_length - 1`` samples that the frame grid drops at
         the end are zeros), bare tokens give ``N * frame_size``. ``paralinguistic`` beside an `Encoded` replaces its
         voice. ``seed`` and ``look_ahead`` are as in `decoder`. ``ValueError`` for tokens of another model unless
-        ``check_identity`` is False.
+        ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
         """
         if not isinstance(encoded, Encoded):
             if paralinguistic is None:
@@ -202,6 +202,7 @@ class Codec:
             return self._decode(encoded, paralinguistic, seed, look_ahead)
         if check_identity:
             self.check_identity(encoded)
+        encoded.check_num_samples(self)
         voice = encoded.paralinguistic if paralinguistic is None else paralinguistic
         if len(voice) == 0:
             raise ValueError("decode: the stream has no voice; pass paralinguistic=")

@@ -47,6 +47,10 @@ class Encoded:
     info_lost: bool = False
     """Neither header nor trailer survived: model, rate and voice are unknown."""
 
+    def __post_init__(self) -> None:
+        if self.num_samples < 0:
+            raise ValueError(f"num_samples: {self.num_samples} is negative")
+
     @property
     def frame_rate(self) -> float:
         """Tokens per second."""
@@ -168,6 +172,22 @@ class Encoded:
             frame_size=codec.frame_size,
             cardinality=codec.cardinality,
         )
+
+    def check_num_samples(self, codec: Codec) -> None:
+        """``ValueError`` unless ``codec`` makes ``num_samples`` of the tokens, give or take one token.
+
+        A file's header may claim any length, and decoding allocates it. Another model's tokens may be longer than
+        ``codec``'s, up to a second each.
+        """
+        frame_size = codec.frame_size
+        if self.model_identity != codec.identity:
+            frame_size = max(frame_size, min(self.frame_size, codec.sample_rate))
+        count = len(self.tokens)
+        if not 0 <= self.num_samples <= (count + 1) * frame_size:
+            raise ValueError(
+                f"num_samples: {self.num_samples} does not fit {count} tokens of {frame_size} samples "
+                f"(0..{(count + 1) * frame_size})"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)

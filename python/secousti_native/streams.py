@@ -5,12 +5,15 @@ A stream is used by one thread at a time; any number of streams may share a code
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secousti_native import _core
-from secousti_native._arrays import Array, Tokens, as_audio, as_floats, as_tokens, like
+from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
 from secousti_native.audio import Resampler
 from secousti_native.errors import SnapshotError, UnsupportedError
 
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 # First byte of `snapshot()`: which stream it belongs to.
 _ENCODER, _DECODER = b"E", b"D"
 
+# Largest magnitude of a sample. The engine takes a million; resampling can raise peaks a few times over.
+_MAX_SAMPLE = 1e5
+
 
 class EncoderStream:
     """Audio to tokens, a chunk at a time. Made by `Codec.encoder`."""
@@ -28,6 +34,7 @@ class EncoderStream:
         self._codec, self._core, self._threads = codec, core, threads
         self._resampler = Resampler(sample_rate, codec.sample_rate)
         self._kind: object = None
+        self._lock = threading.Lock()  # over resampler and core together
 
     @property
     def sample_rate(self) -> int:
@@ -37,26 +44,35 @@ class EncoderStream:
     def push(self, pcm: Array) -> Array:
         """Feeds audio [samples] of any length (float, int16 or int32); returns the tokens that are ready, int64 [n].
 
-        A call that raises consumes nothing.
+        Samples are nominally in [-1, 1], and at most 1e5 in magnitude. A call that raises consumes nothing.
         """
         values = as_audio(pcm, "pcm")
-        self._kind = pcm
-        return self._result(self._core.push(self._resampler.push(values)))
+        _check_magnitude(values)
+        with self._exclusive():
+            self._check_open()
+            tokens = self._core.push(self._resampler.push(values))
+            self._kind = pcm
+            return self._result(tokens)
 
     def flush(self) -> Array:
         """Ends the stream: the remaining tokens, int64 [n]. Only `reset` may follow."""
-        head = self._core.push(self._resampler.flush())
-        return self._result(np.concatenate([head, self._core.flush()]))
+        with self._exclusive():
+            self._check_open()
+            head = self._core.push(self._resampler.flush())
+            return self._result(np.concatenate([head, self._core.flush()]))
 
     def reset(self) -> None:
         """Back to the start."""
-        self._resampler.reset()
-        self._core.reset()
+        with self._exclusive():
+            self._core.reset()
+            self._resampler.reset()
 
     def clone(self) -> EncoderStream:
         """An independent stream in the same state. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("clone")
-        return EncoderStream(self._codec, self._core.clone(), self.sample_rate, self._threads)
+        copy = EncoderStream(self._codec, self._core.clone(), self.sample_rate, self._threads)
+        copy._kind = self._kind
+        return copy
 
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model. `UnsupportedError` when the stream resamples."""
@@ -69,6 +85,19 @@ class EncoderStream:
                 f"{what}: soxr's resampling state cannot be copied; resample with secousti_native.audio.Resampler "
                 f"and push {self._codec.sample_rate} Hz audio"
             )
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("the stream is in use by another thread; give each thread its own")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _check_open(self) -> None:
+        """The core's error if the stream was flushed, before the resampler takes anything in."""
+        self._core.push(np.zeros(0, np.float32))
 
     def _result(self, tokens: Tokens) -> Array:
         return like(tokens.astype(np.int64), self._kind)
@@ -101,8 +130,9 @@ class DecoderStream:
         A call that raises consumes nothing.
         """
         values = as_tokens(tokens, self._codec.cardinality)
+        pcm = self._core.push(values)
         self._kind = tokens
-        return like(self._core.push(values), tokens)
+        return like(pcm, tokens)
 
     def push_to_mel(self, tokens: Array) -> Array:
         """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
@@ -111,14 +141,17 @@ class DecoderStream:
         a ``RuntimeError``.
         """
         values = as_tokens(tokens, self._codec.cardinality)
-        return like(self._core.push_to_mel(values, *self._mel_shape()), tokens)
+        mel = self._core.push_to_mel(values, *self._mel_shape())
+        self._kind = tokens
+        return like(mel, tokens)
 
     def push_from_mel(self, mel: Array) -> Array:
         """Feeds log-mel [T, n_mels] to the vocoder alone; returns the samples that are ready, float32 [samples]."""
         frames, bands = self._mel_shape()
         values = as_floats(mel, "mel", (None, bands))
+        pcm = self._core.push_from_mel(values, frames, bands)
         self._kind = mel
-        return like(self._core.push_from_mel(values, frames, bands), mel)
+        return like(pcm, mel)
 
     def _mel_shape(self) -> tuple[int, int]:
         """Mel frames per token, bands."""
@@ -135,11 +168,22 @@ class DecoderStream:
 
     def clone(self) -> DecoderStream:
         """An independent stream in the same state."""
-        return DecoderStream(self._codec, self._core.clone())
+        copy = DecoderStream(self._codec, self._core.clone())
+        copy._kind = self._kind
+        return copy
 
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model."""
         return _DECODER + self._core.snapshot()
+
+
+def _check_magnitude(pcm: Floats) -> None:
+    bad = np.abs(pcm) > _MAX_SAMPLE
+    if bad.any():
+        position = int(np.argmax(bad))
+        raise ValueError(
+            f"pcm[{position}] is {pcm[position]}, expected a sample of nominally -1 to 1 (at most {_MAX_SAMPLE:g})"
+        )
 
 
 def restore(codec: Codec, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import secousti_native
 from secousti_native import Codec, Encoded, ModelFormatError, UnsupportedError, _core
+from secousti_native.cli import work
 
 Floats = npt.NDArray[np.float32]
 ASSETS = Path(secousti_native.__file__).parent / "assets"
@@ -125,6 +127,30 @@ def test_torch_in_torch_out(codec: Codec, speech: Floats) -> None:
     assert all(value is None or isinstance(value, torch.Tensor) for value in outputs.values())
     half = codec.stages.paralinguistic(codec.stages.mel(clip).to(torch.bfloat16))
     assert isinstance(half, torch.Tensor)
+
+
+def test_torch_streams_stay_torch(codec: Codec, speech: Floats) -> None:
+    """`flush` has no argument: the kind is that of the last push, in clones too."""
+    torch = pytest.importorskip("torch")
+    encoder = codec.encoder()
+    encoder.push(torch.from_numpy(speech[:5100].copy()))
+    assert isinstance(encoder.clone().flush(), torch.Tensor)
+    assert isinstance(encoder.flush(), torch.Tensor)
+    tokens = torch.tensor([1, 2, 3])
+    decoder = codec.decoder()
+    decoder.push(tokens)
+    assert isinstance(decoder.clone().flush(), torch.Tensor)
+    to_mel = codec.decoder()
+    mel = to_mel.push_to_mel(tokens)
+    assert isinstance(mel, torch.Tensor)
+    assert isinstance(to_mel.clone().flush(), torch.Tensor)
+    assert isinstance(to_mel.flush(), torch.Tensor)
+    from_mel = codec.decoder()
+    from_mel.push_from_mel(mel)
+    assert isinstance(from_mel.clone().flush(), torch.Tensor)
+    with pytest.raises(ValueError, match="pcm"):
+        encoder.push(torch.full((3,), float("nan")))
+    assert isinstance(codec.encoder().flush(), np.ndarray)
 
 
 def test_torch_results_save_and_load(codec: Codec, speech: Floats, tmp_path: Path) -> None:
@@ -290,6 +316,45 @@ def test_tokens_of_another_model(codec: Codec, codec21: Codec, speech: Floats) -
     with pytest.raises(ValueError, match=f"{codec.identity:016x}"):
         codec21.decode(encoded)
     assert len(codec21.decode(encoded, check_identity=False)) == 20000
+
+
+@pytest.mark.parametrize("samples", [11 * 256 + 1, 200_000_000, 2**61])
+@pytest.mark.parametrize("foreign", [False, True])
+def test_lengths_that_the_tokens_cannot_have(codec: Codec, samples: int, foreign: bool) -> None:
+    """A file's header says what it likes: nothing of that size is allocated."""
+    identity = codec.identity ^ foreign
+    voice = np.zeros(codec.dimension, np.float32)
+
+    def made(count: int) -> Encoded:
+        return Encoded(np.arange(10), voice, count, identity, 22050, 256, codec.cardinality)
+
+    class NoBar:
+        def start(self, label: str, total: float) -> None: ...
+
+        def advance(self, amount: float) -> None: ...
+
+    def decode_like_the_command_line(encoded: Encoded) -> Floats:
+        return work.decode(codec, encoded, NoBar())
+
+    def decode(encoded: Encoded) -> Floats:
+        pcm: Floats = codec.decode(encoded, check_identity=False)
+        return pcm
+
+    for call in (decode, decode_like_the_command_line):
+        with pytest.raises(ValueError, match=f"num_samples: {samples} does not fit 10 tokens"):
+            call(made(samples))
+        for count in (0, 1, 10 * 256, 11 * 256):
+            assert len(call(made(count))) == count
+    with pytest.raises(ValueError, match="num_samples: -7 is negative"):
+        made(-7)
+
+
+def test_another_model_may_have_longer_tokens(codec: Codec, codec21: Codec, speech: Floats) -> None:
+    encoded = codec21.encode(speech[:20000])
+    assert len(codec.decode(encoded, check_identity=False)) == 20000
+    hostile = replace(encoded, frame_size=2**24, num_samples=2**27)
+    with pytest.raises(ValueError, match="num_samples"):
+        codec.decode(hostile, check_identity=False)
 
 
 def test_unsupported(codec: Codec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -310,6 +311,69 @@ def test_calls_after_flush(codec: Codec, clip: npt.NDArray[np.float32]) -> None:
         encoder.flush()
     encoder.reset()
     assert len(encoder.push(clip)) > 0
+
+
+@pytest.mark.parametrize("rate", [16000, 22050])
+def test_calls_after_flush_at_any_rate(codec: Codec, clip: npt.NDArray[np.float32], rate: int) -> None:
+    expected = codec.encode(clip, rate).tokens
+    encoder = codec.encoder(rate)
+    np.testing.assert_array_equal(run(encoder, clip, [5000]), expected)
+    for call in (lambda: encoder.push(clip), lambda: encoder.push(clip[:3]), encoder.flush):
+        with pytest.raises(RuntimeError, match="the stream was flushed: reset it"):
+            call()
+    encoder.reset()
+    np.testing.assert_array_equal(run(encoder, clip, [5000]), expected)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
+@pytest.mark.parametrize("value", [2e5, -2e6, np.nan])
+def test_a_push_of_bad_samples_consumes_nothing(
+    codec: Codec, clip: npt.NDArray[np.float32], rate: int, value: float
+) -> None:
+    expected = codec.encode(clip[:20000], rate).tokens
+    encoder = codec.encoder(rate)
+    head = encoder.push(clip[:5000])
+    bad = clip[5000:9000].copy()
+    bad[10] = value
+    with pytest.raises(ValueError, match=r"pcm\[10\] is"):
+        encoder.push(bad)
+    tokens = np.concatenate([head, encoder.push(clip[5000:20000]), encoder.flush()])
+    np.testing.assert_array_equal(tokens, expected)
+
+
+@pytest.mark.parametrize("rate", [1000, 8000, 16000, 22050, 44100, 192000])
+def test_the_loudest_samples_pass_at_every_rate(codec: Codec, rate: int) -> None:
+    signs = np.sign(np.random.default_rng(0).standard_normal(rate // 2)).astype(np.float32)
+    assert len(run(codec.encoder(rate), signs * np.float32(1e5), [1000])) > 0
+
+
+@pytest.mark.parametrize("rate", [16000, 22050])
+def test_a_stream_refuses_a_second_thread(codec: Codec, clip: npt.NDArray[np.float32], rate: int) -> None:
+    """The refused calls change nothing."""
+    expected = codec.encode(clip, rate).tokens
+    stream = codec.encoder(rate)
+    entered, leave = threading.Event(), threading.Event()
+    results: list[Array] = []
+    resampler_push = stream._resampler.push
+
+    def slow_push(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        entered.set()
+        assert leave.wait(60)
+        return resampler_push(values)
+
+    stream._resampler.push = slow_push  # type: ignore[method-assign]
+    thread = threading.Thread(target=lambda: results.append(stream.push(clip[:30000])))
+    thread.start()
+    try:
+        assert entered.wait(60)
+        for call in (lambda: stream.push(clip[:900]), stream.flush, stream.reset):
+            with pytest.raises(RuntimeError, match="in use by another thread"):
+                call()
+    finally:
+        leave.set()
+        thread.join()
+    tokens = np.concatenate([*results, stream.push(clip[30000:]), stream.flush()])
+    np.testing.assert_array_equal(tokens, expected)
 
 
 def test_a_failed_push_consumes_nothing(codec: Codec, clip: npt.NDArray[np.float32]) -> None:

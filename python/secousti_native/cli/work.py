@@ -32,6 +32,7 @@ def decode(
     look_ahead: int | None = None,
 ) -> Floats:  # fmt: skip
     """`Codec.decode`, ``voice`` replacing the stream's own."""
+    encoded.check_num_samples(codec)
     stream = codec.decoder(encoded.paralinguistic if voice is None else voice, seed=seed, look_ahead=look_ahead)
     step = max(1, int(_SECONDS * codec.frame_rate))
     parts = []
