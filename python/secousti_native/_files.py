@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
-    """Writes ``data`` to ``path``: a reader, a full disk, an error or Ctrl-C sees the old file or the whole new one.
+def write_atomically(path: str | os.PathLike[str], *data: bytes | memoryview) -> None:
+    """Writes ``data`` (pieces) to ``path``: a reader, a full disk, an error or Ctrl-C sees the old file or all of it.
 
     A device or pipe is written to directly. Raises ``OSError``.
     """
@@ -24,14 +24,20 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> 
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(21, "is a directory", str(path))
         with target.open("wb", buffering=0) as file:
-            _write_all(file.fileno(), data)
+            for part in data:
+                _write_all(file.fileno(), part)
         return
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
     permissions = stat.S_IMODE(mode) if mode is not None else 0o666
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), permissions)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(temporary, flags, permissions)
+    except OSError as error:  # the user knows nothing of the temporary name
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
         try:
-            _write_all(descriptor, data)
+            for part in data:
+                _write_all(descriptor, part)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -22,6 +22,10 @@ EXTENSIONS = frozenset(
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".au": "AU", ".w64": "W64"}
 _MAX_RATE = 768_000
 
+#: What libsndfile says of a file that does not tell its length.
+UNKNOWN_FRAMES = 2**63 - 1
+_BLOCK_FRAMES = 1 << 20
+
 
 def check_rate(sample_rate: object) -> int:
     """A sample rate in Hz as an integer. TypeError or ValueError."""
@@ -54,15 +58,19 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
     """Reads any file that libsndfile knows as mono float32 [samples], nominally in [-1, 1], and its rate in Hz.
 
     ``sample_rate`` resamples. Raises ``OSError`` for a file that cannot be opened, ``ValueError`` for one that is no
-    audio, holds none, or holds NaN or infinity.
+    audio, holds none, ends before the length that it tells, or holds NaN or infinity.
     """
     soundfile = require("soundfile", "reading audio files")
     with Path(path).open("rb") as file:
         try:
             # By descriptor: a Ctrl-C within callbacks into a Python file would be lost, and samples with it.
-            values, rate = soundfile.read(file.fileno(), dtype="float32", always_2d=True, closefd=False)
+            with soundfile.SoundFile(file.fileno(), closefd=False) as opened:
+                rate, frames = opened.samplerate, opened.frames
+                values = _read(opened)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{os.fspath(path)}: not a readable audio file ({error.error_string})") from None
+    if len(values) < frames < UNKNOWN_FRAMES:
+        raise ValueError(f"{os.fspath(path)}: damaged: only {len(values)} of {frames} samples can be read")
     if len(values) == 0:
         raise ValueError(f"{os.fspath(path)}: holds no audio samples")
     try:
@@ -72,6 +80,19 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
     if sample_rate is None or sample_rate == rate:
         return mono, int(rate)
     return resample(mono, int(rate), sample_rate), sample_rate
+
+
+def _read(opened: Any) -> Floats:
+    """All of a ``soundfile.SoundFile``, [samples, channels]."""
+    values: Floats
+    if opened.frames < UNKNOWN_FRAMES:
+        values = opened.read(dtype="float32", always_2d=True)
+        return values
+    opened.seekable = lambda: False  # after a short read soundfile seeks to its end, which fails in such a file
+    blocks = [np.zeros((0, opened.channels), np.float32)]
+    while len(values := opened.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        blocks.append(values)
+    return np.concatenate(blocks)
 
 
 def save(path: str | os.PathLike[str], audio: Array, sample_rate: int, *, subtype: str | None = None) -> None:

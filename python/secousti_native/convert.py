@@ -16,16 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from ._files import write_atomically
 from .errors import MissingDependencyError, ModelFormatError
 
 try:
+    import safetensors
+    import safetensors.torch
     import torch
 except ImportError:
-    install = 'converting a checkpoint needs PyTorch: pip install "secousti-native[torch]"'
+    install = 'converting a checkpoint needs PyTorch and safetensors: pip install "secousti-native[torch]"'
     raise MissingDependencyError(install) from None
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from .reference.codec import SecoustiCodec
@@ -364,17 +365,8 @@ def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[by
 
 
 def _write(tensors: dict[str, Tensor], config: CodecConfig, path: Path) -> int:
-    """Writes the model file beside ``path`` and renames it; returns its size in bytes."""
+    """Writes the model file, whole or not at all; returns its size in bytes."""
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": json.dumps(config.to_dict())}
     head, data = _serialise(tensors, metadata)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(head)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, head, data)
     return len(head) + len(data)

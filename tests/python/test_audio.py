@@ -188,3 +188,25 @@ def test_ctrl_c_while_libsndfile_writes_is_not_lost(tmp_path: Path, monkeypatch:
         audio.save(tmp_path / "x.wav", tone(22050, 0.1), 22050)
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_file_that_ends_early(tmp_path: Path, speech: Floats) -> None:
+    """libsndfile reads what it can of a damaged Ogg file, without an error."""
+    audio.save(tmp_path / "x.ogg", speech, 22050)
+    data = bytearray((tmp_path / "x.ogg").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 500] = np.random.default_rng(0).bytes(500)
+    (tmp_path / "x.ogg").write_bytes(data)
+    with pytest.raises(ValueError, match=r"x\.ogg: damaged: only \d+ of 315993 samples"):
+        audio.load(tmp_path / "x.ogg")
+
+
+def test_a_file_of_unknown_length(tmp_path: Path, speech: Floats) -> None:
+    """Such as FLAC that was written to a pipe: its header says 0 samples."""
+    audio.save(tmp_path / "x.flac", speech, 22050)
+    expected, _ = audio.load(tmp_path / "x.flac")
+    data = bytearray((tmp_path / "x.flac").read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(data)
+    np.testing.assert_array_equal(audio.load(tmp_path / "x.flac")[0], expected)

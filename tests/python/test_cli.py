@@ -154,6 +154,90 @@ def test_info_of_a_foreign_safetensors_file(tmp_path: Path) -> None:
     assert (found["kind"], found["parameters"], found["tensors"]) == ("safetensors", 6, {"weight": "F32 [2, 3]"})
 
 
+TENSOR: dict[str, Any] = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"__metadata__": 5, "x": TENSOR},
+        {"__metadata__": [], "x": TENSOR},
+        {"__metadata__": {"format": 5}, "x": TENSOR},
+        {"__metadata__": {"a": "\ud800"}, "x": TENSOR},
+        {"x": 5},
+        {"x": {"shape": [2, 3], "data_offsets": [0, 24]}},
+        {"x": TENSOR | {"dtype": 1}},
+        {"x": TENSOR | {"shape": 6}},
+        {"x": TENSOR | {"shape": [-1, 6]}},
+        {"x": TENSOR | {"shape": [2.0, 3]}},
+        {"x": TENSOR | {"shape": [9999999999999999999999]}},
+        {"x": TENSOR | {"data_offsets": [0]}},
+        {"x": TENSOR | {"data_offsets": [0, 25]}},
+        {"x": TENSOR | {"data_offsets": [24, 0]}},
+        b"{" * 100_000,
+        b'{"a":' * 100_000,
+        b"{\xff}",
+    ],
+    ids=lambda header: repr(header)[:40],
+)
+def test_info_of_a_damaged_safetensors_header(tmp_path: Path, header: Any) -> None:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
+    result = secousti("info", path)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith(f"{path}: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_info_shows_names_as_they_are(tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": {"[/b]": "[red]"}, "[/x]": TENSOR}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
+    result = secousti("info", tmp_path / "x.safetensors")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in ("[/b]", "[red]", "[/x]"))
+
+
+def test_info_goes_by_content(tmp_path: Path) -> None:
+    secousti("encode", SPEECH, "-o", tmp_path / "x.sec")
+    (tmp_path / "x.sec").rename(tmp_path / "x.wav")
+    shutil.copy(SPEECH, tmp_path / "y.sec")
+    assert [entry["kind"] for entry in document("info", tmp_path / "x.wav", tmp_path / "y.sec")["results"]] == [
+        "tokens",
+        "audio",
+    ]
+    damaged = bytearray((tmp_path / "x.wav").read_bytes())
+    damaged[:4] = bytes(4)
+    (tmp_path / "z.sec").write_bytes(damaged)
+    (found,) = document("info", tmp_path / "z.sec")["results"]
+    assert (found["kind"], found["intact"]) == ("tokens", False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [
+        ("torch", ("train", "prepare")),
+        ("torch", ("convert", "x.pt", "-o", "y.safetensors")),
+        ("safetensors", ("convert", "x.pt", "-o", "y.safetensors")),
+        ("soundfile", ("info", str(SPEECH))),
+        ("soundfile", ("eval", ".")),
+    ],
+)
+def test_missing_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, arguments: tuple[str, ...]
+) -> None:
+    shutil.copy(SPEECH, tmp_path / "a.flac")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for module in ("secousti_native.convert", "safetensors.torch"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    result = secousti(*arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "pip install" in result.stderr
+
+
 def test_convert(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     model = ASSETS / "default_21.safetensors"
@@ -300,6 +384,29 @@ def test_full_disk() -> None:
     assert b"Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [("encode", SPEECH, "-o", "x.sec", "--json"), ("info", "default"), ("info", "--json"), ("--help",)]
+)
+def test_full_stdout(tmp_path: Path, arguments: tuple[object, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [*COMMAND, *(str(a) for a in arguments)]
+        result = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr == b"error: stdout: No space left on device\n"
+
+
+def test_closed_stdout() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [*COMMAND, "info", "--json"], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    os.close(writer)
+    assert result.returncode == 1
+    assert result.stderr == b""
+
+
 def test_dev_stdout(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as file:
         result = subprocess.run([*COMMAND, "info", "--json"], stdout=file, check=True, timeout=60)
@@ -434,6 +541,8 @@ def test_stream_into_a_closed_pipe(speech: Floats) -> None:
         (("--from", "tokens", "--to", "s16le"), b"12 abc 13", 1, b"abc"),
         (("--from", "tokens", "--to", "s16le"), b"12 6561 ", 1, b"6561"),
         (("--from", "tokens", "--to", "s16le"), b"12 99999999999999999999 ", 1, b"99999"),
+        (("--from", "tokens", "--to", "s16le"), b"--5 3\n", 1, b"'--5' is no token"),
+        (("--from", "tokens", "--to", "s16le"), b"1_0 3\n", 1, b"'1_0' is no token"),
         (("--from", "f32le"), np.array([0, np.nan], "<f4").tobytes(), 1, b"nan"),
         (("--from", "tokens"), b"", 2, b"nothing to do"),
         (("--rate", "0"), b"", 2, b"rate"),

@@ -287,3 +287,32 @@ def test_without_torch_the_error_says_what_to_install() -> None:
     )
     assert run.returncode != 0
     assert run.stderr.strip().splitlines()[-1].endswith('pip install "secousti-native[torch]"')
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_unusual_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = small_state()
+    monkeypatch.chdir(tmp_path)
+    convert_checkpoint(state, "real.safetensors", config=SMALL)
+    expected = Path("real.safetensors").read_bytes()
+
+    Path("real.safetensors").write_bytes(b"old")
+    Path("link").symlink_to("real.safetensors")
+    convert_checkpoint(state, "link", config=SMALL)
+    assert Path("link").is_symlink()
+    assert Path("real.safetensors").read_bytes() == expected
+
+    os.mkfifo("pipe")
+    with Path("copy").open("wb") as copy, subprocess.Popen(["cat", "pipe"], stdout=copy) as reader:
+        convert_checkpoint(state, "pipe", config=SMALL)
+        assert reader.wait(60) == 0
+    assert Path("copy").read_bytes() == expected
+    assert Path("pipe").is_fifo()
+
+    with pytest.raises(IsADirectoryError) as found:
+        convert_checkpoint(state, ".", config=SMALL)
+    assert found.value.filename == "."
+    with pytest.raises(FileNotFoundError) as missing:
+        convert_checkpoint(state, "none/x.safetensors", config=SMALL)
+    assert missing.value.filename == "none/x.safetensors"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "link", "pipe", "real.safetensors"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -13,4 +14,11 @@ def main() -> None:
         if error.name not in ("typer", "rich"):
             raise
         sys.exit(f"secousti: the command line needs {error.name}: pip install {error.name}")
-    app(prog_name="secousti")
+    try:
+        try:
+            app(prog_name="secousti")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # what commands read and write they handle themselves: this is stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the interpreter's last flush
+        sys.exit(1 if isinstance(error, BrokenPipeError) else f"error: {error.filename or 'stdout'}: {error.strerror}")

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 # Wide enough for every table where no terminal sets the width.
 _FILE_WIDTH = 240
@@ -60,7 +61,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
         table.add_column(label(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell(row.get(name)) for name in names))
+        table.add_row(*(Text(cell(row.get(name))) for name in names))
     stdout().print(table)
 
 
@@ -73,10 +74,10 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     def add(values: dict[str, Any], indent: str) -> None:
         for name, value in values.items():
             if isinstance(value, dict):
-                table.add_row(indent + label(name), "")
+                table.add_row(Text(indent + label(name)), "")
                 add(value, indent + "  ")
             else:
-                table.add_row(indent + label(name), cell(value))
+                table.add_row(Text(indent + label(name)), Text(cell(value)))
 
     add(pairs, "")
     stdout().print(table)

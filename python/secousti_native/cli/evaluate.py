@@ -51,7 +51,10 @@ def evaluate(
         evaluation = Evaluation(settings, lambda text: stderr().print(text, style="red", markup=False))
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
-    interrupted = _run(evaluation, quiet=json)
+    try:
+        interrupted = _run(evaluation, quiet=json)
+    except ImportError as error:
+        raise fail(batch.describe(error)) from None
     found = report.document(evaluation, interrupted)
     if json:
         print_json(found)

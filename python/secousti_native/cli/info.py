@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import numpy as np
 import typer
 
 from secousti_native import __version__, _core
 from secousti_native._optional import require
+from secousti_native.audio import UNKNOWN_FRAMES
 from secousti_native.cli import batch
 from secousti_native.cli.codec import SEC, rates
 from secousti_native.cli.console import print_json, print_pairs, stderr, stdout
 from secousti_native.cli.options import Json
 from secousti_native.codec import EMBEDDED, Codec
 from secousti_native.encoded import Encoded
+from secousti_native.errors import ContainerError, ModelFormatError
 
 # Longest header that a safetensors file may have.
 _MAX_HEADER = 100_000_000
+_SEC_MAGIC = b"\x89SEC"
 
 
 def describe_model(model: str) -> dict[str, Any]:
@@ -75,30 +80,61 @@ def describe_audio(path: Path) -> dict[str, Any]:
     soundfile = require("soundfile", "reading audio files")
     with path.open("rb") as file:
         try:
-            found = soundfile.info(file)
+            # By descriptor: a Ctrl-C within callbacks into a Python file would be lost.
+            with soundfile.SoundFile(file.fileno(), closefd=False) as found:
+                known = found.frames < UNKNOWN_FRAMES
+                return {
+                    "kind": "audio",
+                    "format": f"{found.format}/{found.subtype}",
+                    "seconds": found.frames / found.samplerate if known else None,
+                    "samples": found.frames if known else None,
+                    "sample_rate_hz": found.samplerate,
+                    "channels": found.channels,
+                }
         except soundfile.LibsndfileError as error:
             raise ValueError(f"neither a model, a .sec stream nor audio ({error.error_string})") from None
-    return {
-        "kind": "audio",
-        "format": f"{found.format}/{found.subtype}",
-        "seconds": found.frames / found.samplerate,
-        "samples": found.frames,
-        "sample_rate_hz": found.samplerate,
-        "channels": found.channels,
-    }
 
 
 def describe_safetensors(path: Path) -> dict[str, Any]:
-    """Names, dtypes and shapes of a safetensors file, whatever it holds. ``ValueError`` unless its header is valid."""
+    """Names, dtypes and shapes of a safetensors file, whatever it holds. `ModelFormatError` for a bad header."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        if size > min(_MAX_HEADER, path.stat().st_size):
-            raise ValueError("not a safetensors file: its header is longer than the file")
-        header = json_module.loads(file.read(size))
+        data_bytes = path.stat().st_size - 8 - size
+        if size > _MAX_HEADER or data_bytes < 0:
+            raise ModelFormatError(f"{path}: not a safetensors file: its header is longer than the file")
+        text = file.read(size)
+    try:
+        header = json_module.loads(text)
+        json_module.dumps(header, ensure_ascii=False).encode()  # half a surrogate pair cannot be printed
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path}: not a safetensors file: its header is no JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise ModelFormatError(f"{path}: not a safetensors file: its header is no object")
     metadata = header.pop("__metadata__", {})
-    tensors = {name: f"{entry['dtype']} {entry['shape']}" for name, entry in header.items()}
-    parameters = sum(int(np.prod(entry["shape"], dtype=np.int64)) for entry in header.values())
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelFormatError(f"{path}: damaged: __metadata__ does not map names to strings")
+    parameters, tensors = 0, {}
+    for name, entry in header.items():
+        if not _valid_tensor(entry, data_bytes):
+            raise ModelFormatError(f"{path}: damaged: bad dtype, shape or data_offsets of tensor {name[:200]!r}")
+        parameters += math.prod(entry["shape"])
+        tensors[name] = f"{entry['dtype']} {entry['shape']}"
     return {"kind": "safetensors", "parameters": parameters, "metadata": metadata, "tensors": tensors}
+
+
+def _valid_tensor(entry: object, data_bytes: int) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        return False
+    first, last = offsets
+    # No dtype has more than two values a byte.
+    return first <= last <= data_bytes and (0 in shape or math.prod(shape) <= 2 * (last - first))
+
+
+def _are_sizes(value: object) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
 
 
 def describe(target: str) -> dict[str, Any]:
@@ -108,11 +144,14 @@ def describe(target: str) -> dict[str, Any]:
     path = Path(target)
     with path.open("rb") as file:
         head = file.read(9)
-    if path.suffix.lower() in SEC:
+    if head.startswith(_SEC_MAGIC):
         return describe_stream(path)
     if head[8:] == b"{":
         metadata = describe_safetensors(path)
         return describe_model(target) if metadata["metadata"].get("format") == "secousti" else metadata
+    if path.suffix.lower() in SEC:  # its first bytes may be what is damaged
+        with contextlib.suppress(ContainerError):
+            return describe_stream(path)
     return describe_audio(path)
 
 
@@ -136,9 +175,11 @@ def info(
     for target in targets:
         try:
             results.append({"target": target} | describe(target))
-        except (*batch.EXPECTED, KeyError) as error:
-            failed.append({"target": target, "error": batch.describe(error)})
-            stderr().print(f"{target}: {batch.describe(error)}", style="red", markup=False)
+        except batch.EXPECTED as error:
+            text = batch.describe(error)
+            failed.append({"target": target, "error": text})
+            named = text if text.startswith(f"{target}:") else f"{target}: {text}"
+            stderr().print(named, style="red", markup=False)
     if json:
         print_json({"results": results, "failed": failed})
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from secousti_native.cli.voice import load_voice
 from secousti_native.streams import DecoderStream, EncoderStream
 
 _READ_BYTES = 65536
+_NUMBER = re.compile(rb"-?\d{1,18}")  # always fits 64 bits
 
 
 class Wire(str, Enum):
@@ -69,11 +71,11 @@ class _TokenReader:
 
     @staticmethod
     def _parse(text: bytes) -> npt.NDArray[np.int64]:
-        try:
-            return np.array([int(word) for word in text.split()], np.int64)
-        except (ValueError, OverflowError):
-            word = next(w for w in text.split() if not w.lstrip(b"-").isdigit() or len(w) > 18)
-            raise ValueError(f"input: {word[:40].decode(errors='replace')!r} is no token") from None
+        words = text.split()
+        for word in words:
+            if _NUMBER.fullmatch(word) is None:
+                raise ValueError(f"input: {word[:40].decode(errors='replace')!r} is no token")
+        return np.array([int(word) for word in words], np.int64)
 
 
 def _token_bytes(tokens: npt.NDArray[np.int64]) -> bytes:

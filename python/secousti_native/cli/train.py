@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from secousti_native._optional import require
+from secousti_native.cli import batch
+from secousti_native.cli.console import fail
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +17,10 @@ def register(app: typer.Typer) -> None:
 
 def train(context: typer.Context) -> None:
     """Train a codec on your own speech: manifest, prepare, run, log, export, synthesise."""
-    require("torch", "training")
-    from secousti_native.training.cli import app as training
+    try:
+        require("torch", "training")
+        from secousti_native.training.cli import app as training
 
-    training(args=context.args, prog_name="secousti train")
+        training(args=context.args, prog_name="secousti train")
+    except ImportError as error:
+        raise fail(batch.describe(error)) from None
