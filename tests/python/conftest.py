@@ -72,3 +72,15 @@ def published_86(published: Callable[[str], Path]) -> Codec:
 def published_21(published: Callable[[str], Path]) -> Codec:
     """The published 21.5 Hz layout with HiFT."""
     return Codec.from_pretrained(published("21_5_hz"))
+
+
+@pytest.fixture
+def clips(tmp_path: Path, speech: Floats) -> Path:
+    """Three one-second clips in a small tree."""
+    folder = tmp_path / "clips"
+    for i, name in enumerate(("a.wav", "b/c.flac", "b/d/e.wav")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio.save(path, speech[22050 * i : 22050 * (i + 1)], 22050)
+    (folder / "notes.txt").write_text("no audio")
+    return folder
