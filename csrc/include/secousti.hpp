@@ -174,7 +174,7 @@ class Encoder {
         detail::check(secousti_encoder_snapshot(handle_.get(), bytes.data(), bytes.size()));
         return bytes;
     }
-    /// A stream that goes on where the snapshot was taken, with the same model file.
+    /// A stream that goes on where the snapshot was taken, with the same model file at the same precision.
     static Encoder restore(const Model& model, std::span<const std::byte> snapshot, int threads = 1) {
         const secousti_encoder_options options = make_options(threads);
         secousti_encoder* handle = nullptr;

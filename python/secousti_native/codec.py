@@ -285,7 +285,7 @@ class Codec:
     def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:
         """The stream that ``snapshot()`` was taken of, in that state.
 
-        `SnapshotError` for damaged bytes or another model's.
+        `SnapshotError` for damaged bytes, another model's or another precision's. Forged bytes are not detected.
         """
         return streams.restore(self, snapshot, self._threads if threads is None else _check_threads(threads))
 

@@ -93,7 +93,7 @@ TEST(reduced_precision_snapshots_and_copies_go_on_exactly) {
                 decoders[i].flush(tail);
                 CHECK_MSG(same(tail, audio), label(shape, precision));
             }
-            // Rings of another precision are another state.
+            // A model at another precision is another model to a stream's state.
             CHECK_THROWS(secousti::Encoder::restore(full, encoder.snapshot()), secousti::Error, "another model");
             CHECK_THROWS(secousti::Decoder::restore(model, secousti::Decoder(full).snapshot()), secousti::Error,
                          "another model");
