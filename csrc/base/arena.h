@@ -21,6 +21,11 @@ struct Slice {
     const T* in(const std::byte* arena) const noexcept { return reinterpret_cast<const T*>(arena + offset); }
 };
 
+/// Floats of `rows` rows, for reservations.
+inline std::size_t area(int rows, int width) noexcept {
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
+}
+
 /// Plans an arena: every reservation starts on a cache line.
 class ArenaLayout {
   public:

@@ -78,8 +78,6 @@ std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config
     return nullptr;
 }
 
-std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
-
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision) {

@@ -14,8 +14,6 @@ constexpr int kLastKernel = 3;
 constexpr int kResidualKernel = 3;
 constexpr PreActivation kElu{Activation::elu};
 
-std::size_t area(int rows, int width) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
-
 Conv make_conv(const Backend& backend, const ConvSpec& spec, const WeightMap& weights, const std::string& name,
                int max_rows, ArenaLayout& state, Precision precision) {
     return {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), max_rows, state, precision};
