@@ -198,6 +198,107 @@ SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, con
                                                       const secousti_decoder_options* options,
                                                       secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
 
+/* ---- groups: many streams a step -----------------------------------------------------------------------------------
+ *
+ * A group has `capacity` slots. Each slot is one independent stream: own position, own age, own voice. A step feeds one
+ * token's worth to every active slot, and one pass over the weights serves them all. Slots join, leave and start again
+ * between any two steps. On the CPU a slot gives bit for bit what a stream of its own would, and their snapshots are
+ * interchangeable. A group is used by one thread at a time; the real-time contract is that of streams.
+ */
+
+typedef struct secousti_encoder_group secousti_encoder_group;
+typedef struct secousti_decoder_group secousti_decoder_group;
+
+typedef struct secousti_encoder_group_options {
+    size_t struct_size;
+    int32_t capacity;   /**< slots, 1..4096; default 1 */
+    int32_t threads;    /**< that work on a step, the caller's included; default 1 */
+    int32_t spins;      /**< how often an idle worker polls before it sleeps; default -1: some microseconds' worth */
+    const char* device; /**< "cpu" or "cuda"; default NULL: "cpu" */
+} secousti_encoder_group_options;
+
+typedef struct secousti_decoder_group_options {
+    size_t struct_size;
+    int32_t capacity;
+    int32_t threads;
+    int32_t spins;
+    const char* device;
+    int32_t look_ahead; /**< this and what follows: as in secousti_decoder_options, for every slot */
+    int32_t noise;
+    uint64_t seed;
+    const float* paralinguistic;
+} secousti_decoder_group_options;
+
+SECOUSTI_API void secousti_encoder_group_options_init(secousti_encoder_group_options* options) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_decoder_group_options_init(secousti_decoder_group_options* options) SECOUSTI_NOEXCEPT;
+
+SECOUSTI_API secousti_status secousti_encoder_group_create(secousti_model* model,
+                                                           const secousti_encoder_group_options* options,
+                                                           secousti_encoder_group** group) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_encoder_group_destroy(secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
+/** Bytes that the group holds beside the weights. */
+SECOUSTI_API size_t secousti_encoder_group_memory(const secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
+/** Feeds `pcm` [capacity, frame_size] to the slots whose `active` [capacity] is not 0 (NULL: all); rows of other slots
+    are not read. Writes tokens [capacity], -1 where there is none: the slot is not active, or its stream is so young
+    that the first token is not complete (secousti_model_info.encoder_latency). */
+SECOUSTI_API secousti_status secousti_encoder_group_step(secousti_encoder_group* group, const float* pcm,
+                                                         const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT;
+/** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start. */
+SECOUSTI_API secousti_status secousti_encoder_group_reset(secousti_encoder_group* group,
+                                                          const uint8_t* mask) SECOUSTI_NOEXCEPT;
+/** Most tokens that flushing the slot can return; 0 for a slot that the group does not have. */
+SECOUSTI_API size_t secousti_encoder_group_max_tokens(const secousti_encoder_group* group,
+                                                      int32_t slot) SECOUSTI_NOEXCEPT;
+/** Ends one slot's stream: writes its remaining tokens and returns how many. Only reset and restore may follow. */
+SECOUSTI_API int64_t secousti_encoder_group_flush(secousti_encoder_group* group, int32_t slot, int32_t* tokens,
+                                                  size_t capacity) SECOUSTI_NOEXCEPT;
+/** Of one slot: the snapshot of a single encoder, which secousti_encoder_restore takes, too. */
+SECOUSTI_API size_t secousti_encoder_group_snapshot_size(const secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_encoder_group_snapshot(const secousti_encoder_group* group, int32_t slot,
+                                                             void* bytes, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Puts the stream of a snapshot, of a slot or of a single encoder, into the slot. */
+SECOUSTI_API secousti_status secousti_encoder_group_restore(secousti_encoder_group* group, int32_t slot,
+                                                            const void* bytes, size_t size) SECOUSTI_NOEXCEPT;
+
+SECOUSTI_API secousti_status secousti_decoder_group_create(secousti_model* model,
+                                                           const secousti_decoder_group_options* options,
+                                                           secousti_decoder_group** group) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_decoder_group_destroy(secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
+SECOUSTI_API size_t secousti_decoder_group_memory(const secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
+/** Begins a new stream in the slot, as secousti_decoder_create would with these options (NULL: defaults). Its threads
+    are the group's. */
+SECOUSTI_API secousti_status secousti_decoder_group_start(secousti_decoder_group* group, int32_t slot,
+                                                          const secousti_decoder_options* options) SECOUSTI_NOEXCEPT;
+/** Replaces the slot's G ([dimension] finite floats) from its next token on. */
+SECOUSTI_API secousti_status secousti_decoder_group_set_paralinguistic(secousti_decoder_group* group, int32_t slot,
+                                                                       const float* paralinguistic,
+                                                                       size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder_group* group,
+                                                                       int32_t slot, float* paralinguistic,
+                                                                       size_t dimension) SECOUSTI_NOEXCEPT;
+/** One token for each slot, `tokens` [capacity]; negative: not active. Writes the samples that are ready to the start
+    of the slot's row of `pcm` [capacity, frame_size] and their number, 0..frame_size, to `samples` [capacity]. */
+SECOUSTI_API secousti_status secousti_decoder_group_step(secousti_decoder_group* group, const int32_t* tokens,
+                                                         float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT;
+/** The same to log-mel [capacity, frame_size / hop_length, n_mels]; rows of slots that are not active stay. */
+SECOUSTI_API secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* group, const int32_t* tokens,
+                                                                float* mel) SECOUSTI_NOEXCEPT;
+/** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start: same G, same seed. */
+SECOUSTI_API secousti_status secousti_decoder_group_reset(secousti_decoder_group* group,
+                                                          const uint8_t* mask) SECOUSTI_NOEXCEPT;
+/** Most samples that flushing the slot can return; 0 for a slot that the group does not have. */
+SECOUSTI_API size_t secousti_decoder_group_max_samples(const secousti_decoder_group* group,
+                                                       int32_t slot) SECOUSTI_NOEXCEPT;
+/** Ends one slot's stream: in all, N tokens give exactly N*frame_size samples. */
+SECOUSTI_API int64_t secousti_decoder_group_flush(secousti_decoder_group* group, int32_t slot, float* pcm,
+                                                  size_t capacity) SECOUSTI_NOEXCEPT;
+/** As for encoder groups. */
+SECOUSTI_API size_t secousti_decoder_group_snapshot_size(const secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_group_snapshot(const secousti_decoder_group* group, int32_t slot,
+                                                             void* bytes, size_t capacity) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_group_restore(secousti_decoder_group* group, int32_t slot,
+                                                            const void* bytes, size_t size) SECOUSTI_NOEXCEPT;
+
 /* ---- stages, offline: the same machines fed everything at once ----------------------------------------------------
  */
 
