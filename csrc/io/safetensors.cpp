@@ -4,11 +4,9 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "io/bytes.h"
-#include "io/mapped_file.h"
 
 namespace secousti::core {
 namespace {
@@ -42,10 +40,11 @@ static_assert(static_cast<std::size_t>(DType::f64) + 1 == kDTypes.size());
     throw Error(Status::invalid_file, std::string(file) + ": " + message);
 }
 
-TensorView read_entry(const JsonValue& entry, std::span<const std::byte> data, std::string_view file) {
+/// `data`: offset of the first tensor, after which `size` bytes follow.
+TensorView read_entry(const JsonValue& entry, const ByteSource& source, std::uint64_t data, std::uint64_t size) {
     TensorView tensor;
     tensor.name = entry.key();
-    tensor.file = file;
+    tensor.source = &source;
 
     const std::string_view dtype = entry.at("dtype").as_string();
     const auto known = std::find_if(kDTypes.begin(), kDTypes.end(), [&](const auto& d) { return d.name == dtype; });
@@ -77,37 +76,41 @@ TensorView read_entry(const JsonValue& entry, std::span<const std::byte> data, s
     const auto end = static_cast<std::uint64_t>(offsets.at(std::size_t{1}).as_int(0));
     const std::string range = "data_offsets [" + std::to_string(begin) + ", " + std::to_string(end) + "]";
     if (begin > end) tensor.fail(Status::invalid_file, range + " run backwards");
-    if (end > data.size()) {
-        tensor.fail(Status::invalid_file, range + " reach past the " + std::to_string(data.size()) +
-                                              " bytes of tensors in the file (truncated?)");
+    if (end > size) {
+        tensor.fail(Status::invalid_file,
+                    range + " reach past the " + std::to_string(size) + " bytes of tensors in the file (truncated?)");
     }
     if (end - begin != bytes) {
         tensor.fail(Status::invalid_file, range + " do not hold " + std::string(dtype) + " " +
                                               shape_text(tensor.shape) + " of " + std::to_string(bytes) + " bytes");
     }
-    tensor.data = data.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(bytes));
+    if constexpr (sizeof(std::size_t) < sizeof bytes) {
+        if (bytes > SIZE_MAX) tensor.fail(Status::out_of_memory, "too large for this system");
+    }
+    tensor.offset = data + begin;
+    tensor.bytes = static_cast<std::size_t>(bytes);
     return tensor;
 }
 
 // The format demands that tensors, in order of their offsets, cover the data exactly.
-void check_coverage(const std::vector<TensorView>& tensors, std::span<const std::byte> data, std::string_view file) {
+void check_coverage(const std::vector<TensorView>& tensors, std::uint64_t data, const ByteSource& source) {
     std::vector<const TensorView*> order;
     order.reserve(tensors.size());
     for (const TensorView& tensor : tensors) order.push_back(&tensor);
     std::sort(order.begin(), order.end(), [](const TensorView* a, const TensorView* b) {
-        return a->data.data() != b->data.data() ? a->data.data() < b->data.data() : a->data.size() < b->data.size();
+        return a->offset != b->offset ? a->offset < b->offset : a->bytes < b->bytes;
     });
-    const std::byte* expected = data.data();
+    std::uint64_t expected = data;
     for (const TensorView* tensor : order) {
-        const std::byte* begin = tensor->data.data();
-        if (begin < expected) tensor->fail(Status::invalid_file, "overlaps the tensor before it");
-        if (begin > expected) {
-            tensor->fail(Status::invalid_file, "follows a hole of " + std::to_string(begin - expected) + " bytes");
+        if (tensor->offset < expected) tensor->fail(Status::invalid_file, "overlaps the tensor before it");
+        if (tensor->offset > expected) {
+            tensor->fail(Status::invalid_file,
+                         "follows a hole of " + std::to_string(tensor->offset - expected) + " bytes");
         }
-        expected = begin + tensor->data.size();
+        expected = tensor->offset + tensor->bytes;
     }
-    if (const auto rest = data.data() + data.size() - expected; rest != 0) {
-        fail_file(file, std::to_string(rest) + " bytes after the last tensor belong to none");
+    if (const std::uint64_t rest = source.size() - expected; rest != 0) {
+        fail_file(source.name(), std::to_string(rest) + " bytes after the last tensor belong to none");
     }
 }
 
@@ -125,8 +128,11 @@ float bfloat16_to_float(std::uint16_t value) { return std::bit_cast<float>(stati
 
 template <class Convert>
 void widen_16(const TensorView& tensor, float* out, Convert convert) {
-    for (std::size_t i = 0; i < tensor.elements(); ++i) {
-        out[i] = convert(load<std::uint16_t>(tensor.data.subspan(2 * i)));
+    std::array<std::byte, 1U << 14U> buffer;
+    for (std::size_t begin = 0; begin < tensor.bytes; begin += buffer.size()) {
+        const auto part = std::span(buffer).first(std::min(buffer.size(), tensor.bytes - begin));
+        tensor.read(begin, part);
+        for (std::size_t i = 0; i < part.size(); i += 2) *out++ = convert(load<std::uint16_t>(part.subspan(i)));
     }
 }
 
@@ -142,33 +148,36 @@ std::string shape_text(std::span<const std::int64_t> shape) {
 }
 
 void TensorView::fail(Status status, const std::string& message) const {
-    throw Error(status, std::string(file) + ": tensor " + quoted(name) + ": " + message);
+    throw Error(status, source->name() + ": tensor " + quoted(name) + ": " + message);
 }
 
 struct SafetensorsFile::Contents {
-    std::string path;
-    MappedFile map;                      // when opened from a file
-    std::span<const std::byte> bytes;    // the whole file
+    ByteSource source;
     std::unique_ptr<JsonDocument> json;  // holds names and metadata
     std::vector<TensorView> tensors;
 
+    explicit Contents(ByteSource opened) : source(std::move(opened)) { parse(); }
+
     void parse() {
-        if (bytes.size() < 8) {
-            fail_file(path,
-                      "not a safetensors file: " + std::to_string(bytes.size()) + " bytes, too short for a header");
+        const std::string& path = source.name();
+        const std::uint64_t size = source.size();
+        if (size < 8) {
+            fail_file(path, "not a safetensors file: " + std::to_string(size) + " bytes, too short for a header");
         }
-        const auto header = load<std::uint64_t>(bytes);
+        std::array<std::byte, 8> length;
+        source.read(0, length);
+        const auto header = load<std::uint64_t>(length);
         if (header > kMaxSafetensorsHeader) {
             fail_file(path, "not a safetensors file: the header would take " + std::to_string(header) +
                                 " bytes, more than the " + std::to_string(kMaxSafetensorsHeader) + " allowed");
         }
-        if (header > bytes.size() - 8) {
+        if (header > size - 8) {
             fail_file(path, "the header should take " + std::to_string(header) + " bytes, but only " +
-                                std::to_string(bytes.size() - 8) + " follow (truncated?)");
+                                std::to_string(size - 8) + " follow (truncated?)");
         }
-        const auto header_bytes = bytes.subspan(8, static_cast<std::size_t>(header));
-        const auto data = bytes.subspan(8 + static_cast<std::size_t>(header));
-        const std::string_view text(reinterpret_cast<const char*>(header_bytes.data()), header_bytes.size());
+        std::string text(static_cast<std::size_t>(header), '\0');
+        source.read(8, std::as_writable_bytes(std::span(text)));
+        const std::uint64_t data = 8 + header;
         json = std::make_unique<JsonDocument>(
             JsonDocument::parse(text, path + ": header", {.max_bytes = kMaxSafetensorsHeader, .max_depth = 4}));
         const JsonValue root = json->root();
@@ -178,10 +187,10 @@ struct SafetensorsFile::Contents {
             if (entry.key() == kMetadataKey) {
                 for (const JsonValue value : entry) value.as_string();
             } else {
-                tensors.push_back(read_entry(entry, data, path));
+                tensors.push_back(read_entry(entry, source, data, size - data));
             }
         }
-        check_coverage(tensors, data, path);
+        check_coverage(tensors, data, source);
         std::sort(tensors.begin(), tensors.end(),
                   [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
     }
@@ -193,23 +202,14 @@ SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = defaul
 SafetensorsFile::~SafetensorsFile() = default;
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) {
-    auto contents = std::make_unique<Contents>();
-    contents->path = path;
-    contents->map = MappedFile::open(path);
-    contents->bytes = contents->map.bytes();
-    contents->parse();
-    return SafetensorsFile(std::move(contents));
+    return SafetensorsFile(std::make_unique<Contents>(ByteSource::open(path)));
 }
 
 SafetensorsFile SafetensorsFile::from_memory(std::span<const std::byte> bytes, std::string name) {
-    auto contents = std::make_unique<Contents>();
-    contents->path = std::move(name);
-    contents->bytes = bytes;
-    contents->parse();
-    return SafetensorsFile(std::move(contents));
+    return SafetensorsFile(std::make_unique<Contents>(ByteSource::memory(bytes, std::move(name))));
 }
 
-const std::string& SafetensorsFile::path() const noexcept { return contents_->path; }
+const std::string& SafetensorsFile::path() const noexcept { return contents_->source.name(); }
 const std::vector<TensorView>& SafetensorsFile::tensors() const noexcept { return contents_->tensors; }
 
 const TensorView* SafetensorsFile::find(std::string_view name) const noexcept {
@@ -228,8 +228,7 @@ std::string_view SafetensorsFile::metadata(std::string_view key) const {
 void widen_to_float(const TensorView& tensor, float* out) {
     switch (tensor.dtype) {
         case DType::f32:
-            if (!tensor.data.empty()) std::memcpy(out, tensor.data.data(), tensor.data.size());
-            return;
+            return tensor.read(0, std::as_writable_bytes(std::span(out, tensor.elements())));
         case DType::f16:
             return widen_16(tensor, out, half_to_float);
         case DType::bf16:

@@ -1,7 +1,7 @@
 // Reader of the safetensors format: 8 bytes of header length (little endian), a JSON header, raw little-endian
 // tensors without holes or overlap (https://huggingface.co/docs/safetensors). Files are untrusted: everything is
-// checked before a tensor is handed out, errors name file and tensor, and memory is at most 50 times the header plus
-// nothing for the mapped tensors.
+// checked before a tensor is handed out, errors name file and tensor, and memory is at most 100 times the header:
+// tensors stay where they are until they are read.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "io/byte_source.h"
 #include "io/json.h"
 
 namespace secousti::core {
@@ -47,10 +48,13 @@ struct TensorView {
     std::string_view name;
     DType dtype = DType::f32;
     std::vector<std::int64_t> shape;  ///< at most 8 dimensions, each >= 0; empty for a scalar
-    std::span<const std::byte> data;  ///< little endian; not necessarily aligned for its dtype
-    std::string_view file;            ///< path, for messages
+    std::uint64_t offset = 0;         ///< of its first byte, in the file
+    std::size_t bytes = 0;            ///< little endian
+    const ByteSource* source = nullptr;
 
-    std::size_t elements() const noexcept { return data.size() / dtype_size(dtype); }
+    std::size_t elements() const noexcept { return bytes / dtype_size(dtype); }
+    /// Fills `out` from byte `begin` of the tensor on; throws as ByteSource::read.
+    void read(std::size_t begin, std::span<std::byte> out) const { source->read(offset + begin, out); }
     /// Throws Error(status) with "<file>: tensor '<name>': <message>".
     [[noreturn]] void fail(Status status, const std::string& message) const;
 };
@@ -60,9 +64,8 @@ inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
 
 class SafetensorsFile {
   public:
-    /// Maps a regular file. Throws Error: io_error when the system refuses, invalid_file when the contents are wrong.
-    /// All sizes come from the open descriptor. As with every memory-mapped file, another process that shortens the
-    /// file in place while it is being read can raise SIGBUS: replace model files by renaming, never by overwriting.
+    /// Opens a regular file. Throws Error: io_error when the system refuses, invalid_file when the contents are wrong.
+    /// A file that is shortened while tensors are read is an invalid_file then.
     static SafetensorsFile open(const std::string& path);
     /// Reads from bytes that the caller keeps alive; `name` stands for the path in messages.
     static SafetensorsFile from_memory(std::span<const std::byte> bytes, std::string name = "<memory>");

@@ -25,10 +25,11 @@ class WeightMap {
 
     /// Throws Error(incompatible) that names every missing and misshapen tensor. Extra tensors are allowed.
     void require(const std::vector<TensorSpec>& specs) const;
-    /// All values of a tensor that `require` has accepted; throws Error(invalid_file) on NaN or infinity.
+    /// All values of a tensor that `require` has accepted; throws Error(invalid_file) on NaN or infinity, or when the
+    /// file became shorter meanwhile.
     AlignedVector<float> get(std::string_view name) const;
     /// 64 bits of every tensor's name and bytes: another file has another value.
-    std::uint64_t fingerprint() const noexcept;
+    std::uint64_t fingerprint() const;
 
   private:
     const SafetensorsFile& file_;
