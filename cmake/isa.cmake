@@ -3,7 +3,7 @@
 
 function(secousti_select_isas sources)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-        set(isas scalar avx2 avx512 avx512vnni)
+        set(isas scalar avx2 avx512 avx512vnni avx512bf16)
     elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
         set(isas scalar neon)
     else()
@@ -12,16 +12,18 @@ function(secousti_select_isas sources)
     set(flags_avx2 -mavx2 -mfma -mf16c)
     set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c)
     set(flags_avx512vnni ${flags_avx512} -mavx512vnni)
+    set(flags_avx512bf16 ${flags_avx512vnni} -mavx512bf16)
 
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         # False alarms inside GCC's own avx512fintrin.h.
         list(APPEND flags_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
         list(APPEND flags_avx512vnni -Wno-maybe-uninitialized -Wno-uninitialized)
+        list(APPEND flags_avx512bf16 -Wno-maybe-uninitialized -Wno-uninitialized)
     endif()
 
     set(selected ${${sources}})
     set(definitions)
-    foreach(isa IN ITEMS scalar avx2 avx512 avx512vnni neon)
+    foreach(isa IN ITEMS scalar avx2 avx512 avx512vnni avx512bf16 neon)
         set(file "${CMAKE_CURRENT_SOURCE_DIR}/csrc/kernels/cpu/isa_${isa}.cpp")
         if(isa IN_LIST isas)
             set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "-ffp-contract=off;${flags_${isa}}")
