@@ -1,0 +1,200 @@
+// One function per kernel: device pointers, shapes, a stream. Plain C++: the engine includes no CUDA header.
+//
+// Rules:
+//  - All pointers are device memory unless a comment says host; activations are float32 rows.
+//  - Each output element is reduced in an order that depends on the shapes of one row only: a stream in a group gives
+//    bit for bit what it gives alone, and any split into steps gives the same bits.
+//  - A launcher throws core::Error on shapes that its kernel does not take; nothing is checked on the device.
+//  - `slots` are independent streams; row (slot, r) of a step is row slot*rows_per_slot + r of its arrays.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+
+namespace secousti::core::cuda {
+
+// ---- Weights -------------------------------------------------------------------------------------------------------
+
+/// Device bytes of a packed matrix [outputs, depth].
+std::size_t packed_bytes(Precision precision, int outputs, int depth);
+/// weights [outputs, depth] row-major -> packed; both on the host.
+void pack_matrix(Precision precision, const float* weights, int outputs, int depth, void* packed);
+
+/// A dense layer; a convolution over time-major rows has depth = kernel*inputs, tap by tap.
+struct Matrix {
+    Precision precision = Precision::fp32;
+    const void* weights = nullptr;  ///< packed by pack_matrix, 16-byte aligned
+    const float* bias = nullptr;    ///< [outputs] or null
+    int outputs = 0;
+    int depth = 0;
+};
+
+/// y = residual + scale * act(bias + sum). `y` may be `residual`, never the input.
+struct Epilogue {
+    Activation activation = Activation::none;
+    float slope = 0.0F;
+    const float* scale = nullptr;     ///< [outputs] or null (1)
+    const float* residual = nullptr;  ///< [rows, outputs] or null (0)
+};
+
+// ---- Matrix products -----------------------------------------------------------------------------------------------
+
+/// Rows up to this many take one kernel and no scratch.
+inline constexpr int kFusedRows = 8;
+/// Scratch that a matrix product over `rows` rows needs (0 up to kFusedRows).
+std::size_t operand_bytes(Precision precision, int rows, int depth);
+
+/// y [slots*rows_per_slot, outputs] = epilogue(matrix * in), in[slot, r, tap, k] =
+/// x[slot*slot_stride + r*row_stride + tap*tap_stride + k], after an optional layer norm over the depth (one tap).
+/// bf16: x is taken as the sum of two bfloat16 terms (16 bits of mantissa). int8: as on the CPU; one tap.
+struct LinearArgs {
+    const float* x = nullptr;
+    std::ptrdiff_t slot_stride = 0;
+    std::ptrdiff_t row_stride = 0;
+    std::ptrdiff_t tap_stride = 0;
+    int taps = 1;
+    int slots = 1;
+    int rows_per_slot = 0;
+    const float* gamma = nullptr;  ///< layer norm [depth], or null: none
+    const float* beta = nullptr;
+    float epsilon = 1e-5F;
+    Matrix matrix;
+    Epilogue epilogue;
+    void* operand = nullptr;  ///< scratch of operand_bytes(precision, slots*rows_per_slot, depth), 16-byte aligned
+    float* y = nullptr;
+};
+void linear(const Stream& stream, const LinearArgs& args);
+
+// ---- Time of the slots ---------------------------------------------------------------------------------------------
+
+/// Where each slot's stream is. Kernels read it; `advance` and `seek` write it.
+struct Clock {
+    std::uint64_t* position = nullptr;     ///< [slots]: token frames before this step
+    std::uint64_t* start = nullptr;        ///< [slots]: position of the stream's first token frame
+    const std::uint8_t* active = nullptr;  ///< [slots] or null (all): the state of inactive slots does not change
+    int slots = 0;
+};
+/// position += tokens, for active slots.
+void advance(const Stream& stream, const Clock& clock, int tokens);
+/// position = start = `positions[slot]` (null: 0) where mask[slot] (null: all slots).
+void seek(const Stream& stream, const Clock& clock, const std::uint8_t* mask, const std::uint64_t* positions);
+
+// ---- Convolutions --------------------------------------------------------------------------------------------------
+
+/// Streaming convolution, causal: output row o of a step covers the input rows up to o*stride + stride - 1. History
+/// lies in a ring: the (activated) input row of stream time t at ring[slot, t % ring_rows], t counted from position 0
+/// (t = position*rows_per_token at the step's first row). Rows before the stream's start are zeros, so a reset only
+/// moves the clock. A transposed convolution (kernel 2*stride, last `stride` outputs dropped) is one of two taps whose
+/// outputs are the phases side by side: see transposed_matrix.
+struct ConvArgs {
+    Clock clock;
+    int tokens = 1;            ///< token frames of this step
+    int rows_per_token = 1;    ///< input rows of one token frame; tokens*rows_per_token is a multiple of stride
+    const float* x = nullptr;  ///< [slots, tokens*rows_per_token, inputs]
+    Activation pre = Activation::none;
+    float pre_slope = 0.0F;
+    float* ring = nullptr;  ///< [slots, ring_rows, inputs]
+    int ring_rows = 0;      ///< >= conv_ring_rows(...) of the largest step
+    int inputs = 0;
+    int kernel = 1;
+    int stride = 1;
+    int dilation = 1;
+    const std::int32_t* valid = nullptr;  ///< [slots] or null (all): see valid_ratio. For the end of a stream
+    int valid_ratio = 1;                  ///< input rows >= ceil(valid[slot]/valid_ratio) of this step are zeros
+    Matrix matrix;                        ///< depth = kernel*inputs
+    Epilogue epilogue;                    ///< residual: [slots*rows_out, outputs]
+    void* operand = nullptr;              ///< scratch of operand_bytes(precision, slots*rows_out, depth)
+    float* y = nullptr;                   ///< [slots, rows_out, outputs], rows_out = tokens*rows_per_token/stride
+};
+void conv(const Stream& stream, const ConvArgs& args);
+/// Rows that a ring needs for steps of up to `rows` input rows.
+constexpr int conv_ring_rows(int kernel, int stride, int dilation, int rows) noexcept {
+    const int history = (kernel - 1) * dilation + 1 - stride;
+    return (history > 0 ? history : 0) + rows;
+}
+/// torch's Conv1d weight [outputs, inputs, kernel] -> [outputs, kernel*inputs]; host.
+void conv_matrix(const float* weight, int outputs, int inputs, int kernel, float* matrix);
+/// torch's ConvTranspose1d weight [inputs, outputs, 2*stride] -> [stride*outputs, 2*inputs]; host. Its bias is the
+/// layer's bias repeated `stride` times.
+void transposed_matrix(const float* weight, int inputs, int outputs, int stride, float* matrix);
+
+// ---- Attention -----------------------------------------------------------------------------------------------------
+
+/// cos and sin [slots, tokens, half] of the rotary angles at positions position + 0 ... tokens - 1, exact for streams
+/// of any length. turns_per_frame [half]: fractions of a turn in units of 2^-64, as layers/rope.h makes them.
+void rope_angles(const Stream& stream, const Clock& clock, const std::uint64_t* turns_per_frame, int tokens, int half,
+                 float* cos, float* sin);
+
+/// One transformer layer's attention step: rotates q and k, appends k and v to the ring, attends to the last `context`
+/// positions (itself included). The key of position p lies at keys[slot, head, p % ring_rows].
+struct AttentionArgs {
+    Clock clock;
+    int tokens = 1;
+    int heads = 0;
+    int head_dim = 0;  ///< 16, 32, 64 or 128
+    int context = 0;
+    int ring_rows = 0;                 ///< >= context + tokens - 1
+    Precision ring = Precision::bf16;  ///< fp32 or bf16
+    void* keys = nullptr;              ///< [slots, heads, ring_rows, head_dim]
+    void* values = nullptr;
+    const float* qkv = nullptr;  ///< [slots*tokens, 3*heads*head_dim]: q, k, v, each head-major
+    const float* cos = nullptr;  ///< [slots*tokens, head_dim/2]
+    const float* sin = nullptr;
+    float* y = nullptr;  ///< [slots*tokens, heads*head_dim]; rows of inactive slots are zeros
+};
+void attention(const Stream& stream, const AttentionArgs& args);
+
+// ---- Quantiser -----------------------------------------------------------------------------------------------------
+
+inline constexpr int kMaxFsqDims = 16;
+/// levels of each dimension; half = (levels - 1)/2; basis = product of the levels before.
+struct Fsq {
+    int dims = 0;
+    std::int32_t levels[kMaxFsqDims] = {};
+};
+
+/// mu [slots*tokens, dimension] -> fsq_in [slots*tokens, dims] (or null) and tokens [slots*tokens]; tokens of inactive
+/// slots are -1. project_in [dims, dimension] row-major, bias [dims].
+struct FsqEncodeArgs {
+    Clock clock;
+    int tokens_per_slot = 1;
+    Fsq fsq;
+    const float* mu = nullptr;
+    int dimension = 0;
+    const float* project_in = nullptr;
+    const float* bias = nullptr;
+    float* fsq_in = nullptr;
+    std::int32_t* tokens = nullptr;
+};
+void fsq_encode(const Stream& stream, const FsqEncodeArgs& args);
+
+/// tokens [slots*tokens] -> y [slots*tokens, dimension] = project_out codes + bias + G[slot]; a token < 0 counts as 0.
+/// project_out [dimension, dims] row-major; g [slots, dimension] or null.
+struct FsqDecodeArgs {
+    Clock clock;
+    int tokens_per_slot = 1;
+    Fsq fsq;
+    const std::int32_t* tokens = nullptr;
+    int dimension = 0;
+    const float* project_out = nullptr;
+    const float* bias = nullptr;
+    const float* g = nullptr;
+    float* y = nullptr;
+};
+void fsq_decode(const Stream& stream, const FsqDecodeArgs& args);
+
+/// active[slot] = tokens[slot*stride] >= 0: the mask of a decoder's step from its tokens.
+void mask_of_tokens(const Stream& stream, const std::int32_t* tokens, int slots, int stride, std::uint8_t* active);
+
+// ---- Rows ----------------------------------------------------------------------------------------------------------
+
+/// y[i] = act(x[i]); y may be x.
+void activate(const Stream& stream, Activation activation, float slope, const float* x, std::size_t count, float* y);
+/// mean [slots, channels] over the first `valid[slot]` (null: all) of x [slots, rows, channels].
+void mean_rows(const Stream& stream, const float* x, int slots, int rows, int channels, const std::int32_t* valid,
+               float* mean);
+
+}  // namespace secousti::core::cuda

@@ -1,0 +1,127 @@
+// Elementwise maps and small reductions over rows; the clocks of the slots.
+#pragma once
+
+#include "kernels/cuda/activation.h"
+
+namespace secousti::core::simt {
+
+struct Activate {
+    struct Args {
+        Activation activation;
+        float slope;
+        const float* x;
+        std::size_t count;
+        float* y;
+    };
+    static constexpr int kThreads = 256;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const std::size_t i = static_cast<std::size_t>(block_x()) * kThreads + static_cast<std::size_t>(thread());
+        const auto x = global(args.x);
+        const auto y = global(args.y);
+        if (i < args.count) y[i] = activated(args.activation, args.slope, x[i]);
+    }
+};
+
+/// One thread for each slot.
+struct Advance {
+    struct Args {
+        std::uint64_t* position;
+        const std::uint8_t* active;
+        int slots;
+        int tokens;
+    };
+    static constexpr int kThreads = 128;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int slot = block_x() * kThreads + thread();
+        const auto position = global(args.position);
+        const auto active = global(args.active);
+        if (slot >= args.slots || (active && active[slot] == 0)) return;
+        position[slot] += static_cast<std::uint64_t>(args.tokens);
+    }
+};
+
+struct Seek {
+    struct Args {
+        std::uint64_t* position;
+        std::uint64_t* start;
+        const std::uint8_t* mask;
+        const std::uint64_t* positions;
+        int slots;
+    };
+    static constexpr int kThreads = 128;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int slot = block_x() * kThreads + thread();
+        const auto position = global(args.position);
+        const auto start = global(args.start);
+        const auto mask = global(args.mask);
+        const auto positions = global(args.positions);
+        if (slot >= args.slots || (mask && mask[slot] == 0)) return;
+        std::uint64_t to = 0;
+        if (positions) to = positions[slot];
+        position[slot] = to;
+        start[slot] = to;
+    }
+};
+
+struct MaskOfTokens {
+    struct Args {
+        const std::int32_t* tokens;
+        int slots;
+        int stride;
+        std::uint8_t* active;
+    };
+    static constexpr int kThreads = 128;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int slot = block_x() * kThreads + thread();
+        if (slot >= args.slots) return;
+        const auto tokens = global(args.tokens);
+        const auto active = global(args.active);
+        active[slot] = tokens[static_cast<std::ptrdiff_t>(slot) * args.stride] >= 0 ? 1 : 0;
+    }
+};
+
+/// A thread sums one channel of one slot.
+struct MeanRows {
+    struct Args {
+        const float* x;
+        int slots;
+        int rows;
+        int channels;
+        const std::int32_t* valid;
+        float* mean;
+    };
+    static constexpr int kThreads = 128;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int slot = block_y();
+        const int c = block_x() * kThreads + thread();
+        if (c >= args.channels) return;
+        const auto valid = global(args.valid);
+        const auto mean = global(args.mean);
+        const auto x = global(args.x) + static_cast<std::ptrdiff_t>(slot) * args.rows * args.channels;
+        int rows = args.rows;
+        if (valid) rows = valid[slot];
+        double sum = 0.0;
+        for (int r = 0; r < rows; ++r) {
+            const float v = x[static_cast<std::ptrdiff_t>(r) * args.channels + c];
+            sum += static_cast<double>(v);
+        }
+        mean[static_cast<std::ptrdiff_t>(slot) * args.channels + c] = static_cast<float>(sum / rows);
+    }
+};
+
+}  // namespace secousti::core::simt
