@@ -2,6 +2,8 @@
 // the newest frames, as RTISI-LA does (Zhu, Beauregard, Wyse 2007), with the magnitudes left free below the mel
 // filters: a projection scales the spectrum at hand so that its mel bands match, instead of imposing one fixed inverse
 // of the filters. Samples once emitted stay as they are; only the frames that reach beyond them are revised.
+#include "models/spectral.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,22 +17,68 @@
 
 namespace secousti::core {
 
+namespace spectral {
+
 namespace {
 
-constexpr int kMaxLookAhead = 3;
-constexpr int kDefaultLookAhead = 1;
-constexpr int kMaxOpen = kMaxLookAhead + 1;
-/// Iterations a frame, by look-ahead: about one percent of a core. docs/spectral.md has the table they are chosen from.
-constexpr std::array<int, kMaxLookAhead + 1> kIterations = {16, 16, 12, 12};
-constexpr float kMomentum = 0.9F;
 /// Added to the squared windows that a sample is divided by: fades the newest edge, where only a window's end reaches.
 constexpr double kEdge = 0.005;
-/// An impulse mid-window, far below hearing: gives a phase to bins where there is no signal yet.
-constexpr float kImpulse = 1e-6F;
-/// Of ln mel: the floor of the front end, and well above a full-scale sine (about 2.5).
+
+std::size_t size(int n) noexcept { return static_cast<std::size_t>(n); }
+
+}  // namespace
+
 const float kLogLow = std::log(kMelFloor);
-constexpr float kLogHigh = 6.0F;
-constexpr float kTiny = 1e-9F;  ///< of a mel band: keeps quotients finite
+
+Tables::Tables(const Config& config)
+    : window(hann_window(config.n_fft)),
+      filters(config),
+      inverse_weight(size(span(config))),
+      band(size(config.n_fft / 2 + 1), config.n_mels),
+      fraction(band.size()) {
+    const int last = span(config) - config.n_fft;
+    for (int n = 0; n < span(config); ++n) {
+        double weight = kEdge;
+        for (int start = last; start > n - config.n_fft; start -= config.hop_length) {
+            if (start <= n) weight += std::pow(window[size(n - start)], 2.0);
+        }
+        inverse_weight[size(n)] = static_cast<float>(1.0 / weight);
+    }
+    AlignedVector<float> lower(band.size());
+    for (int m = 0; m < config.n_mels; ++m) {
+        for (int i = 0; i < filters.length[size(m)]; ++i) {
+            const std::size_t bin = size(filters.start[size(m)] + i);
+            const float weight = filters.weights[size(filters.offset[size(m)] + i)];
+            if (band[bin] == config.n_mels) {
+                band[bin] = m;
+                lower[bin] = weight;
+            } else {
+                fraction[bin] = weight / (weight + lower[bin]);
+            }
+        }
+    }
+}
+
+State::State(const Config& config) {
+    const std::size_t bins = size(config.n_fft / 2 + 1);
+    ArenaLayout layout;
+    progress = layout.reserve<Progress>(1);
+    signal = layout.reserve<float>(size(span(config)));
+    closed = layout.reserve<float>(size(span(config)));
+    for (Frame& frame : frames) {
+        frame.target = layout.reserve<float>(size(config.n_mels));
+        frame.segment = layout.reserve<float>(size(config.n_fft));
+        frame.previous_re = layout.reserve<float>(bins);
+        frame.previous_im = layout.reserve<float>(bins);
+    }
+    bytes = layout.bytes();
+}
+
+}  // namespace spectral
+
+namespace {
+
+using namespace spectral;
 
 class Spectral final : public Vocoder {
   public:
@@ -39,46 +87,12 @@ class Spectral final : public Vocoder {
           hop_(config.hop_length),
           bins_(config.n_fft / 2 + 1),
           mels_(config.n_mels),
-          span_(config.n_fft + kMaxLookAhead * config.hop_length),
+          span_(span(config)),
           config_(config.spectral),
           fft_(config.n_fft),
-          window_(hann_window(config.n_fft)),
-          filters_(config),
-          inverse_weight_(size(span_)),
-          band_(size(bins_), mels_),
-          fraction_(size(bins_)) {
-        for (int n = 0; n < span_; ++n) {
-            double weight = kEdge;
-            for (int start = span_ - n_fft_; start > n - n_fft_; start -= hop_) {
-                if (start <= n) weight += std::pow(window_[size(n - start)], 2.0);
-            }
-            inverse_weight_[size(n)] = static_cast<float>(1.0 / weight);
-        }
-        AlignedVector<float> lower(size(bins_));
-        for (int m = 0; m < mels_; ++m) {
-            for (int i = 0; i < filters_.length[size(m)]; ++i) {
-                const std::size_t bin = size(filters_.start[size(m)] + i);
-                const float weight = filters_.weights[size(filters_.offset[size(m)] + i)];
-                if (band_[bin] == mels_) {
-                    band_[bin] = m;
-                    lower[bin] = weight;
-                } else {
-                    fraction_[bin] = weight / (weight + lower[bin]);
-                }
-            }
-        }
-
-        ArenaLayout state, scratch;
-        progress_ = state.reserve<Progress>(1);
-        signal_ = state.reserve<float>(size(span_));
-        closed_ = state.reserve<float>(size(span_));
-        for (Frame& frame : frames_) {
-            frame.target = state.reserve<float>(size(mels_));
-            frame.segment = state.reserve<float>(size(n_fft_));
-            frame.previous_re = state.reserve<float>(size(bins_));
-            frame.previous_im = state.reserve<float>(size(bins_));
-        }
-        state_bytes_ = state.bytes();
+          tables_(config),
+          state_(config) {
+        ArenaLayout scratch;
         samples_ = scratch.reserve<float>(size(n_fft_));
         work_ = scratch.reserve<float>(2 * size(n_fft_));
         re_ = scratch.reserve<float>(size(bins_));
@@ -90,7 +104,7 @@ class Spectral final : public Vocoder {
     }
 
     const char* name() const noexcept override { return "spectral"; }
-    std::size_t state_bytes() const noexcept override { return state_bytes_; }
+    std::size_t state_bytes() const noexcept override { return state_.bytes; }
     std::size_t scratch_bytes() const noexcept override { return scratch_bytes_; }
     int default_look_ahead() const noexcept override {
         return config_.look_ahead < 0 ? kDefaultLookAhead : config_.look_ahead;
@@ -102,7 +116,7 @@ class Spectral final : public Vocoder {
     int latency(int look_ahead) const noexcept override { return look_ahead * hop_; }
 
     void start(std::byte* state, const VocoderOptions& options) const noexcept override {
-        progress_.in(state)->look_ahead = options.look_ahead;
+        state_.progress.in(state)->look_ahead = options.look_ahead;
     }
     std::size_t max_samples(int frames) const noexcept override {
         return size(hop_) * size(std::max(frames, kMaxLookAhead));
@@ -113,12 +127,12 @@ class Spectral final : public Vocoder {
         int written = 0;
         for (int f = 0; f < frames; ++f) {
             const Stream stream = open_frame(exec, state, scratch, mel + f * mels_);
-            for (int i = 0; i < iterations(stream.look_ahead); ++i) {
+            for (int i = 0; i < iterations(config_, stream.look_ahead); ++i) {
                 for (int age = 0; age < stream.open; ++age) project(exec, state, scratch, stream, age);
                 overlap_add(exec, state, stream);
             }
             if (stream.frames <= static_cast<std::uint64_t>(stream.look_ahead)) continue;
-            emit(signal_.in(state) + stream.emit, 1, pcm + written);
+            emit(state_.signal.in(state) + stream.emit, 1, pcm + written);
             written += hop_;
         }
         return written;
@@ -127,21 +141,12 @@ class Spectral final : public Vocoder {
     int finish(const Exec&, std::byte* state, std::byte*, float* pcm) const noexcept override {
         const Stream stream = view(state);
         const int blocks = static_cast<int>(std::min<std::uint64_t>(stream.frames, size(stream.look_ahead)));
-        emit(signal_.in(state) + stream.emit + (1 + stream.look_ahead - blocks) * hop_, blocks, pcm);
+        emit(state_.signal.in(state) + stream.emit + (1 + stream.look_ahead - blocks) * hop_, blocks, pcm);
         return blocks * hop_;
     }
 
   private:
-    struct Progress {
-        std::uint64_t frames;  ///< pushed since the start
-        std::int32_t look_ahead;
-    };
-    /// One open frame: a slot that frames take in turn.
-    struct Frame {
-        Slice<float> target;                    ///< mel bands, linear
-        Slice<float> segment;                   ///< its samples, windowed twice, to be overlap-added
-        Slice<float> previous_re, previous_im;  ///< spectrum of the last iteration, for the momentum
-    };
+    using Frame = State::Frame;
     struct Stream {
         std::uint64_t frames;
         int look_ahead;
@@ -150,23 +155,17 @@ class Spectral final : public Vocoder {
         int emit;   ///< where in `signal_` the next hop to go out starts
     };
 
-    static std::size_t size(int n) noexcept { return static_cast<std::size_t>(n); }
-
-    int iterations(int look_ahead) const noexcept {
-        return config_.iterations > 0 ? config_.iterations : kIterations[size(look_ahead)];
-    }
-
     Stream view(const std::byte* state) const noexcept {
-        const Progress& progress = *progress_.in(state);
+        const Progress& progress = *state_.progress.in(state);
         const int look_ahead = std::clamp<int>(progress.look_ahead, 0, kMaxLookAhead);
-        const int slots = std::max(2, look_ahead + 1);
+        const int slots = spectral::slots(look_ahead);
         const int open = static_cast<int>(std::min<std::uint64_t>(progress.frames, size(slots)));
         return {progress.frames, look_ahead, slots, open, span_ - n_fft_ + (n_fft_ - hop_) / 2 - look_ahead * hop_};
     }
 
     /// The frame that came `age` frames before the newest.
     const Frame& frame(const Stream& stream, int age) const noexcept {
-        return frames_[(stream.frames - 1 - size(age)) % size(stream.slots)];
+        return state_.frames[(stream.frames - 1 - size(age)) % size(stream.slots)];
     }
     /// Where it starts in `signal_`, which ends with the newest frame.
     int position(int age) const noexcept { return span_ - n_fft_ - age * hop_; }
@@ -185,8 +184,8 @@ class Spectral final : public Vocoder {
 
     /// Moves time on by a hop, closes the oldest open frame and starts a new one from the signal so far.
     Stream open_frame(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel) const noexcept {
-        float* signal = signal_.in(state);
-        float* closed = closed_.in(state);
+        float* signal = state_.signal.in(state);
+        float* closed = state_.closed.in(state);
         for (float* buffer : {signal, closed}) {
             std::memmove(buffer, buffer + hop_, size(span_ - hop_) * sizeof(float));
             std::fill_n(buffer + span_ - hop_, hop_, 0.0F);
@@ -196,7 +195,7 @@ class Spectral final : public Vocoder {
             const int oldest = before.slots - 1;
             add_segment(exec, frame(before, oldest).segment.in(state), position(oldest + 1), 0, closed);
         }
-        ++progress_.in(state)->frames;
+        ++state_.progress.in(state)->frames;
         const Stream stream = view(state);
 
         const Frame& slot = frame(stream, 0);
@@ -209,14 +208,14 @@ class Spectral final : public Vocoder {
         for (int m = 0; m < mels_; ++m) target[m] = std::max(target[m] - kMelFloor, kTiny);
 
         float* samples = samples_.in(scratch);
-        exec->multiply(window_.data(), signal + position(0), size(n_fft_), samples);
+        exec->multiply(tables_.window.data(), signal + position(0), size(n_fft_), samples);
         samples[n_fft_ / 2] += kImpulse;
         exec->rfft(fft_.tables(), samples, work_.in(scratch), re_.in(scratch), im_.in(scratch));
         // First magnitudes: the bands spread over their bins.
         float* ratio = ratio_.in(scratch);
         std::copy_n(target, mels_, ratio);
         ratio[mels_] = ratio[mels_ + 1] = 0.0F;
-        exec->interpolate(ratio, band_.data(), fraction_.data(), bins_, magnitude_.in(scratch));
+        exec->interpolate(ratio, tables_.band.data(), tables_.fraction.data(), bins_, magnitude_.in(scratch));
         impose(exec, state, scratch, slot, 0.0F);
         std::copy_n(re_.in(scratch), bins_, slot.previous_re.in(state));
         std::copy_n(im_.in(scratch), bins_, slot.previous_im.in(state));
@@ -227,7 +226,7 @@ class Spectral final : public Vocoder {
     /// One step of a frame: the spectrum of the signal under its window, scaled to the frame's mel bands.
     void project(const Exec& exec, std::byte* state, std::byte* scratch, const Stream& stream, int age) const noexcept {
         float* samples = samples_.in(scratch);
-        exec->multiply(window_.data(), signal_.in(state) + position(age), size(n_fft_), samples);
+        exec->multiply(tables_.window.data(), state_.signal.in(state) + position(age), size(n_fft_), samples);
         exec->rfft(fft_.tables(), samples, work_.in(scratch), re_.in(scratch), im_.in(scratch));
         exec->magnitude(re_.in(scratch), im_.in(scratch), kMagnitudeEpsilon, bins_, magnitude_.in(scratch));
         impose(exec, state, scratch, frame(stream, age), kMomentum);
@@ -243,42 +242,34 @@ class Spectral final : public Vocoder {
         float* re = re_.in(scratch);
         float* im = im_.in(scratch);
         float* samples = samples_.in(scratch);
-        filters_.sum(exec, magnitude, ratio);
+        tables_.filters.sum(exec, magnitude, ratio);
         for (int m = 0; m < mels_; ++m) ratio[m] = target[m] / std::max(ratio[m], kTiny);
         ratio[mels_] = ratio[mels_ + 1] = 0.0F;  // for bins outside all bands
-        exec->interpolate(ratio, band_.data(), fraction_.data(), bins_, gain_.in(scratch));
+        exec->interpolate(ratio, tables_.band.data(), tables_.fraction.data(), bins_, gain_.in(scratch));
         exec->griffin_lim(magnitude, gain_.in(scratch), momentum, bins_, re, im, slot.previous_re.in(state),
                           slot.previous_im.in(state));
         exec->irfft(fft_.tables(), re, im, work_.in(scratch), samples);
-        exec->multiply(window_.data(), samples, size(n_fft_), slot.segment.in(state));
+        exec->multiply(tables_.window.data(), samples, size(n_fft_), slot.segment.in(state));
     }
 
     /// The signal that fits all frames best in the least-squares sense, for samples that are not out yet.
     void overlap_add(const Exec& exec, std::byte* state, const Stream& stream) const noexcept {
-        float* signal = signal_.in(state);
+        float* signal = state_.signal.in(state);
         const std::size_t from = size(stream.emit), count = size(span_ - stream.emit);
-        std::copy_n(closed_.in(state) + from, count, signal + from);
+        std::copy_n(state_.closed.in(state) + from, count, signal + from);
         for (int age = 0; age < stream.open; ++age) {
             add_segment(exec, frame(stream, age).segment.in(state), position(age), stream.emit, signal);
         }
-        exec->multiply(signal + from, inverse_weight_.data() + from, count, signal + from);
+        exec->multiply(signal + from, tables_.inverse_weight.data() + from, count, signal + from);
     }
 
-    int n_fft_, hop_, bins_, mels_;
-    int span_;  ///< samples from the start of the oldest frame that may be open to the end of the newest
+    int n_fft_, hop_, bins_, mels_, span_;
     SpectralConfig config_;
     Fft fft_;
-    AlignedVector<float> window_;
-    MelBands filters_;
-    AlignedVector<float> inverse_weight_;  ///< [span]
-    std::vector<std::int32_t> band_;       ///< [bins]: the lower of the two bands that a bin belongs to; n_mels: none
-    AlignedVector<float> fraction_;        ///< [bins]: the upper band's share
-    Slice<Progress> progress_;
-    Slice<float> signal_;  ///< [span]: what is out, then the estimate
-    Slice<float> closed_;  ///< [span]: sum of the segments of closed frames
-    std::array<Frame, kMaxOpen> frames_;
+    Tables tables_;
+    State state_;
     Slice<float> samples_, work_, re_, im_, magnitude_, gain_, ratio_;
-    std::size_t state_bytes_ = 0, scratch_bytes_ = 0;
+    std::size_t scratch_bytes_ = 0;
 };
 
 }  // namespace
