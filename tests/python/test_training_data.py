@@ -252,8 +252,10 @@ def test_source_weights(cache: Cache) -> None:
 
 def test_a_crop_has_its_own_phones_and_padding(cache: Cache) -> None:
     utterance = next(u for u in cache.utterances if u.id == "u0" and u.speed == 1.0)
-    prompts = np.zeros((1, 5, 80), np.float32)
-    batch = make_batch(cache, [utterance], [100], 100, prompts)
+    prompts = utterance.first + np.arange(5, dtype=np.int64)[None]
+    frames = cache.frames(torch.device("cpu"))
+    batch = make_batch(cache, frames, [utterance], [100], 100, prompts)
+    assert torch.equal(batch.prompt[0], torch.from_numpy(cache.mel[prompts[0]].astype(np.float32)))
     known = utterance.frames - 100
     assert batch.valid[0].tolist() == [True] * known + [False] * (100 - known)
     assert (batch.mel[0, known:] == SILENCE_LEVEL).all()

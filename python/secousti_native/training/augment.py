@@ -45,17 +45,17 @@ class Views:
 
 
 class Augmentation:
-    """A random but reproducible change of a batch; ``generator`` supplies every draw."""
+    """A random but reproducible change of a batch; ``generator``, of the batch's device, supplies every draw."""
 
     def __init__(self, config: AugmentConfig) -> None:
         self.config = config
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Views:
         config, (count, _, bands) = self.config, batch.mel.shape
-        device = batch.mel.device
+        device = generator.device
 
         def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator).to(device)
+            return torch.rand(count, *shape, generator=generator, device=device)
 
         def chance(share: float) -> Tensor:
             return (uniform(1, 1) < share).float()
@@ -68,14 +68,14 @@ class Augmentation:
         peak = mel.amax((1, 2), keepdim=True)
         low, high = config.noise_snr
         level = peak - NEPER_PER_DECIBEL * (low + (high - low) * uniform(1, 1))
-        colour = level + self._response(count, bands, generator).to(device)
+        colour = level + self._response(count, bands, generator)
         noisy = chance(config.noise_chance) > 0
-        response = self._channel(count, bands, generator).to(device) * active
-        other = self._channel(count, bands, generator).to(device) * active
+        response = self._channel(count, bands, generator) * active
+        other = self._channel(count, bands, generator) * active
         other = torch.where(chance(config.mismatch) > 0, other, response)
 
         def apply(x: Tensor, channel: Tensor) -> Tensor:
-            fluctuation = 0.4 * torch.randn(x.shape, generator=generator).to(device)
+            fluctuation = 0.4 * torch.randn(x.shape, generator=generator, device=device)
             with_noise = 0.5 * torch.logaddexp(2 * x, 2 * (colour + fluctuation))
             x = torch.where(noisy, with_noise, x) + channel
             return torch.where(cut, SILENCE_LEVEL, x).clamp_min(SILENCE_LEVEL)
@@ -86,13 +86,14 @@ class Augmentation:
 
     def _response(self, count: int, bands: int, generator: torch.Generator) -> Tensor:
         """A smooth random frequency response in nepers, ``[count, 1, bands]``: a few cosines over the mel axis."""
-        place = (torch.arange(bands) + 0.5) / bands
-        terms = torch.cos(math.pi * torch.arange(1, _EQUALISER_TERMS + 1)[:, None] * place)
-        weights = torch.randn(count, 1, _EQUALISER_TERMS, generator=generator)
+        device = generator.device
+        place = (torch.arange(bands, device=device) + 0.5) / bands
+        terms = torch.cos(math.pi * torch.arange(1, _EQUALISER_TERMS + 1, device=device)[:, None] * place)
+        weights = torch.randn(count, 1, _EQUALISER_TERMS, generator=generator, device=device)
         return NEPER_PER_DECIBEL * self.config.equaliser * (weights @ terms)
 
     def _channel(self, count: int, bands: int, generator: torch.Generator) -> Tensor:
-        gain = self.config.gain * (2 * torch.rand(count, 1, 1, generator=generator) - 1)
+        gain = self.config.gain * (2 * torch.rand(count, 1, 1, generator=generator, device=generator.device) - 1)
         return NEPER_PER_DECIBEL * gain + self._response(count, bands, generator)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,15 +34,13 @@ class Batch:
     phones: Tensor
     segment: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
-
 
 class Sampler:
     """Draws batches from the training split of a cache.
 
     A source is drawn by ``source_weights`` times its frames (weight 1 if not named), then an utterance by its frames.
-    Crops shorter than ``crop`` are padded with silence; short prompts are repeated.
+    Crops shorter than ``crop`` are padded with silence; short prompts are repeated. On a GPU the frames of the whole
+    cache are kept in its memory, so that a batch costs the CPU nothing but its indices.
     """
 
     def __init__(
@@ -54,9 +53,11 @@ class Sampler:
         seed: int,
         rank: int = 0,
         source_weights: dict[str, float] | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.cache, self.batch, self.crop, self.prompt_frames = cache, batch, crop, prompt_frames
         self.seed, self.rank = seed, rank
+        self.mel = cache.frames(device or torch.device("cpu"))
         self.utterances = cache.split("train")
         weights = source_weights or {}
         unknown = sorted(set(weights) - {u.source for u in self.utterances})
@@ -73,43 +74,48 @@ class Sampler:
         length = int(rng.integers(max(1, int(self.prompt_frames * MIN_PROMPT)), self.prompt_frames + 1))
         utterances = [self.utterances[i] for i in chosen]
         starts = [int(rng.integers(0, max(u.frames - self.crop, 0) + 1)) for u in utterances]
-        prompts = np.stack([self._prompt(u, length, rng) for u in utterances])
-        return make_batch(self.cache, utterances, starts, self.crop, prompts)
+        prompts = np.stack([_prompt_rows(u, length, rng) for u in utterances])
+        return make_batch(self.cache, self.mel, utterances, starts, self.crop, prompts)
 
-    def _prompt(self, utterance: CachedUtterance, length: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-        begin = int(rng.integers(0, max(utterance.frames - length, 0) + 1))
-        frames = self.cache.mel[utterance.first + begin : utterance.first + min(begin + length, utterance.frames)]
-        return np.resize(frames, (length, frames.shape[1])).astype(np.float32)
+
+def _prompt_rows(utterance: CachedUtterance, length: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    begin = int(rng.integers(0, max(utterance.frames - length, 0) + 1))
+    rows = utterance.first + np.arange(begin, min(begin + length, utterance.frames))
+    return np.resize(rows, length)
 
 
 def make_batch(
     cache: Cache,
+    mel: Tensor,
     utterances: list[CachedUtterance],
     starts: list[int],
     crop: int,
-    prompts: npt.NDArray[np.float32],
+    prompts: npt.NDArray[np.int64],
 ) -> Batch:
-    """The frames ``start`` to ``start + crop`` of each utterance, padded, with their phones."""
+    """The frames ``start`` to ``start + crop`` of each utterance, padded, with their phones.
+
+    ``mel [frames, n_mels]`` holds the cache's frames on the batch's device; ``prompts [B, P]`` are indices into it.
+    """
     count = len(utterances)
-    mel = np.full((count, crop, cache.mel.shape[1]), SILENCE_LEVEL, np.float32)
-    valid = np.zeros((count, crop), bool)
-    segment = np.full((count, crop), NO_PHONE, np.int64)
+    lengths = np.array([min(crop, u.frames - start) for u, start in zip(utterances, starts, strict=True)])
+    firsts = np.array([u.first + start for u, start in zip(utterances, starts, strict=True)])
+    places = np.arange(crop)
+    inside = places < lengths[:, None]
+    rows = np.where(inside, firsts[:, None] + places, firsts[:, None])
+    segment = np.where(inside, cache.segment[rows], NO_PHONE).astype(np.int64)
     phones: list[npt.NDArray[np.int64]] = []
-    for row, (utterance, start) in enumerate(zip(utterances, starts, strict=True)):
-        length = min(crop, utterance.frames - start)
-        frames = slice(utterance.first + start, utterance.first + start + length)
-        mel[row, :length] = cache.mel[frames]
-        valid[row, :length] = True
-        index = cache.segment[frames].astype(np.int64)
-        known = index != NO_PHONE
-        if not known.any():
-            phones.append(np.zeros(0, np.int64))
-            continue
-        low, high = int(index[known].min()), int(index[known].max())
-        segment[row, :length] = np.where(known, index - low, NO_PHONE)
-        phones.append(cache.phone[low : high + 1].astype(np.int64))
+    for row in segment:
+        known = row[row != NO_PHONE]
+        low = int(known.min()) if len(known) else 0
+        phones.append(cache.phone[low : int(known.max()) + 1 if len(known) else 0].astype(np.int64))
+        row[row != NO_PHONE] -= low
     padded = np.full((count, max([1, *map(len, phones)])), -1, np.int64)
-    for row, ids in enumerate(phones):
-        padded[row, : len(ids)] = ids
-    arrays = (mel, valid, prompts, padded, segment)
-    return Batch(*(torch.from_numpy(a) for a in arrays))
+    for row, ids in zip(padded, phones, strict=True):
+        row[: len(ids)] = ids
+
+    def on_device(values: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(mel.device, non_blocking=True)
+
+    valid = on_device(inside)
+    frames = mel[on_device(rows)].float().masked_fill(~valid.unsqueeze(-1), SILENCE_LEVEL)
+    return Batch(frames, valid, mel[on_device(prompts)].float(), on_device(padded), on_device(segment))

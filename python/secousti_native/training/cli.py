@@ -92,6 +92,7 @@ def prepare(
     valid: Annotated[float, typer.Option(help="Share of utterances for validation.")] = 0.03,
     hold_out: Annotated[list[str] | None, typer.Option(help="Speakers for validation only.")] = None,
     codec: Annotated[Path | None, typer.Option(help="JSON of the codec's sizes, if its mel front end differs.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the audio files.")] = 1,
 ) -> None:
     """Checks a corpus and caches its log-mels and phone durations."""
     try:
@@ -106,6 +107,7 @@ def prepare(
                 speeds=tuple(speed or [0.9, 1.0, 1.1]),
                 valid_share=valid,
                 held_out=tuple(hold_out or []),
+                jobs=jobs,
                 progress=lambda done: bar.update(task, completed=done),
             )
     except PROBLEMS as error:

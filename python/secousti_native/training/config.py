@@ -27,8 +27,8 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
 class DataConfig:
     """``cache`` is a prepared corpus; a batch is ``batch`` crops of ``crop`` mel frames on each process.
 
-    ``source_weights`` multiplies how often a source is drawn. Validation uses the first ``valid_utterances`` of each
-    source, cut to ``valid_frames`` mel frames.
+    ``source_weights`` multiplies how often a source is drawn. Validation uses ``valid_utterances`` of each
+    source (always the same), cut to ``valid_frames`` mel frames.
     """
 
     cache: str = "cache"
@@ -84,7 +84,8 @@ class TrainConfig:
     A run or model file brings the codec's sizes; else ``codec`` gives them. ``trainable`` replaces the stage's own list
     of modules, for instance to leave encoder and FSQ as they are while the decoder improves. Fresh weights come from
     `initialise` (unless false: PyTorch's own), with ``layer_scale`` in every transformer layer. ``threads`` is the
-    number of torch's threads (0: torch's own choice).
+    number of torch's threads (0: torch's own choice). ``hours`` of training end a run before its last step (0: never);
+    the learning rate then falls in time, so that a lent machine gives finished weights whatever its speed.
     """
 
     stage: Stage = "joint"
@@ -94,6 +95,7 @@ class TrainConfig:
     layer_scale: float = 0.3
     initialise: bool = True
     steps: int = 10_000
+    hours: float = 0.0
     seed: int = 0
     bfloat16: bool = True
     threads: int = 0
@@ -123,6 +125,7 @@ class TrainConfig:
 
         for name in ("steps", "log_every", "valid_every", "save_every"):
             require(getattr(self, name) >= 1, f"{name}: must be at least 1")
+        require(self.hours >= 0, "hours: must not be negative")
         for name in ("batch", "crop", "valid_utterances", "valid_frames"):
             require(getattr(self.data, name) >= 1, f"data.{name}: must be at least 1")
         known = {name for names in STAGE_MODULES.values() for name in names}

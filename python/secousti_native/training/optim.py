@@ -12,12 +12,13 @@ from secousti_native.reference.config import ConfigError
 from secousti_native.training.config import OptimiserConfig
 
 
-def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
-    """Factor of the learning rates at ``step`` of ``steps``."""
+def rate_factor(step: int, steps: int, config: OptimiserConfig, spent: float = 0.0) -> float:
+    """Factor of the learning rates at ``step`` of ``steps``, or when the share ``spent`` of a run's time is further."""
     rise = min(1.0, (step + 1) / max(1, config.warmup))
+    progress = min(1.0, max(step / steps, spent))
     if config.schedule == "cosine":
-        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
-    left = steps - step
+        return rise * 0.5 * (1 + math.cos(math.pi * progress))
+    left = steps * (1 - progress)
     return rise * min(1.0, max(0.0, left / max(1, config.decay)))
 
 
@@ -80,8 +81,11 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         share = 1 - min(self.decay, (1 + step) / (10 + step))
+        floating: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, value in module.state_dict().items():
             if value.is_floating_point():
-                self.state[name].lerp_(value, share)
+                floating[0].append(self.state[name])
+                floating[1].append(value)
             else:
                 self.state[name].copy_(value)
+        torch._foreach_lerp_(*floating, share)

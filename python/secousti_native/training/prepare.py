@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+import multiprocessing
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 import torch
+from torch import Tensor
 
 from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.mel import LogMel
@@ -66,10 +72,12 @@ def prepare(
     valid_share: float = 0.03,
     held_out: Sequence[str] = (),
     min_seconds: float = 0.5,
+    jobs: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
     """Writes the cache folder ``out``; training utterances once per speed (tempo and pitch together), others at 1.0.
 
+    ``jobs`` processes share the audio files; the cache is the same whatever their number.
     Returns counts: utterances, validation (of those), hours, hours_with_phones, skipped. Raises `CorpusError` naming
     the utterance for audio that cannot be read, is not finite, or is shorter than the manifest says.
     """
@@ -81,39 +89,40 @@ def prepare(
     symbols = {p: i for i, p in enumerate(sorted({p for u in ordered for p in u.phones}))}
     out.mkdir(parents=True, exist_ok=True)
     (out / "meta.json").unlink(missing_ok=True)  # its presence marks a whole cache
-    log_mel = LogMel(config)
     hop = config.hop_length / config.sample_rate
     entries: list[CachedUtterance] = []
     phones: list[int] = []
     moments = np.zeros((3, config.n_mels))  # count, sum and sum of squares of the training frames
     counts = {"utterances": 0.0, "validation": 0.0, "hours": 0.0, "hours_with_phones": 0.0, "skipped": 0.0}
-    position, loaded, samples, rate = 0, "", np.zeros(0, np.float32), 0
-    with (out / "mel.f16").open("wb") as mels, (out / "segment.i32").open("wb") as segments:
-        for done, utterance in enumerate(ordered, 1):
-            progress(done)
-            if utterance.seconds < min_seconds:
-                counts["skipped"] += 1
-                continue
-            if utterance.audio != loaded:
-                (samples, rate), loaded = load_audio(Path(utterance.audio)), utterance.audio
-            audio = _cut(utterance, samples, rate)
-            split = split_of(utterance, valid_share, held_out)
-            counts["utterances"] += 1
-            counts["validation"] += split == "valid"
-            counts["hours"] += utterance.seconds / 3600
-            counts["hours_with_phones"] += utterance.seconds / 3600 if utterance.phones else 0
-            for speed in speeds if split == "train" else (1.0,):
-                pcm = np.asarray(soxr.resample(audio, rate * speed, config.sample_rate), np.float32)
-                mel = log_mel(torch.from_numpy(pcm)).numpy()
-                index = expand_durations([d / speed for d in utterance.durations], len(mel), hop)
-                np.where(index == NO_PHONE, NO_PHONE, index + len(phones)).astype(np.int32).tofile(segments)
-                phones += [symbols[p] for p in utterance.phones]
-                mel.astype(np.float16).tofile(mels)
-                named = (utterance.id, utterance.speaker, utterance.source, split)
-                entries.append(CachedUtterance(*named, speed, position, len(mel)))
-                position += len(mel)
-                if split == "train":
-                    moments += np.stack([np.full(config.n_mels, float(len(mel))), mel.sum(0), np.square(mel).sum(0)])
+    long_enough = [u for u in ordered if u.seconds >= min_seconds]
+    counts["skipped"] = len(ordered) - len(long_enough)
+    files = [list(group) for _, group in itertools.groupby(long_enough, key=lambda u: u.audio)]
+    split = {u.id: split_of(u, valid_share, held_out) for u in long_enough}
+    tasks = [(group, [speeds if split[u.id] == "train" else (1.0,) for u in group], config) for group in files]
+    position = done = 0
+    with (out / "mel.f16").open("wb") as mels, (out / "segment.i32").open("wb") as segments, _mapper(jobs) as mapped:
+        for group, results in zip(files, mapped(_log_mels, tasks), strict=True):
+            for utterance, versions in zip(group, results, strict=True):
+                part = split[utterance.id]
+                counts["utterances"] += 1
+                counts["validation"] += part == "valid"
+                counts["hours"] += utterance.seconds / 3600
+                counts["hours_with_phones"] += utterance.seconds / 3600 if utterance.phones else 0
+                for speed, mel in versions:
+                    index = expand_durations([d / speed for d in utterance.durations], len(mel), hop)
+                    np.where(index == NO_PHONE, NO_PHONE, index + len(phones)).astype(np.int32).tofile(segments)
+                    phones += [symbols[p] for p in utterance.phones]
+                    mel.tofile(mels)
+                    named = (utterance.id, utterance.speaker, utterance.source, part)
+                    entries.append(CachedUtterance(*named, speed, position, len(mel)))
+                    position += len(mel)
+                    if part == "train":
+                        wide = mel.astype(np.float64)
+                        moments += np.stack(
+                            [np.full(config.n_mels, float(len(mel))), wide.sum(0), np.square(wide).sum(0)]
+                        )
+                done += 1
+                progress(done)
     if moments[0, 0] == 0:
         raise CorpusError("no utterance is left for training: lower the validation share or min_seconds")
     mean = moments[1] / moments[0]
@@ -131,6 +140,41 @@ def prepare(
     }
     (out / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf8")
     return counts
+
+
+_Task = tuple[list[Utterance], list[Sequence[float]], CodecConfig]
+_Mels = list[list[tuple[float, npt.NDArray[np.float16]]]]
+
+
+@contextlib.contextmanager
+def _mapper(jobs: int) -> Iterator[Callable[[Callable[[_Task], _Mels], list[_Task]], Iterator[_Mels]]]:
+    """`map`, in this process or over ``jobs`` fresh ones; a failure drops what has not begun."""
+    if jobs <= 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _log_mels(task: _Task) -> _Mels:
+    """Log-mels of the utterances of one audio file: for each, its speeds and float16 ``[frames, n_mels]``."""
+    group, wanted, config = task
+    torch.set_num_threads(1)
+    log_mel = LogMel(config)
+    samples, rate = load_audio(Path(group[0].audio))
+    results: _Mels = []
+    for utterance, speeds in zip(group, wanted, strict=True):
+        audio = _cut(utterance, samples, rate)
+        versions = []
+        for speed in speeds:
+            pcm = np.asarray(soxr.resample(audio, rate * speed, config.sample_rate), np.float32)
+            versions.append((speed, log_mel(torch.from_numpy(pcm)).numpy().astype(np.float16)))
+        results.append(versions)
+    return results
 
 
 def _cut(utterance: Utterance, samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
@@ -170,6 +214,13 @@ class Cache:
             raise CorpusError(f"{folder}: {len(self.mel)} mel frames, {len(self.segment)} segments: prepare it again")
         lines = (folder / "utterances.jsonl").read_text(encoding="utf8").splitlines()
         self.utterances = [CachedUtterance(**json.loads(line)) for line in lines]
+
+    def frames(self, device: torch.device) -> Tensor:
+        """All log-mel frames, float16 ``[frames, n_mels]``: mapped from the file on a CPU, copied to a GPU."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that the mapping is read-only: nothing writes to it
+            mapped = torch.from_numpy(self.mel)
+        return mapped.to(device)
 
     def split(self, name: str) -> list[CachedUtterance]:
         return [u for u in self.utterances if u.split == name]

@@ -62,7 +62,10 @@ class TrainingSystem(nn.Module):
         return self
 
     def forward(self, batch: Batch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Unweighted terms, metrics, and under ``loss`` what to minimise. ``generator`` supplies all randomness."""
+        """Unweighted terms, metrics, and under ``loss`` what to minimise.
+
+        ``generator``, of the batch's device, supplies all randomness.
+        """
         views = self.augmentation(batch, generator)
         if self.config.stage == "acoustic":
             terms = self._acoustic(batch, views)
@@ -154,8 +157,8 @@ class TrainingSystem(nn.Module):
             codes = fsq.quantise(y, straight_through=True)
             share = ramp(step, config.start, config.end)
             if share < 1:
-                hard = torch.rand(len(y), 1, 1, generator=generator).to(y.device) < share
-                noise = (2 * torch.rand(y.shape, generator=generator) - 1).to(y.device)
+                hard = torch.rand(len(y), 1, 1, generator=generator, device=y.device) < share
+                noise = 2 * torch.rand(y.shape, generator=generator, device=y.device) - 1
                 codes = torch.where(hard, codes, fsq.bound(y) + config.dither * noise)
             z_q = fsq.embed(codes)
             tokens = fsq.pack(fsq.quantise(y.detach()))
@@ -177,7 +180,7 @@ class TrainingSystem(nn.Module):
         s, labels = z_q[known], batch.phones.gather(1, segment.clamp_min(0))[known]
         limit = losses.contrastive_frames
         if 0 < limit < len(s):
-            chosen = torch.randperm(len(s), generator=generator)[:limit].to(s.device)
+            chosen = torch.randperm(len(s), generator=generator, device=s.device)[:limit]
             s, p, labels = s[chosen], p[chosen], labels[chosen]
         if len(s) == 0:  # keeps every parameter in the graph, as DDP wants
             zero = p.sum() + s.sum() + 0.0 * phonemes.log_scale
@@ -189,7 +192,7 @@ class TrainingSystem(nn.Module):
 
 
 def _sample(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     return mean + noise * (0.5 * log_variance).exp()
 
 

@@ -84,6 +84,7 @@ class Trainer:
             seed=config.seed,
             rank=self.rank,
             source_weights=config.data.source_weights,
+            device=self.device,
         )
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         state = run / STATE
@@ -140,44 +141,53 @@ class Trainer:
         self.system.train()
         with stop_requests() as stop, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self.sampler, self.step)
-            while self.step < last:
+            ending = self._spent() >= 1
+            while self.step < last and not ending:
                 began = time.perf_counter()
-                batch = coming.result().to(self.device)
+                batch = coming.result()
                 coming = ahead.submit(self.sampler, self.step + 1)
                 terms = self._train_step(model, batch)
                 self.step += 1
-                self.seconds += time.perf_counter() - began
                 if self.step % config.log_every == 0 or self.step == 1:
                     values = {k: float(v.detach()) for k, v in terms.items()}
                     monitor.train(self.step, self.seconds, values)
-                if self.step % config.valid_every == 0 or self.step == config.steps:
+                asked = self._agree(stop(), time.perf_counter() - began)
+                out_of_time = self._spent() >= 1
+                if self.step % config.valid_every == 0 or self.step == config.steps or out_of_time:
+                    began = time.perf_counter()
                     self.save()  # first: validation also runs the vocoder and writes images
                     self._validate(monitor)
+                    self._agree(False, time.perf_counter() - began)
                 monitor.advance(self.step)
-                asked = self._agree(stop())
-                if self.step % config.save_every == 0 or self.step == last or asked:
+                ending = asked or out_of_time
+                if self.step % config.save_every == 0 or self.step == last or ending:
                     self.save()
-                if asked:
-                    break
 
     def _train_step(self, model: torch.nn.Module, batch: Any) -> dict[str, Tensor]:
         config = self.config
-        generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * self.world + self.rank)
+        generator = torch.Generator(self.device).manual_seed(
+            (config.seed * 1_000_003 + self.step) * self.world + self.rank
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             terms: dict[str, Tensor] = model(batch, self.step, generator)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
-        factor = rate_factor(self.step, config.steps, config.optimiser)
+        factor = rate_factor(self.step, config.steps, config.optimiser, self._spent())
         terms["gradient_norm"] = self.optimisers.step(factor)
         self.average.update(self.system, self.step)
         return terms
 
-    def _agree(self, asked: bool) -> bool:
-        """True on every process if any was asked to stop."""
-        if self.world == 1:
-            return asked
-        flag = torch.tensor(float(asked), device=self.device)
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+    def _spent(self) -> float:
+        """Share of the run's hours that has passed; 0 when they are not limited."""
+        return self.seconds / (3600 * self.config.hours) if self.config.hours else 0.0
+
+    def _agree(self, asked: bool, seconds: float) -> bool:
+        """Adds the slowest process's ``seconds`` to the run's; true on every process if any was asked to stop."""
+        if self.world > 1:
+            shared = torch.tensor([float(asked), seconds], device=self.device, dtype=torch.float64)
+            torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+            asked, seconds = bool(shared[0]), float(shared[1])
+        self.seconds += seconds
+        return asked
 
     def _validate(self, monitor: Monitor) -> None:
         if self.rank != 0:

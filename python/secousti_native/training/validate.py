@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ def validate(system: TrainingSystem, cache: Cache, device: torch.device) -> tupl
     examples: list[Example] = []
     was_training = system.training
     system.eval()
-    for utterance in cache.split("valid"):
+    for utterance in sorted(cache.split("valid"), key=lambda u: hashlib.sha256(u.id.encode()).digest()):
         if taken.get(utterance.source, 0) >= data.valid_utterances:
             continue
         taken[utterance.source] = taken.get(utterance.source, 0) + 1

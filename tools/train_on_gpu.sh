@@ -1,0 +1,120 @@
+#!/bin/bash
+# Trains both default models at once on a lent GPU, unattended, within a given time; ablations run on its idle CPU cores.
+#
+#   tools/train_on_gpu.sh stage PARTS STORE        keeps the parts of tools/pack_corpus.py that came with this transfer
+#   tools/train_on_gpu.sh train STORE OUT SECONDS  prepares, trains, exports; OUT gets files of at most 15 MB
+#
+# PARTS holds part-*.tar, and wheels (*.whl) of packages that the machine lacks (soundfile, soxr, typer, rich, ...).
+# Put the models together again with `cat default_86.safetensors.* > default_86.safetensors`.
+set -euo pipefail
+repository=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3}
+action=$1
+
+if [ "$action" = stage ]; then
+    parts=$2 store=$3
+    mkdir -p "$store/data" "$store/wheels"
+    for part in "$parts"/part-*.tar; do [ -e "$part" ] && tar -xf "$part" -C "$store/data"; done
+    cp "$parts"/*.whl "$store/wheels/" 2>/dev/null || true
+    du -sh "$store"
+    exit 0
+fi
+
+store=$2 out=$3 seconds=$4
+deadline=$((SECONDS + seconds))
+mkdir -p "$out" "$store/site" "$store/package"
+"$python" -m pip install -q --no-index --no-deps --no-compile --target "$store/site" "$store"/wheels/*.whl
+export PYTHONPATH="$store/package:$store/site" OMP_NUM_THREADS=1
+# A copy of the package, so that a run never depends on a tree that changes under it.
+cp -r "$repository/python/secousti_native" "$store/package/"
+rm -f "$store"/package/secousti_native/*.so
+{
+    cmake -S "$repository" -B "$store/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSECOUSTI_BUILD_PYTHON=ON \
+        -DSECOUSTI_BUILD_TESTS=OFF -DSECOUSTI_CUDA=OFF -DPython_EXECUTABLE="$(command -v "$python")" &&
+        cmake --build "$store/build" && find "$store/build" -name '*.so' -exec cp {} "$store/package/secousti_native/" \;
+} > "$out/build.log" 2>&1 || { tail -30 "$out/build.log"; exit 1; }
+echo "built after ${SECONDS} s"
+
+train() { "$python" -c 'from secousti_native.training.cli import app; app()' "$@"; }
+
+for part in "$store"/data/part-*; do
+    name=$(basename "$part")
+    "$python" - "$part/manifest.jsonl" "$name" <<'P'
+import json, sys
+for line in open(sys.argv[1], encoding="utf8"):
+    entry = json.loads(line)
+    entry["audio"] = f"{sys.argv[2]}/{entry['audio']}"
+    print(json.dumps(entry, ensure_ascii=False))
+P
+done > "$store/data/manifest.jsonl"
+# Voices of `games` and two of the synthesiser's are never trained on: they show how unheard voices fare.
+held=$("$python" - "$store/data/manifest.jsonl" <<'P'
+import json, sys
+entries = [json.loads(line) for line in open(sys.argv[1], encoding="utf8")]
+names = sorted({e["speaker"] for e in entries if e["source"] == "games"} | {"af_nicole", "bm_lewis"})
+print(" ".join(f"--hold-out {n}" for n in names))
+P
+)
+speeds=""
+for speed in ${SPEEDS:-0.82 0.91 1.0 1.1 1.22}; do speeds="$speeds --speed $speed"; done
+# shellcheck disable=SC2086
+train prepare "$store/data/manifest.jsonl" -o "$store/cache" --jobs "$(nproc)" --valid 0.02 $speeds $held
+echo "prepared after ${SECONDS} s"
+
+run() { # name, config, more options
+    local name=$1 config=$2
+    shift 2
+    train run "$config" -o "$store/runs/$name" --set data.cache="$store/cache" "$@" > "$store/$name.out" 2>&1
+}
+
+pids=()
+left=$((deadline - SECONDS - ${EXPORT_SECONDS:-35}))
+hours=$("$python" -c "print($left / 3600)")
+for name in default_86 default_21; do
+    # shellcheck disable=SC2086
+    run $name ${name}_joint --set hours="$hours" --set threads=2 ${MODEL_SETTINGS:-} &
+    pids+=($!)
+done
+# Ablations, small and at equal steps, one core each. Stages run one after another and share the steps.
+small=(--set 'codec.dimension=128' --set 'codec.feedforward=512' --set 'codec.n_filters=64' --set 'codec.layers={"acoustic":2,"semantic":2,"connector":1,"decoder":2}'
+    --set data.batch=8 --set data.crop=128 --set threads=1 --set valid_every=250 --set save_every=1000 --set optimiser.ema=0.99
+    --set optimiser.warmup=50 --set data.valid_utterances=12 --set augment.chance=0.0)
+steps=${ABLATION_STEPS:-1500}
+third=$((steps / 3))
+ablation() { # name, more options
+    local name=$1
+    shift
+    CUDA_VISIBLE_DEVICES="" run "ablation_$name" default_86_joint "${small[@]}" --set steps="$steps" --set optimiser.decay=$third "$@" || true
+}
+staged() {
+    local common=("${small[@]}" --set steps=$third --set optimiser.decay=$((third / 2)))
+    export CUDA_VISIBLE_DEVICES=""
+    run ablation_staged_1 default_86_joint "${common[@]}" --set stage=acoustic
+    run ablation_staged_2 default_86_joint "${common[@]}" --set stage=semantic --set init="$store/runs/ablation_staged_1" --set losses.acoustic=1.0
+    run ablation_staged_3 default_86_joint "${common[@]}" --set init="$store/runs/ablation_staged_2"
+}
+if [ "$steps" -gt 0 ]; then
+    ablation base & pids+=($!)
+    ablation no_contrastive --set losses.contrastive=0.0 & pids+=($!)
+    ablation contrastive_strong --set losses.contrastive=0.05 & pids+=($!)
+    ablation vae --set quantiser.sample=true --set losses.kl_semantic=0.0001 --set losses.kl_start=0 --set losses.kl_end=500 & pids+=($!)
+    ablation vq --set quantiser.kind=vq & pids+=($!)
+    ablation no_fsq_regularisation --set losses.fsq=0.0 --set losses.entropy=0.0 & pids+=($!)
+    ablation entropy_strong --set losses.entropy=0.3 & pids+=($!)
+    ablation adamw --set optimiser.muon=false & pids+=($!)
+    ablation augmented --set augment.chance=0.5 & pids+=($!)
+    staged & pids+=($!)
+fi
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+models_running() { kill -0 "${pids[0]}" 2>/dev/null || kill -0 "${pids[1]}" 2>/dev/null; }
+while models_running && [ $SECONDS -lt $((deadline - 20)) ]; do
+    sleep 5
+    if [ $((SECONDS % 60)) -lt 5 ]; then tail -qn 1 "$store"/runs/default_*/log.jsonl | cut -c1-200 || true; fi
+done
+for name in default_86 default_21; do
+    tail -n 3 "$store/$name.out"
+    train export "$store/runs/$name" -o "$store/$name.safetensors" --name "${name/_/-}" ${EXPORT_OPTIONS:---newest} && split -b 15000000 -d -a 1 "$store/$name.safetensors" "$out/$name.safetensors."
+done
+tar -czf "$out/logs.tar.gz" -C "$store" $(cd "$store" && ls -- *.out runs/*/log.jsonl runs/*/config.json cache/meta.json)
+ls -la "$out"
+echo "done after ${SECONDS} s"
