@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace secousti::core {
@@ -15,6 +16,9 @@ class RotaryTable {
 
     /// cos and sin [rows, head_dim/2] of the angles at positions position, position + 1, …
     void fill(std::uint64_t position, int rows, float* cosine, float* sine) const noexcept;
+
+    /// [head_dim/2] in units of 2^-64 turns.
+    std::span<const std::uint64_t> turns_per_frame() const noexcept { return turns_per_frame_; }
 
   private:
     std::vector<std::uint64_t> turns_per_frame_;

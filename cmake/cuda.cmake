@@ -1,0 +1,73 @@
+# Which implementation of csrc/kernels/cuda/device.h and launchers.h the library gets:
+#   AUTO      ON where nvcc is found, else OFF
+#   ON        CUDA, with the static runtime: the library loads and works where there is no driver
+#   OFF       none: device="cuda" says that this build has no CUDA
+#   EMULATED  the same kernels on the CPU, thread by thread (tests/simt): for tests of the whole engine, very slow
+set(SECOUSTI_CUDA OFF CACHE STRING "CUDA backend: AUTO, ON, OFF or EMULATED")
+set_property(CACHE SECOUSTI_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
+if(NOT SECOUSTI_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
+    message(FATAL_ERROR "SECOUSTI_CUDA is '${SECOUSTI_CUDA}', expected AUTO, ON, OFF or EMULATED")
+endif()
+
+set(SECOUSTI_CUDA_BACKEND ${SECOUSTI_CUDA})
+if(SECOUSTI_CUDA STREQUAL "AUTO")
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+        set(SECOUSTI_CUDA_BACKEND ON)
+    else()
+        set(SECOUSTI_CUDA_BACKEND OFF)
+    endif()
+endif()
+if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+        # Machine code for the A100 and the H100, and PTX that a driver compiles for anything newer than the A100.
+        set(CMAKE_CUDA_ARCHITECTURES 80 90a-real)
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(CMAKE_CUDA_STANDARD 20)
+    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+endif()
+message(STATUS "CUDA backend: ${SECOUSTI_CUDA_BACKEND}")
+
+# The device engine, csrc/codec/cuda_*.cpp, is plain C++ over device.h and launchers.h. `secousti_device` is what it runs
+# on, or where there is no backend the functions that say so. SECOUSTI_DEVICE names the object libraries that a program
+# with secousti_objects needs.
+function(secousti_add_device engine_sources)
+    set(warnings
+        $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall -Wextra -Wconversion -Wshadow>
+        $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
+        $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${SECOUSTI_WERROR}>>:-Werror>)
+    set(absent "${CMAKE_CURRENT_SOURCE_DIR}/csrc/codec/cuda_absent.cpp")
+    list(REMOVE_ITEM engine_sources "${absent}")
+    add_library(secousti_cuda_engine OBJECT EXCLUDE_FROM_ALL ${engine_sources})
+    target_include_directories(secousti_cuda_engine PRIVATE csrc csrc/include)
+    target_compile_options(secousti_cuda_engine PRIVATE ${warnings})
+
+    set(device secousti_device)
+    if(SECOUSTI_CUDA_BACKEND STREQUAL "OFF")
+        add_library(secousti_device OBJECT "${absent}")
+    else()
+        list(APPEND device secousti_cuda_engine)
+        file(GLOB kernels CONFIGURE_DEPENDS csrc/kernels/cuda/*.cu)
+        if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
+            add_library(secousti_device OBJECT ${kernels})
+            set_target_properties(secousti_device PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+            target_link_libraries(secousti_device PUBLIC CUDA::cudart_static)
+            # Registers, spills and shared memory of every kernel: docs/cuda.md.
+            target_compile_options(secousti_device PRIVATE
+                $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xptxas=-v>)
+        else()
+            list(FILTER kernels EXCLUDE REGEX "/device\\.cu$")
+            file(GLOB emulator CONFIGURE_DEPENDS tests/simt/*.cpp)
+            list(FILTER emulator EXCLUDE REGEX "/test_[^/]*\\.cpp$")
+            set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+            add_library(secousti_device OBJECT ${kernels} ${emulator})
+            target_include_directories(secousti_device PRIVATE tests/simt)
+        endif()
+    endif()
+    target_include_directories(secousti_device PRIVATE csrc csrc/include)
+    target_compile_options(secousti_device PRIVATE ${warnings})
+    set(SECOUSTI_DEVICE ${device} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,67 @@
+// Arrays on the device, and the matrices of a model there.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "base/arena.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launchers.h"
+
+namespace secousti::core::cuda {
+
+/// `count` objects on the device, not initialised or copied from the host. Throws Error(out_of_memory).
+template <class T>
+class DeviceArray {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+  public:
+    DeviceArray() = default;
+    DeviceArray(const Stream& stream, std::size_t count, const char* what)
+        : buffer_(count == 0 ? Buffer() : Buffer(count * sizeof(T), what, stream.device())) {}
+    DeviceArray(const Stream& stream, std::span<const T> values, const char* what)
+        : buffer_(values.empty() ? Buffer() : Buffer(values.size_bytes(), what, stream.device())) {
+        if (values.empty()) return;
+        stream.copy_to_device(buffer_.data(), values.data(), values.size_bytes());
+        stream.synchronize();  // the values may go now
+    }
+
+    /// Null when empty.
+    T* data() const noexcept { return buffer_.template as<T>(); }
+    std::size_t count() const noexcept { return buffer_.bytes() / sizeof(T); }
+    std::size_t bytes() const noexcept { return buffer_.bytes(); }
+
+  private:
+    Buffer buffer_;
+};
+
+/// A matrix and its bias as the kernels want them.
+class DeviceMatrix {
+  public:
+    DeviceMatrix() = default;
+    /// weights [outputs, depth], bias [outputs] or empty.
+    DeviceMatrix(const Stream& stream, Precision precision, std::span<const float> weights, int outputs, int depth,
+                 std::span<const float> bias = {})
+        : precision_(precision), outputs_(outputs), depth_(depth), bias_(stream, bias, "the bias of a layer") {
+        std::vector<std::byte> packed(packed_bytes(precision, outputs, depth));
+        pack_matrix(precision, weights.data(), outputs, depth, packed.data());
+        packed_ = DeviceArray<std::byte>(stream, std::span<const std::byte>(packed), "the weights of a layer");
+    }
+
+    Matrix view() const noexcept { return {precision_, packed_.data(), bias_.data(), outputs_, depth_}; }
+    int outputs() const noexcept { return outputs_; }
+    int depth() const noexcept { return depth_; }
+    std::size_t bytes() const noexcept { return packed_.bytes() + bias_.bytes(); }
+    /// Scratch of a product over `rows` rows.
+    std::size_t operand(int rows) const { return operand_bytes(precision_, rows, depth_); }
+
+  private:
+    Precision precision_ = Precision::fp32;
+    int outputs_ = 0, depth_ = 0;
+    DeviceArray<std::byte> packed_;
+    DeviceArray<float> bias_;
+};
+
+}  // namespace secousti::core::cuda

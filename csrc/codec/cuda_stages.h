@@ -1,0 +1,83 @@
+// The encoder from mel to tokens and the decoder from tokens to mel on the device: the same stages as models/encoder.h and
+// models/decoder.h, a whole token frame at a time for every slot of a group.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "codec/cuda_layers.h"
+#include "models/config.h"
+
+namespace secousti::core::cuda {
+
+inline constexpr std::size_t kSeanetConvolutions = 8;
+using SeanetConvolutions = std::array<DeviceConv, kSeanetConvolutions>;
+
+/// What a group's slots keep between steps of one of the two machines.
+struct SlotsState {
+    DeviceArray<std::uint64_t> position, start;             ///< [slots]: clock
+    std::array<DeviceArray<float>, kSeanetConvolutions> rings;  ///< [slots, ring_rows, inputs], in order of application
+    std::vector<DeviceTransformer::State> transformers;     ///< in order of application
+
+    /// Device memory that this holds.
+    std::size_t bytes() const;
+};
+
+/// Memory between the parts of one step; its contents mean nothing from one step to the next.
+struct StepScratch {
+    DeviceArray<float> a, b, c;  ///< rows inside the SEANet
+    DeviceArray<float> x, mu;    ///< [slots*tokens, dimension]
+    DeviceTransformer::Scratch rows;
+    DeviceArray<std::byte> operand;
+};
+
+class DeviceEncoder {
+  public:
+    DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights);
+
+    SlotsState make_state(const Stream& stream, int slots, int max_tokens) const;
+    StepScratch make_scratch(const Stream& stream, int slots, int max_tokens) const;
+    std::size_t weight_bytes() const;
+    const SeanetConvolutions& convolutions() const noexcept { return convolutions_; }
+    const DeviceTransformer& transformer() const noexcept { return transformer_; }
+
+    /// mel [slots, tokens*frames_per_token, n_mels] -> tokens [slots*tokens], -1 for inactive slots; time goes on by
+    /// step.tokens. `valid` [slots], at the end of streams only: mel frames that there are; the rest are completed.
+    void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
+              const std::int32_t* valid, std::int32_t* tokens) const;
+
+  private:
+    int dimension_ = 0;
+    Fsq fsq_;
+    SeanetConvolutions convolutions_;
+    DeviceTransformer transformer_;
+    DeviceMatrix mu_;
+    DeviceArray<float> project_in_, project_in_bias_;
+};
+
+class DeviceDecoder {
+  public:
+    DeviceDecoder(const Stream& stream, const Config& config, const WeightMap& weights);
+
+    SlotsState make_state(const Stream& stream, int slots, int max_tokens) const;
+    StepScratch make_scratch(const Stream& stream, int slots, int max_tokens) const;
+    std::size_t weight_bytes() const;
+    const SeanetConvolutions& convolutions() const noexcept { return convolutions_; }
+    const DeviceTransformer& connector() const noexcept { return connector_; }
+    const DeviceTransformer& transformer() const noexcept { return transformer_; }
+
+    /// tokens [slots*tokens] and G [slots, dimension] -> mel [slots, tokens*frames_per_token, n_mels].
+    void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const std::int32_t* tokens,
+              const float* paralinguistic, float* mel) const;
+
+  private:
+    int dimension_ = 0;
+    Fsq fsq_;
+    DeviceArray<float> project_out_, project_out_bias_;
+    DeviceTransformer connector_, transformer_;
+    SeanetConvolutions convolutions_;
+};
+
+}  // namespace secousti::core::cuda
