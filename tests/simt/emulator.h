@@ -12,6 +12,7 @@
 
 #define SIMT_DEVICE inline
 #define SIMT_UNROLL
+#define SIMT_UNROLL_BY(n)
 
 namespace secousti::core::simt {
 

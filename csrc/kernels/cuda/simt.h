@@ -41,6 +41,8 @@ inline constexpr int kWarp = 32;
 
 #define SIMT_DEVICE __device__ __forceinline__
 #define SIMT_UNROLL _Pragma("unroll")
+#define SIMT_PRAGMA(text) _Pragma(#text)
+#define SIMT_UNROLL_BY(n) SIMT_PRAGMA(unroll n)
 
 namespace secousti::core::simt {
 

@@ -1,0 +1,368 @@
+// Matrix products over packed weights (matrix_layout.h): eight warps of a block take a chunk of the depth each for one
+// tile of outputs and rows, and add their sums in order through shared memory. Few rows build their operand in the
+// same kernel, while the first weights are on their way; many rows find it in memory, made by Prepare.
+#pragma once
+
+#include "kernels/cuda/operand.h"
+
+namespace secousti::core::simt {
+
+inline constexpr int kProductWarps = cuda::kMaxChunks;
+inline constexpr int kSumPadding = 4;  // floats after each row of sums: lanes of a warp hit different banks
+
+struct ProductArgs {
+    const void* weights;
+    const float* bias;
+    const float* scale;
+    const float* residual;
+    float* y;
+    Activation activation;
+    float slope;
+    int rows, outputs, depth;
+};
+
+/// The part of the depth that a warp takes, in tiles.
+struct TileRange {
+    int begin, end;
+};
+SIMT_DEVICE TileRange chunk_tiles(int depth, int chunk, int tile) {
+    const int size = cuda::chunk_depth(depth), padded = cuda::padded_depth(depth);
+    const int begin = chunk * size < padded ? chunk * size : padded;
+    const int end = begin + size < padded ? begin + size : padded;
+    return {begin / tile, end / tile};
+}
+
+/// 32 outputs, one a lane; float32 fused multiply-adds.
+template <int Rows, int Ahead>
+struct Fp32Math {
+    using Operand = Fp32Operand;
+    using Sum = float;
+    static constexpr int kOutputs = kWarp, kRows = Rows, kTile = 4;
+
+    int depth_tiles, first, end, tile;
+    Vector<float, 4> ahead[Ahead];
+    float sums[Rows];
+
+    SIMT_DEVICE Fp32Math(const ProductArgs& args, int out_tile, int chunk) {
+        depth_tiles = cuda::padded_depth(args.depth) / kTile;
+        const TileRange range = chunk_tiles(args.depth, chunk, kTile);
+        first = range.begin, end = range.end, tile = out_tile;
+        SIMT_UNROLL
+        for (int r = 0; r < Rows; ++r) sums[r] = 0.0F;
+    }
+    SIMT_DEVICE Vector<float, 4> weights_at(const ProductArgs& args, int k) const {
+        const auto weights = global(static_cast<const float*>(args.weights));
+        return load_constant<4>(weights + ((static_cast<std::ptrdiff_t>(tile) * depth_tiles + k) * kWarp + lane()) * 4);
+    }
+    SIMT_DEVICE void prefetch(const ProductArgs& args) {
+        SIMT_UNROLL
+        for (int i = 0; i < Ahead; ++i) {
+            if (first + i < end) ahead[i] = weights_at(args, first + i);
+        }
+    }
+    template <class In>
+    SIMT_DEVICE void step(const Vector<float, 4>& w, const In& operand, int row, int rows, int k) {
+        SIMT_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            if (r >= rows) continue;
+            const Vector<float, 4> x =
+                load<4>(operand + (static_cast<std::ptrdiff_t>(row + r) * depth_tiles + k) * kTile);
+            SIMT_UNROLL
+            for (int i = 0; i < 4; ++i) sums[r] = fmaf(x[i], w[i], sums[r]);
+        }
+    }
+    /// Rows [row, row + rows) of the operand, rows <= kRows.
+    template <class In>
+    SIMT_DEVICE void accumulate(const ProductArgs& args, const In& operand, int row, int rows) {
+        SIMT_UNROLL
+        for (int i = 0; i < Ahead; ++i) {
+            if (first + i < end) step(ahead[i], operand, row, rows, first + i);
+        }
+        for (int k = first + Ahead; k < end; ++k) step(weights_at(args, k), operand, row, rows, k);
+    }
+    SIMT_DEVICE void put(const Shared<float>& out) const {
+        SIMT_UNROLL
+        for (int r = 0; r < Rows; ++r) out[r * (kOutputs + kSumPadding) + lane()] = sums[r];
+    }
+    template <class Scales>
+    SIMT_DEVICE static float finished(const ProductArgs&, const Scales&, float sum, int, int) {
+        return sum;
+    }
+};
+
+/// Products of 16-output tiles and 8-row tiles on the tensor cores. Traits: bfloat16 or int8.
+template <class Traits, int OutTiles, int RowTiles, int Ahead>
+struct TensorMath {
+    using Operand = typename Traits::Operand;
+    using Sum = typename Traits::Sum;
+    static constexpr int kOutputs = 16 * OutTiles, kRows = 8 * RowTiles;
+    static constexpr int kWords = Traits::kWords;  // of a lane's part of an operand tile
+
+    int depth_tiles, first, end, tile;
+    Vector<std::uint32_t, 4> ahead[Ahead][OutTiles];
+    Sum sums[OutTiles][RowTiles][4];
+
+    SIMT_DEVICE TensorMath(const ProductArgs& args, int out_tile, int chunk) {
+        depth_tiles = cuda::padded_depth(args.depth) / Operand::kTile;
+        const TileRange range = chunk_tiles(args.depth, chunk, Operand::kTile);
+        first = range.begin, end = range.end, tile = out_tile * OutTiles;
+        SIMT_UNROLL
+        for (int o = 0; o < OutTiles; ++o) {
+            SIMT_UNROLL
+            for (int r = 0; r < RowTiles; ++r) {
+                SIMT_UNROLL
+                for (int i = 0; i < 4; ++i) sums[o][r][i] = 0;
+            }
+        }
+    }
+    SIMT_DEVICE Vector<std::uint32_t, 4> weights_at(const ProductArgs& args, int o, int k) const {
+        const auto* words = reinterpret_cast<const std::uint32_t*>(static_cast<const char*>(args.weights) +
+                                                                   Traits::weight_offset(args.outputs));
+        // The last block's outputs may end before its tiles do: it repeats the last one, and stores nothing of it.
+        const int last = cuda::rounded_up(args.outputs, cuda::kOutputStep) / 16 - 1;
+        const int t = tile + o < last ? tile + o : last;
+        return load_constant<4>(global(words) +
+                                ((static_cast<std::ptrdiff_t>(t) * depth_tiles + k) * kWarp + lane()) * 4);
+    }
+    SIMT_DEVICE void prefetch(const ProductArgs& args) {
+        SIMT_UNROLL
+        for (int i = 0; i < Ahead; ++i) {
+            SIMT_UNROLL
+            for (int o = 0; o < OutTiles; ++o) {
+                if (first + i < end) ahead[i][o] = weights_at(args, o, first + i);
+            }
+        }
+    }
+    template <class In>
+    SIMT_DEVICE void step(const Vector<std::uint32_t, 4> (&a)[OutTiles], const In& operand, int row, int rows, int k) {
+        SIMT_UNROLL
+        for (int r = 0; r < RowTiles; ++r) {
+            Vector<std::uint32_t, kWords> b{};
+            if (r * cuda::kRowTile + lane() / 4 < rows) {
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row / cuda::kRowTile + r) * depth_tiles + k;
+                b = load<kWords>(operand + (at * kWarp + lane()) * kWords);
+            }
+            SIMT_UNROLL
+            for (int o = 0; o < OutTiles; ++o) Traits::multiply(sums[o][r], a[o], b);
+        }
+    }
+    template <class In>
+    SIMT_DEVICE void accumulate(const ProductArgs& args, const In& operand, int row, int rows) {
+        SIMT_UNROLL
+        for (int i = 0; i < Ahead; ++i) {
+            if (first + i < end) step(ahead[i], operand, row, rows, first + i);
+        }
+        SIMT_UNROLL_BY(2)
+        for (int k = first + Ahead; k < end; ++k) {
+            Vector<std::uint32_t, 4> a[OutTiles];
+            SIMT_UNROLL
+            for (int o = 0; o < OutTiles; ++o) a[o] = weights_at(args, o, k);
+            step(a, operand, row, rows, k);
+        }
+    }
+    SIMT_DEVICE void put(const Shared<Sum>& out) const {
+        const int g = lane() / 4, t = lane() % 4;
+        SIMT_UNROLL
+        for (int o = 0; o < OutTiles; ++o) {
+            SIMT_UNROLL
+            for (int r = 0; r < RowTiles; ++r) {
+                SIMT_UNROLL
+                for (int i = 0; i < 4; ++i) {
+                    const int row = r * 8 + 2 * t + i % 2, output = o * 16 + g + i / 2 * 8;
+                    out[row * (kOutputs + kSumPadding) + output] = sums[o][r][i];
+                }
+            }
+        }
+    }
+    template <class Scales>
+    SIMT_DEVICE static float finished(const ProductArgs& args, const Scales& row_scales, Sum sum, int row, int output) {
+        return Traits::finished(args, row_scales, sum, row, output);
+    }
+};
+
+struct Bf16Traits {
+    using Operand = Bf16Operand;
+    using Sum = float;
+    static constexpr int kWords = 4;
+    SIMT_DEVICE static std::size_t weight_offset(int) { return 0; }
+    SIMT_DEVICE static void multiply(float (&sums)[4], const Vector<std::uint32_t, 4>& a,
+                                     const Vector<std::uint32_t, 4>& b) {
+        mma_bf16(sums, a, Vector<std::uint32_t, 2>{{b[0], b[1]}});
+        mma_bf16(sums, a, Vector<std::uint32_t, 2>{{b[2], b[3]}});
+    }
+    template <class Scales>
+    SIMT_DEVICE static float finished(const ProductArgs&, const Scales&, float sum, int, int) {
+        return sum;
+    }
+};
+
+struct Int8Traits {
+    using Operand = Int8Operand;
+    using Sum = std::int32_t;
+    static constexpr int kWords = 2;
+    SIMT_DEVICE static std::size_t weight_offset(int outputs) { return cuda::weight_scale_bytes(outputs); }
+    SIMT_DEVICE static void multiply(std::int32_t (&sums)[4], const Vector<std::uint32_t, 4>& a,
+                                     const Vector<std::uint32_t, 2>& b) {
+        mma_int8(sums, a, b);
+    }
+    template <class Scales>
+    SIMT_DEVICE static float finished(const ProductArgs& args, const Scales& row_scales, std::int32_t sum, int row,
+                                      int output) {
+        const auto scales = global(static_cast<const float*>(args.weights));
+        return static_cast<float>(sum) * (row_scales(row) * load_constant(scales + output));
+    }
+};
+
+/// Adds the chunks of a tile and writes what follows the sums. `first_row` is the tile's row in y; row_scales(r) is the
+/// int8 scale of its r-th row.
+template <class Math, class Scales>
+SIMT_DEVICE void finish(const ProductArgs& args, const Shared<typename Math::Sum>& sums, const Scales& row_scales,
+                        int out_tile, int first_row) {
+    constexpr int kStride = Math::kOutputs + kSumPadding;
+    const int chunks = cuda::chunk_count(args.depth);
+    const auto bias = global(args.bias);
+    const auto scale = global(args.scale);
+    const auto residual = global(args.residual);
+    const auto y = global(args.y);
+    SIMT_UNROLL_BY(1)
+    for (int e = thread(); e < Math::kRows * Math::kOutputs; e += kProductWarps * kWarp) {
+        const int row = e / Math::kOutputs, output = e % Math::kOutputs;
+        const int n = out_tile * Math::kOutputs + output;
+        if (first_row + row >= args.rows || n >= args.outputs) continue;
+        typename Math::Sum sum = sums[row * kStride + output];
+        for (int c = 1; c < chunks; ++c) sum += sums[(c * Math::kRows + row) * kStride + output];
+        float v = Math::finished(args, row_scales, sum, row, n);
+        if (bias) v += load_constant(bias + n);
+        v = activated(args.activation, args.slope, v);
+        if (scale) v *= load_constant(scale + n);
+        const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(first_row + row) * args.outputs + n;
+        if (residual) v += residual[place];
+        y[place] = v;
+    }
+}
+
+template <class Math>
+constexpr std::size_t sums_bytes() {
+    return shared_bytes<typename Math::Sum>(static_cast<std::size_t>(kProductWarps) * Math::kRows *
+                                            (Math::kOutputs + kSumPadding));
+}
+
+/// At most eight rows; a block for each tile of outputs.
+template <class Math, class Source>
+struct FusedProduct {
+    struct Args {
+        typename Source::Args source;
+        Norm norm;
+        ProductArgs product;
+    };
+    static constexpr int kThreads = kProductWarps * kWarp;
+    using Operand = typename Math::Operand;
+
+    static std::size_t bytes(int rows, int depth) {
+        const std::size_t filled =
+            Operand::kPrecision == Precision::fp32 ? static_cast<std::size_t>(rows) : cuda::kRowTile;
+        return shared_bytes<float>(4 * cuda::kRowTile) +
+               shared_bytes<char>(filled * cuda::operand_row_bytes(Operand::kPrecision, depth)) + sums_bytes<Math>();
+    }
+
+    SIMT_DEVICE static void run(const Args& args) {
+        const ProductArgs& product = args.product;
+        const int out_tile = block_x();
+        Math math(product, out_tile, warp());
+        math.prefetch(product);
+        wait_for_previous();
+        let_next_start();
+
+        SharedArena arena;
+        const auto statistics = arena.take<float>(4 * cuda::kRowTile);
+        const auto sums = arena.take<typename Math::Sum>(kProductWarps * Math::kRows * (Math::kOutputs + kSumPadding));
+        const int operand_rows = Operand::kPrecision == Precision::fp32 ? product.rows : cuda::kRowTile;
+        const auto operand = arena.take<typename Operand::Word>(
+            operand_rows * static_cast<int>(cuda::operand_row_bytes(Operand::kPrecision, product.depth) / 4));
+        const Source source(args.source);
+        write_operand<Operand>(source, args.norm, 0, product.rows, product.rows, product.depth, statistics, operand);
+        math.accumulate(product, operand, 0, product.rows);
+        math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
+        barrier();
+        finish<Math>(product, sums, [&](int row) -> float { return statistics[4 * row + 2]; }, out_tile, 0);
+        if constexpr (Source::kAppends) {
+            if (out_tile == 0) source.append(thread(), kThreads);
+        }
+    }
+};
+
+/// Any number of rows -> operand; a block for each eight. A second row of blocks appends to the ring, if there is one.
+template <class Operand, class Source>
+struct Prepare {
+    struct Args {
+        typename Source::Args source;
+        Norm norm;
+        int rows, depth;
+        void* operand;
+    };
+    static constexpr int kThreads = kProductWarps * kWarp;
+    static constexpr unsigned kGridRows = Source::kAppends ? 2 : 1;
+    static constexpr std::size_t kSharedBytes = shared_bytes<float>(4 * cuda::kRowTile);
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const Source source(args.source);
+        if constexpr (Source::kAppends) {
+            if (block_y() == 1) {
+                source.append(block_x() * kThreads + thread(), blocks_x() * kThreads);
+                return;
+            }
+        }
+        SharedArena arena;
+        const auto statistics = arena.take<float>(4 * cuda::kRowTile);
+        const int first = block_x() * cuda::kRowTile;
+        const int count = args.rows - first < cuda::kRowTile ? args.rows - first : cuda::kRowTile;
+        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
+            cuda::operand_row_bytes(Operand::kPrecision, args.depth) / sizeof(typename Operand::Word));
+        const auto out = global(static_cast<typename Operand::Word*>(args.operand)) + first * words;
+        write_operand<Operand>(source, args.norm, first, count, cuda::kRowTile, args.depth, statistics, out);
+        if constexpr (Operand::kPrecision == Precision::int8) {
+            const std::ptrdiff_t all = cuda::rounded_up(args.rows, cuda::kRowTile);
+            const auto scales =
+                global(reinterpret_cast<float*>(static_cast<std::uint32_t*>(args.operand) + all * words));
+            if (thread() < count) scales[first + thread()] = statistics[4 * thread() + 2];
+        }
+    }
+};
+
+/// A prepared operand; a block for each tile of outputs (x) and of rows (y).
+template <class Math>
+struct Product {
+    struct Args {
+        const void* operand;
+        ProductArgs product;
+    };
+    static constexpr int kThreads = kProductWarps * kWarp;
+    using Operand = typename Math::Operand;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        const ProductArgs& product = args.product;
+        const int out_tile = block_x(), first_row = block_y() * Math::kRows;
+        Math math(product, out_tile, warp());
+        math.prefetch(product);
+        wait_for_previous();
+        let_next_start();
+
+        SharedArena arena;
+        const auto sums = arena.take<typename Math::Sum>(kProductWarps * Math::kRows * (Math::kOutputs + kSumPadding));
+        const auto operand = global(static_cast<const typename Operand::Word*>(args.operand));
+        const int all = cuda::rounded_up(product.rows, cuda::kRowTile);
+        math.accumulate(product, operand, first_row, all - first_row < Math::kRows ? all - first_row : Math::kRows);
+        math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
+        barrier();
+        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
+            cuda::operand_row_bytes(Operand::kPrecision, product.depth) / sizeof(typename Operand::Word));
+        const auto* scales =
+            reinterpret_cast<const float*>(static_cast<const typename Operand::Word*>(args.operand) + all * words);
+        finish<Math>(
+            product, sums, [&](int row) -> float { return global(scales)[first_row + row]; }, out_tile, first_row);
+    }
+};
+
+}  // namespace secousti::core::simt

@@ -1,0 +1,156 @@
+#include "kernels/cuda/launch_shapes.h"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/product.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+using simt::launch;
+
+constexpr std::size_t kMaxFusedBytes = 200U * 1024U;  // of shared memory
+constexpr int kWideRows = 256;                        // from here on tiles are chosen for throughput
+
+template <Precision P>
+struct Kernels;
+template <>
+struct Kernels<Precision::fp32> {
+    using Few = simt::Fp32Math<8, 8>;
+    using Some = simt::Fp32Math<16, 4>;
+    using Many = simt::Fp32Math<32, 2>;
+};
+template <>
+struct Kernels<Precision::bf16> {
+    using Few = simt::TensorMath<simt::Bf16Traits, 1, 1, 16>;
+    using Some = simt::TensorMath<simt::Bf16Traits, 1, 4, 4>;
+    using Many = simt::TensorMath<simt::Bf16Traits, 4, 4, 1>;
+};
+template <>
+struct Kernels<Precision::int8> {
+    using Few = simt::TensorMath<simt::Int8Traits, 1, 1, 8>;
+    using Some = simt::TensorMath<simt::Int8Traits, 1, 4, 2>;
+    using Many = simt::TensorMath<simt::Int8Traits, 4, 4, 1>;
+};
+
+bool fused(Precision precision, int rows, int depth) {
+    const std::size_t filled = precision == Precision::fp32 ? static_cast<std::size_t>(rows) : kRowTile;
+    return rows <= kFusedRows && filled * operand_row_bytes(precision, depth) <= kMaxFusedBytes - 32U * 1024U;
+}
+
+template <class Math>
+void launch_product(const Stream& stream, const void* operand, const simt::ProductArgs& product) {
+    launch<simt::Product<Math>>(stream,
+                                {blocks_for(product.outputs, Math::kOutputs), blocks_for(product.rows, Math::kRows)},
+                                simt::sums_bytes<Math>(), {operand, product});
+}
+
+template <Precision P, class Source>
+void multiply(const Stream& stream, const typename Source::Args& source, const simt::Norm& norm,
+              const simt::ProductArgs& product, void* operand) {
+    using Few = typename Kernels<P>::Few;
+    if (fused(P, product.rows, product.depth)) {
+        using Kernel = simt::FusedProduct<Few, Source>;
+        launch<Kernel>(stream, {blocks_for(product.outputs, Few::kOutputs)}, Kernel::bytes(product.rows, product.depth),
+                       {source, norm, product});
+        return;
+    }
+    require(operand != nullptr, "matrix product: scratch for the operand is missing");
+    using Make = simt::Prepare<typename Few::Operand, Source>;
+    launch<Make>(stream, {blocks_for(product.rows, kRowTile), Make::kGridRows}, Make::kSharedBytes,
+                 {source, norm, product.rows, product.depth, operand});
+    if (product.rows < kWideRows) {
+        launch_product<typename Kernels<P>::Some>(stream, operand, product);
+    } else {
+        launch_product<typename Kernels<P>::Many>(stream, operand, product);
+    }
+}
+
+simt::ProductArgs product_args(const Matrix& matrix, const Epilogue& epilogue, int rows, float* y) {
+    require(matrix.weights != nullptr && matrix.outputs > 0 && matrix.depth > 0, "matrix product: no matrix");
+    return {matrix.weights,      matrix.bias,    epilogue.scale, epilogue.residual, y,
+            epilogue.activation, epilogue.slope, rows,           matrix.outputs,    matrix.depth};
+}
+
+template <class Source>
+void multiply_as(const Stream& stream, Precision precision, const typename Source::Args& source, const simt::Norm& norm,
+                 const simt::ProductArgs& product, void* operand) {
+    switch (precision) {
+        case Precision::fp32:
+            return multiply<Precision::fp32, Source>(stream, source, norm, product, operand);
+        case Precision::bf16:
+            return multiply<Precision::bf16, Source>(stream, source, norm, product, operand);
+        case Precision::int8:
+            require(!Source::kAppends, "convolutions take fp32 or bf16 weights");
+            if constexpr (!Source::kAppends) {
+                return multiply<Precision::int8, Source>(stream, source, norm, product, operand);
+            }
+    }
+}
+
+}  // namespace
+
+std::size_t operand_bytes(Precision precision, int rows, int depth) {
+    if (rows <= 0 || fused(precision, rows, depth)) return 0;
+    const auto all = static_cast<std::size_t>(rounded_up(rows, kRowTile));
+    return all * (operand_row_bytes(precision, depth) + (precision == Precision::int8 ? sizeof(float) : 0U));
+}
+
+void linear(const Stream& stream, const LinearArgs& args) {
+    const int rows = args.slots * args.rows_per_slot;
+    if (rows == 0) return;
+    require(args.taps > 0 && args.matrix.depth % args.taps == 0, "linear: the taps do not divide the depth");
+    require(args.gamma == nullptr || args.taps == 1, "linear: a layer norm takes rows of one tap");
+    require(args.taps == 1 || args.matrix.precision != Precision::int8, "linear: int8 takes rows of one tap");
+    const simt::Norm norm{args.gamma, args.beta, args.epsilon};
+    const simt::ProductArgs product = product_args(args.matrix, args.epilogue, rows, args.y);
+    const bool even = (args.slot_stride | args.row_stride | args.matrix.depth) % 2 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(args.x) % (2 * sizeof(float)) == 0;
+    if (args.taps == 1 && even) {
+        multiply_as<simt::DenseSource>(
+            stream, args.matrix.precision,
+            {args.x, args.slot_stride, args.row_stride, args.rows_per_slot, args.matrix.depth}, norm, product,
+            args.operand);
+        return;
+    }
+    multiply_as<simt::WindowSource>(stream, args.matrix.precision,
+                                    {args.x, args.slot_stride, args.row_stride, args.tap_stride, args.rows_per_slot,
+                                     args.matrix.depth / args.taps, args.matrix.depth},
+                                    norm, product, args.operand);
+}
+
+void conv(const Stream& stream, const ConvArgs& args) {
+    const int rows_in = args.tokens * args.rows_per_token;
+    if (rows_in == 0 || args.clock.slots == 0) return;
+    const int span = (args.kernel - 1) * args.dilation + 1;
+    const int history = span - args.stride;
+    require(history >= 0, "conv: the stride exceeds the kernel's span");
+    require(rows_in % args.stride == 0, "conv: a step is not a whole number of strides");
+    require(history == 0 || args.ring_rows >= conv_ring_rows(args.kernel, args.stride, args.dilation, rows_in),
+            "conv: the ring is too short for the step");
+    require(args.matrix.depth == args.kernel * args.inputs, "conv: the matrix has another depth than kernel*inputs");
+    const int rows_out = rows_in / args.stride;
+    const simt::ProductArgs product = product_args(args.matrix, args.epilogue, args.clock.slots * rows_out, args.y);
+    const simt::RingSource::Args source{args.clock.position,
+                                        args.clock.start,
+                                        args.clock.active,
+                                        args.valid,
+                                        args.x,
+                                        args.ring,
+                                        args.pre,
+                                        args.pre_slope,
+                                        args.clock.slots,
+                                        rows_in,
+                                        rows_out,
+                                        args.rows_per_token,
+                                        args.valid_ratio,
+                                        args.ring_rows,
+                                        args.inputs,
+                                        args.stride,
+                                        args.dilation,
+                                        history,
+                                        args.matrix.depth};
+    multiply_as<simt::RingSource>(stream, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product,
+                                  args.operand);
+}
+
+}  // namespace secousti::core::cuda
