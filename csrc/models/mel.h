@@ -37,6 +37,12 @@ struct MelBands {
 
 class MelFrontEnd {
   public:
+    struct Progress {
+        std::uint64_t samples;  ///< pushed since the start
+        std::uint64_t frames;   ///< emitted since the start
+        std::int64_t appended;  ///< samples in the buffer beyond the left padding
+    };
+
     MelFrontEnd(const Config& config, ArenaLayout& state, ArenaLayout& scratch);
 
     /// Samples that a step takes at most; frames that it returns at most (with `end`, too) fit kMaxFrames.
@@ -49,13 +55,12 @@ class MelFrontEnd {
     int push(const Exec& exec, std::byte* state, std::byte* scratch, const float* pcm, int samples, bool end,
              float* mel) const noexcept;
 
-  private:
-    struct Progress {
-        std::uint64_t samples;  ///< pushed since the start
-        std::uint64_t frames;   ///< emitted since the start
-        std::int64_t appended;  ///< samples in the buffer beyond the left padding
-    };
+    /// Where the state of a stream lies: a device takes it from there and back. The buffer starts at sample
+    /// hop*frames - (n_fft - hop)/2 and holds (n_fft - hop)/2 + appended samples.
+    const Slice<float>& buffer() const noexcept { return buffer_; }
+    const Slice<Progress>& progress() const noexcept { return progress_; }
 
+  private:
     void compute_frame(const Exec& exec, std::byte* scratch, const float* samples, float* mel) const noexcept;
 
     int n_fft_ = 0, hop_ = 0, pad_ = 0, bands_ = 0, max_samples_ = 0;
