@@ -58,9 +58,11 @@ std::uint64_t count_bytes(const Config& config) {
             case Precision::bf16:
                 total += elements(spec) * sizeof(std::uint16_t);
                 break;
-            case Precision::int8:  // an output has a scale and a first sum beside its weights
-                total += elements(spec) + static_cast<std::uint64_t>(spec.shape[0]) * 8;
+            case Precision::int8: {  // an output, of a convolution at each tap, has a scale and a first sum as well
+                const auto first = static_cast<std::uint64_t>(spec.shape[0]);
+                total += elements(spec) + (spec.shape.size() == 2 ? first : elements(spec) / first) * 8;
                 break;
+            }
         }
     }
     return total;

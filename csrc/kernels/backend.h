@@ -22,6 +22,27 @@ constexpr int int8_stride(int depth) noexcept { return (depth + 63) / 64 * 64; }
 
 enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh };
 
+/// Bytes of a row of `width` values as narrow_rows writes it: bf16 filled to pairs with zero; int8 filled to fours and
+/// followed by the row's scale (a float).
+constexpr int narrow_row_bytes(Precision precision, int width) noexcept {
+    return precision == Precision::bf16 ? (width + 1) / 2 * 4 : (width + 3) / 4 * 4 + 4;
+}
+inline constexpr int kMaxNarrowWidth = 4096;
+
+/// Rows on their way into a convolution with narrow activations: y = narrow(act(x)), or of snake(x) if `alpha` is
+/// given.
+struct NarrowArgs {
+    const float* x = nullptr;  ///< [rows, width]
+    int rows = 0;
+    int width = 0;  ///< at most kMaxNarrowWidth
+    Activation activation = Activation::none;
+    float slope = 0.0F;                     ///< of leaky_relu
+    const float* alpha = nullptr;           ///< [width] or null
+    const float* inverse_alpha = nullptr;   ///< [width]
+    Precision precision = Precision::bf16;  ///< bf16 (to nearest even) or int8 (max |y| / 127 a row)
+    std::byte* y = nullptr;                 ///< [rows, narrow_row_bytes(precision, width)]
+};
+
 /// Windowed matrix product: linear layers, convolutions and transposed convolutions.
 ///   y[m, n] = residual[m, n] + scale[n] * act(bias[n] + sum_{tap, k} in[m, tap, k] * weights[n, tap, k])
 ///   in[m, tap, k] = x[m*row_stride + tap*tap_stride + k]
@@ -30,6 +51,10 @@ enum class Activation : std::int32_t { none, elu, gelu, relu, leaky_relu, tanh }
 ///  - bf16: the weights are rounded to bfloat16 (to nearest even); everything else is as with fp32, bit for bit.
 ///  - int8: the weights of each output are integers -127..127 times a scale, and so is each row of x (quantise_rows);
 ///    the sum is float(exact integer sum) * (row scale * output scale). One tap only.
+/// With `window` instead of `x` activations are narrow too, and strides count bytes. Each output is one chain over
+/// taps:
+///  - bf16: of pairs of exact products, the second of a pair first (what one AVX-512 BF16 instruction does);
+///  - int8: of float(exact integer sum of the tap) * (row scale * scale of output and tap).
 struct LinearArgs {
     const float* x = nullptr;
     std::ptrdiff_t row_stride = 0;  ///< floats from one output row's window to the next
@@ -40,6 +65,7 @@ struct LinearArgs {
     int outputs = 0;
     Precision precision = Precision::fp32;  ///< of the weights
     const void* weights = nullptr;          ///< packed by pack_linear
+    const std::byte* window = nullptr;      ///< rows by narrow_rows; weights by pack_narrow
     const std::int8_t* x_int8 = nullptr;    ///< int8, in place of x: [rows, int8_stride(depth)] by quantise_rows
     const float* x_scales = nullptr;        ///< int8: [rows]
     const float* bias = nullptr;            ///< [outputs] or null
@@ -85,7 +111,7 @@ struct FftTables {
 };
 
 struct Backend {
-    const char* name;  ///< "scalar", "avx2", "avx512", "neon"
+    const char* name;  ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
     int panel;         ///< outputs packed side by side: [ceil(outputs/panel), taps*depth, panel], zero-filled
 
     std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
@@ -94,6 +120,10 @@ struct Backend {
     /// Rows of `depth` floats -> x_int8 [rows, int8_stride(depth)] and scales [rows]: x is about scale * x_int8, where
     /// scale = max |x| / 127. Rows that hold NaN or infinity get a NaN scale.
     void (*quantise_rows)(const float* x, int rows, int depth, std::int8_t* x_int8, float* scales);
+    std::size_t (*packed_narrow_bytes)(Precision precision, int outputs, int taps, int depth);
+    /// weights [outputs, taps, depth] row-major -> packed, for products of narrow rows.
+    void (*pack_narrow)(Precision precision, const float* weights, int outputs, int taps, int depth, void* packed);
+    void (*narrow_rows)(const NarrowArgs& args);
     /// Computes the outputs of panels [panel_begin, panel_end) for all rows.
     void (*linear)(const LinearArgs& args, int panel_begin, int panel_end);
 

@@ -21,6 +21,7 @@ struct Features {
     bool avx2 = false;
     bool avx512 = false;
     bool avx512vnni = false;
+    bool avx512bf16 = false;  // and VNNI
 };
 
 Features detect() {
@@ -38,13 +39,15 @@ Features detect() {
     constexpr unsigned kAvx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     found.avx512 = found.avx2 && zmm && (b & kAvx512) == kAvx512;
     found.avx512vnni = found.avx512 && (c & bit_AVX512VNNI) != 0;
+    constexpr unsigned kAvx512Bf16 = 1U << 5U;  // of EAX
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.avx512bf16 = found.avx512vnni && (a & kAvx512Bf16) != 0;
     return found;
 }
 
 #endif
 
 struct Registry {
-    std::array<const Backend*, 5> tables{};  ///< available ones, fastest first
+    std::array<const Backend*, 6> tables{};  ///< available ones, fastest first
     std::size_t count = 0;
     std::string names;
     std::string missing;  ///< built in, but not for this processor
@@ -61,6 +64,9 @@ const Registry& registry() {
         Registry r;
 #if defined(SECOUSTI_HAVE_AVX512VNNI) || defined(SECOUSTI_HAVE_AVX512) || defined(SECOUSTI_HAVE_AVX2)
         const Features features = detect();
+#endif
+#if defined(SECOUSTI_HAVE_AVX512BF16)
+        r.add(avx512bf16_backend, features.avx512bf16);
 #endif
 #if defined(SECOUSTI_HAVE_AVX512VNNI)
         r.add(avx512vnni_backend, features.avx512vnni);

@@ -18,8 +18,10 @@ ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexc
 }
 
 WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
-                       std::span<const float> bias, Precision precision)
-    : spec_(spec), bias_(bias.begin(), bias.end()) {
+                       std::span<const float> bias, Precision precision, Rows rows)
+    : spec_(spec),
+      bias_(bias.begin(), bias.end()),
+      narrow_(rows == Rows::narrow && precision != Precision::fp32 && spec.inputs <= kMaxNarrowWidth) {
     // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
     const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
     const std::size_t kernel = static_cast<std::size_t>(spec.kernel);
@@ -31,11 +33,14 @@ WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<c
             }
         }
     }
-    weights_ = {backend, precision, by_tap, spec.outputs, spec.inputs * spec.kernel};
+    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, by_tap, spec.outputs, spec.kernel, spec.inputs)
+                       : PackedWeights(backend, precision == Precision::fp32 ? precision : Precision::bf16, by_tap,
+                                       spec.outputs, spec.inputs * spec.kernel);
 }
 
 WindowConv WindowConv::transposed(const Backend& backend, int inputs, int outputs, int stride,
-                                  std::span<const float> weight, std::span<const float> bias, Precision precision) {
+                                  std::span<const float> weight, std::span<const float> bias, Precision precision,
+                                  Rows rows) {
     // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
     // outputs are the `stride` phases side by side.
     const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
@@ -53,17 +58,22 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
             }
         }
     }
-    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision};
+    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision, rows};
 }
 
-void WindowConv::apply(const Exec& exec, const float* window, int rows, float* y,
+void WindowConv::apply(const Exec& exec, const void* window, int rows, float* y,
                        const Epilogue& epilogue) const noexcept {
     if (rows <= 0) return;
     LinearArgs args;
-    args.x = window;
-    args.row_stride = static_cast<std::ptrdiff_t>(spec_.stride) * spec_.inputs;
+    if (narrow_) {
+        args.window = static_cast<const std::byte*>(window);
+    } else {
+        args.x = static_cast<const float*>(window);
+    }
+    const std::ptrdiff_t width = narrow_ ? row_bytes() : spec_.inputs;
+    args.row_stride = spec_.stride * width;
     args.taps = spec_.kernel;
-    args.tap_stride = static_cast<std::ptrdiff_t>(spec_.dilation) * spec_.inputs;
+    args.tap_stride = spec_.dilation * width;
     args.depth = spec_.inputs;
     args.rows = rows;
     args.outputs = spec_.outputs;

@@ -44,28 +44,42 @@ struct ConvSpec {
     static ConvSpec same(int inputs, int outputs, int kernel, int dilation = 1) noexcept;
 };
 
-/// The stateless part: a function of (window, weights). `precision` of the weights is fp32 or bf16.
+/// What the rows of a convolution's window are.
+enum class Rows : std::uint8_t {
+    wide,   ///< float32, whatever the weights are; weights of fp32 or bf16
+    narrow  ///< of the weights' precision if that is bf16 or int8: see NarrowArgs
+};
+
+/// The stateless part: a function of (window, weights).
 class WindowConv {
   public:
     WindowConv() = default;
     /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty.
     WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
-               Precision precision = Precision::fp32);
+               Precision precision = Precision::fp32, Rows rows = Rows::wide);
 
     /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], as a convolution of two taps: the
     /// window (x[t-1], x[t]) gives one row of stride*outputs, which is `stride` consecutive rows of `outputs` floats.
     static WindowConv transposed(const Backend& backend, int inputs, int outputs, int stride,
                                  std::span<const float> weight, std::span<const float> bias,
-                                 Precision precision = Precision::fp32);
+                                 Precision precision = Precision::fp32, Rows rows = Rows::wide);
 
     const ConvSpec& spec() const noexcept { return spec_; }
-    /// y [rows, outputs]; `window` starts at the first output's first tap.
-    void apply(const Exec& exec, const float* window, int rows, float* y, const Epilogue& epilogue = {}) const noexcept;
+    /// Of the weights, and of the window's rows if they are narrow.
+    Precision precision() const noexcept { return weights_.precision(); }
+    bool narrow() const noexcept { return narrow_; }
+    /// Bytes of a row of the window.
+    int row_bytes() const noexcept {
+        return narrow_ ? narrow_row_bytes(precision(), spec_.inputs) : spec_.inputs * static_cast<int>(sizeof(float));
+    }
+    /// y [rows, outputs]; `window` starts at the first output's first tap: floats, or narrow rows.
+    void apply(const Exec& exec, const void* window, int rows, float* y, const Epilogue& epilogue = {}) const noexcept;
 
   private:
     ConvSpec spec_;
     PackedWeights weights_;
     AlignedVector<float> bias_;
+    bool narrow_ = false;
 };
 
 /// Feeding rows in any split gives the rows of the padded offline convolution, each as soon as its window is full.

@@ -41,6 +41,17 @@ class PackedWeights {
         backend.pack_linear(precision, weights.data(), outputs, inputs, data_);
     }
 
+    /// For products of narrow rows (NarrowArgs): weights [outputs, taps, depth], bf16 or int8.
+    static PackedWeights narrow(const Backend& backend, Precision precision, std::span<const float> weights,
+                                int outputs, int taps, int depth) {
+        PackedWeights packed;
+        packed.precision_ = precision;
+        packed.block_ = std::make_shared<WeightBlock>(backend.packed_narrow_bytes(precision, outputs, taps, depth));
+        packed.data_ = packed.block_->take(0);
+        backend.pack_narrow(precision, weights.data(), outputs, taps, depth, packed.data_);
+        return packed;
+    }
+
     Precision precision() const noexcept { return precision_; }
     const void* data() const noexcept { return data_; }
 

@@ -148,7 +148,8 @@ std::vector<TensorSpec> required_tensors(const Config& config) {
     append_quantiser_tensors(config, tensors);
     append_paralinguistic_tensors(config, tensors);
     if (config.vocoder == VocoderKind::hift) {
-        for (TensorSpec& spec : hift_tensors(config.hift, config.n_mels)) tensors.push_back(std::move(spec));
+        for (TensorSpec& spec : hift_tensors(config.hift, config.n_mels, config.precision))
+            tensors.push_back(std::move(spec));
     }
     return tensors;
 }

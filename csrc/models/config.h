@@ -60,7 +60,8 @@ struct Config {
     VocoderKind vocoder = VocoderKind::none;
     SpectralConfig spectral;
     HiftConfig hift;
-    /// Of the transformers' weights in memory. Not in the file: whoever opens the model picks it.
+    /// Of the weights in memory that most of the work is with: transformers, and HiFT's upsampling and residual blocks.
+    /// Not in the file: whoever opens the model picks it.
     Precision precision = Precision::fp32;
 
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.

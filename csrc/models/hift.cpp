@@ -23,10 +23,6 @@ constexpr float kTrunkSlope = 0.1F;
 constexpr float kHeadSlope = 0.01F;
 constexpr float kMaxSample = 0.99F;
 
-std::size_t floats(int rows, int width) noexcept {
-    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
-}
-
 /// Buffers of rate*kStepFrames rows that all stages share, each with room for history before its rows.
 constexpr std::size_t kBuffers = 6;
 using Buffers = std::array<float*, kBuffers>;
@@ -35,14 +31,14 @@ using Buffers = std::array<float*, kBuffers>;
 class Stage {
   public:
     Stage(const Backend& backend, const HiftConfig& config, const WeightMap& weights, std::size_t index,
-          const Timing& in, const Timing& spectrum, Plan& plan)
+          const Timing& in, const Timing& spectrum, Precision precision, Plan& plan)
         : width_(stage_width(config, index)),
           rate_(config.upsample_rates[index]),
           reflects_(index + 1 == config.upsample_rates.size()) {
         const std::string up = indexed("ups", index), down = indexed("source_downs", index);
         // A zero row on either side of the input; pad and the reflected row shift the result.
         up_ = StreamConv(WindowConv::transposed(backend, 2 * width_, width_, rate_, weights.get(up + ".weight"),
-                                                weights.get(up + ".bias")),
+                                                weights.get(up + ".bias"), precision, Rows::narrow),
                          1, in, plan);
         const Timing& blocks = up_.timing();
         rows_ = {blocks.rate * rate_, blocks.lag * rate_ + rate_ / 2 - reflects_,
@@ -56,9 +52,9 @@ class Stage {
         down_ = StreamConv({backend, spec, weights.get(down + ".weight"), weights.get(down + ".bias")}, spec.pad_right,
                            spectrum, plan, std::max(0, rows_.lag - source_lag));
         source_ = ResBlock(backend, weights, indexed("source_resblocks", index), width_, source_kernel,
-                           config.resblock_dilations, down_.timing(), 0, plan);
-        source_history_ = History(source_.input_history(), width_, plan);
-        trunk_history_ = History(std::max(0, source_lag - rows_.lag), width_, plan);
+                           config.resblock_dilations, down_.timing(), 0, plan, precision);
+        source_history_ = History::floats(source_.input_history(), width_, plan);
+        trunk_history_ = History::floats(std::max(0, source_lag - rows_.lag), width_, plan);
 
         const Timing sum = source_.timing();
         int longest = 0;
@@ -70,31 +66,31 @@ class Stage {
             const int kernel = config.resblock_kernels[b];
             blocks_.emplace_back(backend, weights, indexed("resblocks", index * kBlocks + b), width_, kernel,
                                  config.resblock_dilations, sum,
-                                 longest - ResBlock::lag(kernel, config.resblock_dilations), plan);
+                                 longest - ResBlock::lag(kernel, config.resblock_dilations), plan, precision);
             history = std::max(history, blocks_[b].input_history());
         }
-        sum_history_ = History(history, width_, plan);
+        sum_history_ = History::floats(history, width_, plan);
     }
 
     const Timing& timing() const noexcept { return blocks_[0].timing(); }
-    std::size_t buffer_floats() const noexcept { return floats(timing().rate * kStepFrames, width_); }
+    std::size_t buffer_floats() const noexcept { return area(timing().rate * kStepFrames, width_); }
     std::size_t headroom_floats() const noexcept {
         int rows = std::max({source_history_.rows(), trunk_history_.rows(), sum_history_.rows(), source_.headroom()});
         for (const ResBlock& block : blocks_) rows = std::max(rows, block.headroom());
-        return floats(rows, width_);
+        return area(rows, width_);
     }
 
     /// Trunk rows in b[3] -> rows in b[3].
     void run(const Step& step, const float* spectrum, const Buffers& b) const noexcept {
         const int count = step.rows(timing());
-        const std::size_t size = floats(count, width_);
+        const std::size_t size = area(count, width_);
 
         float* trunk = b[5];
         up_.run(step, b[3], trunk, {Activation::leaky_relu, kTrunkSlope});
         step.clear_outside(rows_, trunk, width_);
         const std::int64_t row = -step.first(rows_);
         if (reflects_ && row >= 0 && row < count) {
-            std::memcpy(trunk + row * width_, trunk + (row + 2) * width_, floats(1, width_) * sizeof(float));
+            std::memcpy(trunk + row * width_, trunk + (row + 2) * width_, area(1, width_) * sizeof(float));
         }
         trunk_history_.load(step.state, trunk);
 
@@ -177,7 +173,8 @@ class Hift final : public Vocoder {
     ArenaLayout scratch_;
     std::size_t headroom_ = 0;  ///< floats before a buffer's rows
     std::array<Slice<float>, kBuffers> buffers_;
-    Slice<float> window_, silence_, f0_, spectrum_;
+    Slice<std::byte> window_;
+    Slice<float> silence_, f0_, spectrum_;
 };
 
 Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weights)
@@ -208,7 +205,7 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
     pre_ = same(published("conv_pre"), n_mels_, config_.channels, kOuterKernel, {});
     Timing trunk = pre_.timing();
     for (std::size_t i = 0; i < config_.upsample_rates.size(); ++i) {
-        stages_.emplace_back(backend, config_, weights, i, trunk, analysis_.timing(), plan_);
+        stages_.emplace_back(backend, config_, weights, i, trunk, analysis_.timing(), config.precision, plan_);
         trunk = stages_.back().timing();
     }
     post_ =
@@ -216,16 +213,16 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
     synthesis_ = StreamConv(synthesis(backend, n_fft, hop), taps / 2 - 1, post_.timing(), plan_);
     latency_ = hop * (synthesis_.timing().lag + 1) - 1;
 
-    std::size_t size = floats(kStepFrames, std::max({config_.channels, config_.f0_channels, rows * 2 * bins}));
+    std::size_t size = area(kStepFrames, std::max({config_.channels, config_.f0_channels, rows * 2 * bins}));
     for (const Stage& stage : stages_) {
         size = std::max(size, stage.buffer_floats());
         headroom_ = std::max(headroom_, stage.headroom_floats());
     }
     for (Slice<float>& buffer : buffers_) buffer = scratch_.reserve<float>(headroom_ + size);
-    window_ = scratch_.reserve<float>(plan_.window);
-    silence_ = scratch_.reserve<float>(floats(kStepFrames, n_mels_));
+    window_ = scratch_.reserve<std::byte>(plan_.window);
+    silence_ = scratch_.reserve<float>(area(kStepFrames, n_mels_));
     f0_ = scratch_.reserve<float>(kStepFrames);
-    spectrum_ = scratch_.reserve<float>(floats(rows * kStepFrames, 2 * bins));
+    spectrum_ = scratch_.reserve<float>(area(rows * kStepFrames, 2 * bins));
 }
 
 void Hift::excite(const Step& step, const float* f0, float* spectrum) const noexcept {
@@ -234,8 +231,8 @@ void Hift::excite(const Step& step, const float* f0, float* spectrum) const noex
     const Step::Range range = step.real(frames);
     float* samples = analysis_.open(step);
     const std::ptrdiff_t hop = hop_length_;
-    std::memset(samples, 0, floats(range.begin, hop_length_) * sizeof(float));
-    std::memset(samples + range.end * hop, 0, floats(step.frames - range.end, hop_length_) * sizeof(float));
+    std::memset(samples, 0, area(range.begin, hop_length_) * sizeof(float));
+    std::memset(samples + range.end * hop, 0, area(step.frames - range.end, hop_length_) * sizeof(float));
     source_.fill(f0 + range.begin, step.first(frames) + range.begin, range.end - range.begin, clock.noise, clock.turns,
                  samples + range.begin * hop);
 

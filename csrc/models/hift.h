@@ -12,6 +12,6 @@ namespace secousti::core {
 
 /// Every tensor of a HiFT vocoder: `vocoder.` and the published name, weight norm folded into `.weight`.
 /// Throws Error(incompatible) that names the key if the sizes do not fit together.
-std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels);
+std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels, Precision precision = Precision::fp32);
 
 }  // namespace secousti::core

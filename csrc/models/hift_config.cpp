@@ -78,19 +78,20 @@ ConvSpec down_spec(const HiftConfig& config, std::size_t index) noexcept {
 
 }  // namespace hift
 
-std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels) {
+std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels, Precision precision) {
     using hift::indexed, hift::published;
     hift::validate(config);
     std::vector<TensorSpec> tensors;
-    const auto layer = [&](const std::string& name, std::vector<std::int64_t> shape, int outputs) {
-        tensors.push_back({name + ".weight", std::move(shape)});
+    const auto layer = [&](const std::string& name, std::vector<std::int64_t> shape, int outputs,
+                           Precision kept = Precision::fp32) {
+        tensors.push_back({name + ".weight", std::move(shape), kept});
         tensors.push_back({name + ".bias", {outputs}});
     };
     const auto block = [&](const std::string& name, int width, int kernel) {
         for (std::size_t i = 0; i < config.resblock_dilations.size(); ++i) {
             const std::string index = "." + std::to_string(i);
             for (const char* half : {"1", "2"}) {
-                layer(name + ".convs" + half + index, {width, width, kernel}, width);
+                layer(name + ".convs" + half + index, {width, width, kernel}, width, precision);
                 tensors.push_back({name + ".activations" + half + index + ".alpha", {width}});
             }
         }
@@ -105,7 +106,7 @@ std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels) {
     int width = config.channels;
     for (std::size_t i = 0; i < config.upsample_rates.size(); ++i) {
         const ConvSpec down = hift::down_spec(config, i);
-        layer(indexed("ups", i), {width, down.outputs, config.upsample_kernels[i]}, down.outputs);
+        layer(indexed("ups", i), {width, down.outputs, config.upsample_kernels[i]}, down.outputs, precision);
         width = down.outputs;
         layer(indexed("source_downs", i), {width, down.inputs, down.kernel}, width);
         block(indexed("source_resblocks", i), width, config.source_resblock_kernels[i]);

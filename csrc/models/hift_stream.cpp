@@ -9,26 +9,23 @@ namespace {
 
 constexpr int floor_divide(int a, int b) noexcept { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
-std::size_t floats(int rows, int width) noexcept {
-    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
-}
-
 std::ptrdiff_t offset(int rows, int width) noexcept { return static_cast<std::ptrdiff_t>(rows) * width; }
 
 }  // namespace
 
 void Step::clear_outside(const Timing& t, float* buffer, int width) const noexcept {
     const Range range = real(t);
-    std::memset(buffer, 0, floats(range.begin, width) * sizeof(float));
-    std::memset(buffer + offset(range.end, width), 0, floats(rows(t) - range.end, width) * sizeof(float));
+    std::memset(buffer, 0, area(range.begin, width) * sizeof(float));
+    std::memset(buffer + offset(range.end, width), 0, area(rows(t) - range.end, width) * sizeof(float));
 }
 
-void History::load(const std::byte* state, float* fresh) const noexcept {
-    std::memcpy(fresh - offset(rows_, width_), kept_.in(state), floats(rows_, width_) * sizeof(float));
+void History::load(const std::byte* state, void* fresh) const noexcept {
+    std::memcpy(static_cast<std::byte*>(fresh) - offset(rows_, row_bytes_), kept_.in(state), area(rows_, row_bytes_));
 }
 
-void History::save(std::byte* state, const float* fresh, int count) const noexcept {
-    std::memcpy(kept_.in(state), fresh + offset(count - rows_, width_), floats(rows_, width_) * sizeof(float));
+void History::save(std::byte* state, const void* fresh, int count) const noexcept {
+    std::memcpy(kept_.in(state), static_cast<const std::byte*>(fresh) + offset(count - rows_, row_bytes_),
+                area(rows_, row_bytes_));
 }
 
 Timing StreamConv::after(const ConvSpec& spec, int pad_right, const Timing& in) noexcept {
@@ -43,12 +40,12 @@ StreamConv::StreamConv(WindowConv conv, int pad_right, const Timing& in, Plan& p
     const ConvSpec& spec = conv_.spec();
     out_.lag += delay;
     const int kept = spec.stride * out_.lag - in.lag + spec.pad_left;
-    history_ = History(kept, spec.inputs, plan);
-    plan.window = std::max(plan.window, floats(kept + in.rate * kStepFrames, spec.inputs));
+    history_ = History(kept, conv_.row_bytes(), plan);
+    plan.window = std::max(plan.window, area(kept + in.rate * kStepFrames, conv_.row_bytes()));
 }
 
-float* StreamConv::open(const Step& step) const noexcept {
-    float* fresh = step.window + offset(history_.rows(), spec().inputs);
+std::byte* StreamConv::open_rows(const Step& step) const noexcept {
+    std::byte* fresh = step.window + offset(history_.rows(), conv_.row_bytes());
     history_.load(step.state, fresh);
     return fresh;
 }
@@ -57,20 +54,46 @@ void StreamConv::emit(const Step& step, float* y, Epilogue epilogue) const noexc
     const ConvSpec& s = spec();
     const Step::Range range = step.real(out_);
     if (epilogue.residual != nullptr) epilogue.residual += offset(range.begin, s.outputs);
-    conv_.apply(step.exec, step.window + offset(range.begin * s.stride, s.inputs), range.end - range.begin,
+    conv_.apply(step.exec, step.window + offset(range.begin * s.stride, conv_.row_bytes()), range.end - range.begin,
                 y + offset(range.begin, s.outputs), epilogue);
     step.clear_outside(out_, y, s.outputs);
-    history_.save(step.state, step.window + offset(history_.rows(), s.inputs), step.rows(in_));
+    history_.save(step.state, step.window + offset(history_.rows(), conv_.row_bytes()), step.rows(in_));
 }
 
 void StreamConv::run(const Step& step, const float* x, float* y, const PreActivation& pre,
                      const Epilogue& epilogue) const noexcept {
-    float* fresh = open(step);
-    const std::size_t count = floats(step.rows(in_), spec().inputs);
-    if (pre.kind == Activation::none) {
-        std::memcpy(fresh, x, count * sizeof(float));
+    std::byte* fresh = open_rows(step);
+    const int rows = step.rows(in_), width = spec().inputs;
+    if (conv_.narrow()) {
+        step.exec->narrow_rows({.x = x,
+                                .rows = rows,
+                                .width = width,
+                                .activation = pre.kind,
+                                .slope = pre.slope,
+                                .precision = conv_.precision(),
+                                .y = fresh});
+    } else if (pre.kind == Activation::none) {
+        std::memcpy(fresh, x, area(rows, width) * sizeof(float));
     } else {
-        step.exec->activate(pre.kind, pre.slope, x, count, fresh);
+        step.exec->activate(pre.kind, pre.slope, x, area(rows, width), reinterpret_cast<float*>(fresh));
+    }
+    emit(step, y, epilogue);
+}
+
+void StreamConv::run(const Step& step, const float* x, float* y, const Snake& snake,
+                     const Epilogue& epilogue) const noexcept {
+    std::byte* fresh = open_rows(step);
+    const int rows = step.rows(in_), width = spec().inputs;
+    if (conv_.narrow()) {
+        step.exec->narrow_rows({.x = x,
+                                .rows = rows,
+                                .width = width,
+                                .alpha = snake.alpha.data(),
+                                .inverse_alpha = snake.inverse.data(),
+                                .precision = conv_.precision(),
+                                .y = fresh});
+    } else {
+        step.exec->snake(x, snake.alpha.data(), snake.inverse.data(), rows, width, reinterpret_cast<float*>(fresh));
     }
     emit(step, y, epilogue);
 }
@@ -87,15 +110,17 @@ int ResBlock::lag(int kernel, const std::vector<int>& dilations) noexcept {
 }
 
 ResBlock::ResBlock(const Backend& backend, const WeightMap& weights, const std::string& prefix, int channels,
-                   int kernel, const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan)
+                   int kernel, const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan,
+                   Precision precision)
     : channels_(channels), delay_(delay) {
     Timing timing{in.rate, in.lag + delay, in.extra};
     for (std::size_t i = 0; i < dilations.size(); ++i) {
         const std::string index = "." + std::to_string(i);
         const auto conv = [&](const std::string& name, int dilation) {
             const ConvSpec spec = ConvSpec::same(channels, channels, kernel, dilation);
-            StreamConv made({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias")}, spec.pad_right,
-                            timing, plan);
+            StreamConv made(
+                {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), precision, Rows::narrow},
+                spec.pad_right, timing, plan);
             timing = made.timing();
             return made;
         };
@@ -106,7 +131,7 @@ ResBlock::ResBlock(const Backend& backend, const WeightMap& weights, const std::
         if (i > 0) headroom_ = std::max(headroom_, residual);
         layers_.push_back({Snake(weights, prefix + ".activations1" + index),
                            Snake(weights, prefix + ".activations2" + index), std::move(first), std::move(second),
-                           residual, i > 0 ? History(residual, channels, plan) : History()});
+                           residual, i > 0 ? History::floats(residual, channels, plan) : History()});
     }
 }
 
@@ -117,12 +142,8 @@ void ResBlock::run(const Step& step, const float* x, float* work0, float* work1,
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer& layer = layers_[i];
         float* out = i + 1 == layers_.size() ? y : between;
-        const Snake& snake1 = layer.snake1;
-        const Snake& snake2 = layer.snake2;
-        step.exec->snake(in, snake1.alpha.data(), snake1.inverse.data(), rows, channels_, layer.first.open(step));
-        layer.first.emit(step, out);
-        step.exec->snake(out, snake2.alpha.data(), snake2.inverse.data(), rows, channels_, layer.second.open(step));
-        layer.second.emit(step, out, {.residual = in - offset(layer.residual, channels_)});
+        layer.first.run(step, in, out, layer.snake1);
+        layer.second.run(step, out, out, layer.snake2, {.residual = in - offset(layer.residual, channels_)});
         if (i > 0) layer.history.save(step.state, in, rows);
         if (i + 1 < layers_.size()) layers_[i + 1].history.load(step.state, out);
         in = out;

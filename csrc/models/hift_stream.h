@@ -37,7 +37,7 @@ struct Step {
 
     const Exec& exec;
     std::byte* state;
-    float* window;        ///< scratch for the window of the convolution that runs
+    std::byte* window;    ///< scratch for the window of the convolution that runs
     std::int64_t begin;   ///< first mel frame
     int frames;           ///< <= kStepFrames
     std::int64_t length;  ///< frames of the utterance once it has ended, else kUnknown
@@ -66,28 +66,37 @@ struct Step {
 /// Plans the memory of a graph.
 struct Plan {
     ArenaLayout state;
-    std::size_t window = 0;  ///< floats of the largest convolution window
+    std::size_t window = 0;  ///< bytes of the largest convolution window
 };
 
 /// The last `rows` rows of a signal, kept in the state from one step to the next.
 class History {
   public:
     History() = default;
-    History(int rows, int width, Plan& plan)
-        : rows_(rows),
-          width_(width),
-          kept_(plan.state.reserve<float>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width))) {}
+    History(int rows, int row_bytes, Plan& plan)
+        : rows_(rows), row_bytes_(row_bytes), kept_(plan.state.reserve<std::byte>(area(rows, row_bytes))) {}
+    static History floats(int rows, int width, Plan& plan) {
+        return {rows, width * static_cast<int>(sizeof(float)), plan};
+    }
 
     int rows() const noexcept { return rows_; }
     /// Writes them right before `fresh`.
-    void load(const std::byte* state, float* fresh) const noexcept;
+    void load(const std::byte* state, void* fresh) const noexcept;
     /// Takes them from the end of the `count` rows at `fresh` and the loaded rows before.
-    void save(std::byte* state, const float* fresh, int count) const noexcept;
+    void save(std::byte* state, const void* fresh, int count) const noexcept;
 
   private:
     int rows_ = 0;
-    int width_ = 0;
-    Slice<float> kept_;
+    int row_bytes_ = 0;
+    Slice<std::byte> kept_;
+};
+
+/// x + sin^2(alpha x) / alpha with a frequency per channel.
+struct Snake {
+    Snake(const WeightMap& weights, const std::string& name);
+
+    AlignedVector<float> alpha;
+    AlignedVector<float> inverse;
 };
 
 /// A convolution (or the two taps of a transposed one) from one signal to another.
@@ -102,26 +111,22 @@ class StreamConv {
 
     const Timing& timing() const noexcept { return out_; }
     const ConvSpec& spec() const noexcept { return conv_.spec(); }
-    /// Where the step's input rows go; the rows before them are the history.
-    float* open(const Step& step) const noexcept;
+    /// Where the step's input rows go if they are wide; the rows before them are the history.
+    float* open(const Step& step) const noexcept { return reinterpret_cast<float*>(open_rows(step)); }
     /// The step's output rows; `epilogue.residual` is aligned with y.
     void emit(const Step& step, float* y, Epilogue epilogue = {}) const noexcept;
     /// The same with input rows from `x`. y may be x.
     void run(const Step& step, const float* x, float* y, const PreActivation& pre = {},
              const Epilogue& epilogue = {}) const noexcept;
+    void run(const Step& step, const float* x, float* y, const Snake& snake,
+             const Epilogue& epilogue = {}) const noexcept;
 
   private:
+    std::byte* open_rows(const Step& step) const noexcept;
+
     WindowConv conv_;
     Timing in_, out_;
     History history_;
-};
-
-/// x + sin^2(alpha x) / alpha with a frequency per channel.
-struct Snake {
-    Snake(const WeightMap& weights, const std::string& name);
-
-    AlignedVector<float> alpha;
-    AlignedVector<float> inverse;
 };
 
 /// For each dilation: x += conv(snake(dilated conv(snake(x)))).
@@ -133,7 +138,7 @@ class ResBlock {
     ResBlock() = default;
     /// `delay`: rows to wait beyond the block's own lag.
     ResBlock(const Backend& backend, const WeightMap& weights, const std::string& prefix, int channels, int kernel,
-             const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan);
+             const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan, Precision precision);
 
     const Timing& timing() const noexcept { return layers_.back().second.timing(); }
     /// Input rows that must lie before the step's own, and rows of headroom that run's buffers need.

@@ -59,9 +59,10 @@ TEST(tables_are_complete_and_ordered) {
     std::set<std::string> names;
     for (const Backend* b : available_backends()) {
         names.insert(b->name);
-        CHECK(b->panel > 0 && b->packed_bytes && b->pack_linear && b->quantise_rows && b->linear && b->layer_norm &&
-              b->attention && b->activate && b->snake && b->sum3 && b->add && b->add_row && b->fsq_quantise &&
-              b->rfft && b->irfft && b->magnitude && b->log_floor && b->exp && b->band_sum && b->polar_head);
+        CHECK(b->panel > 0 && b->packed_bytes && b->pack_linear && b->quantise_rows && b->packed_narrow_bytes &&
+              b->pack_narrow && b->narrow_rows && b->linear && b->layer_norm && b->attention && b->activate &&
+              b->snake && b->sum3 && b->add && b->add_row && b->fsq_quantise && b->rfft && b->irfft && b->magnitude &&
+              b->log_floor && b->exp && b->band_sum && b->polar_head);
     }
     CHECK(names.size() == available_backends().size());
     CHECK(std::strcmp(available_backends().back()->name, "scalar") == 0);
@@ -69,6 +70,7 @@ TEST(tables_are_complete_and_ordered) {
     CHECK((names.count("avx512") == 1) == (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")));
     CHECK((names.count("avx512vnni") == 1) == (names.count("avx512") == 1 && __builtin_cpu_supports("avx512vnni")));
+    CHECK((names.count("avx512bf16") == 1) == (names.count("avx512vnni") == 1 && __builtin_cpu_supports("avx512bf16")));
     CHECK((names.count("avx2") == 1) == (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
 #elif defined(__aarch64__)
     CHECK(names.count("neon") == 1);

@@ -44,6 +44,11 @@ Config small_config() {
     return config;
 }
 
+Config at(Precision precision, Config config) {
+    config.precision = precision;
+    return config;
+}
+
 /// One stage more, six frames over a sample, and a trunk that is never behind the source.
 Config other_config() {
     Config config = small_config();
@@ -189,7 +194,8 @@ TEST(hift_equals_its_definition) {
 }
 
 TEST(hift_is_the_same_in_any_chunking) {
-    for (const Config& config : {small_config(), other_config(), published_config()}) {
+    for (const Config& config : {small_config(), other_config(), published_config(),
+                                 at(Precision::bf16, small_config()), at(Precision::int8, published_config())}) {
         const Fixture f(config);
         for (const int frames : {1, 2, 3, 9, 70}) {
             const std::vector<float> mel = f.random_mel(frames);
@@ -282,22 +288,52 @@ TEST(hift_agrees_on_every_isa) {
     }
 }
 
-TEST(hift_survives_nonsense) {
+TEST(hift_at_reduced_precision_stays_near_fp32_on_every_isa) {
     const Fixture f(small_config());
-    for (const float extreme : {1e3F, -1e3F, 1e30F, -3e38F, std::numeric_limits<float>::quiet_NaN(),
-                                std::numeric_limits<float>::infinity()}) {
-        std::vector<float> mel = f.random_mel(90);
-        for (int t = 3; t < 6; ++t) {
-            for (int c = 0; c < f.config.n_mels; ++c) mel[static_cast<std::size_t>(t * f.config.n_mels + c)] = extreme;
+    const std::vector<float> mel = f.random_mel(30), expected = vocode(f, mel, 4, {.noise = false});
+    double power = 0.0;
+    for (const float v : expected) power += double{v} * double{v};
+    for (const Backend* backend : available_backends()) {
+        for (const Precision precision : {Precision::bf16, Precision::int8}) {
+            const auto vocoder = make_hift(*backend, at(precision, f.config), WeightMap(*f.file));
+            CHECK(vocoder->state_bytes() < f.vocoder->state_bytes());  // what waits between steps is narrow too
+            Arena state(vocoder->state_bytes()), scratch(vocoder->scratch_bytes());
+            vocoder->start(state.data(), {.noise = false});
+            std::vector<float> pcm(vocoder->max_samples(30) + vocoder->max_samples(0));
+            const Exec exec{backend, nullptr};
+            int count = vocoder->push(exec, state.data(), scratch.data(), mel.data(), 30, pcm.data());
+            count += vocoder->finish(exec, state.data(), scratch.data(), pcm.data() + count);
+            CHECK(static_cast<std::size_t>(count) == expected.size());
+            double error = 0.0;
+            for (std::size_t i = 0; i < expected.size(); ++i)
+                error += std::pow(double{pcm[i]} - double{expected[i]}, 2);
+            const double decibels = 10.0 * std::log10(power / error);
+            const std::string text = std::string(backend->name) + ": " + std::to_string(decibels) + " dB";
+            CHECK_MSG(decibels > (precision == Precision::bf16 ? 35.0 : 25.0), text);
+            CHECK_MSG(decibels < 90.0, text);  // it is another precision
         }
-        const std::vector<float> pcm = vocode(f, mel, 7);
-        CHECK(pcm.size() == static_cast<std::size_t>(90 * f.config.hop_length));
-        CHECK(std::all_of(pcm.begin(), pcm.end(), [](float v) { return std::abs(v) <= 0.99F; }));
-        // Nothing lasts: the end sounds again.
-        CHECK(std::any_of(pcm.end() - 500, pcm.end(), [](float v) { return v != 0.0F; }));
     }
-    Stream empty(f);
-    CHECK(empty.finish() == 0);
+}
+
+TEST(hift_survives_nonsense) {
+    for (const Precision precision : {Precision::fp32, Precision::bf16, Precision::int8}) {
+        const Fixture f(at(precision, small_config()));
+        for (const float extreme : {1e3F, -1e3F, 1e30F, -3e38F, std::numeric_limits<float>::quiet_NaN(),
+                                    std::numeric_limits<float>::infinity()}) {
+            std::vector<float> mel = f.random_mel(90);
+            for (int t = 3; t < 6; ++t) {
+                for (int c = 0; c < f.config.n_mels; ++c)
+                    mel[static_cast<std::size_t>(t * f.config.n_mels + c)] = extreme;
+            }
+            const std::vector<float> pcm = vocode(f, mel, 7);
+            CHECK(pcm.size() == static_cast<std::size_t>(90 * f.config.hop_length));
+            CHECK(std::all_of(pcm.begin(), pcm.end(), [](float v) { return std::abs(v) <= 0.99F; }));
+            // Nothing lasts: the end sounds again.
+            CHECK(std::any_of(pcm.end() - 500, pcm.end(), [](float v) { return v != 0.0F; }));
+        }
+        Stream empty(f);
+        CHECK(empty.finish() == 0);
+    }
 }
 
 TEST(hift_allocates_nothing_in_a_stream) {

@@ -9,6 +9,7 @@ extern const Backend scalar_backend;
 extern const Backend avx2_backend;
 extern const Backend avx512_backend;
 extern const Backend avx512vnni_backend;
+extern const Backend avx512bf16_backend;
 extern const Backend neon_backend;
 
 }  // namespace secousti::core

@@ -36,12 +36,16 @@ void activate(Activation activation, float slope, const float* x, std::size_t co
     }
 }
 
+SIMD_INLINE V snake_of(V x, V alpha, V inverse_alpha) {
+    const V a = mul(alpha, x);
+    const V s = sin_poly(minus_k_pi(a, round(mul(a, set1(0.318309886F)))));  // the square needs no sign
+    return fma(mul(s, s), inverse_alpha, x);
+}
+
 void snake(const float* x, const float* alpha, const float* inverse_alpha, int rows, int channels, float* y) {
     for (int r = 0; r < rows; ++r, x += channels, y += channels)
         each(x, static_cast<std::size_t>(channels), y, [=](V v, std::size_t i, int n) {
-            const V a = mul(load_n(alpha + i, n), v);
-            const V s = sin_poly(minus_k_pi(a, round(mul(a, set1(0.318309886F)))));  // the square needs no sign
-            return fma(mul(s, s), load_n(inverse_alpha + i, n), v);
+            return snake_of(v, load_n(alpha + i, n), load_n(inverse_alpha + i, n));
         });
 }
 

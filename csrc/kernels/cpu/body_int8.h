@@ -64,29 +64,36 @@ void quantise_rows(const float* x, int rows, int depth, std::int8_t* x_int8, flo
     }
 }
 
-void pack_int8(const float* __restrict weights, int outputs, int inputs, void* __restrict packed) {
+/// `outputs` <= kPanel rows of `inputs` weights, `stride` floats apart.
+void pack_int8_panel(const float* __restrict weights, std::ptrdiff_t stride, int outputs, int inputs,
+                     void* __restrict packed) {
     constexpr int kBlock = 256;
-    for (int p = 0; p < panels_of(outputs); ++p) {
-        char* at = static_cast<char*>(packed) + p * int8_panel_bytes(inputs);
-        __builtin_memset(at, 0, static_cast<std::size_t>(int8_panel_bytes(inputs)));
-        auto* scales = reinterpret_cast<float*>(at);
-        auto* start = reinterpret_cast<std::int32_t*>(scales + kPanel);
-        auto* panel = reinterpret_cast<std::int8_t*>(start + kPanel);
-        for (int n = 0; n < kPanel && p * kPanel + n < outputs; ++n) {
-            const float* row = weights + static_cast<std::ptrdiff_t>(p * kPanel + n) * inputs;
-            const Int8Range range = int8_range(row, inputs);
-            scales[n] = range.scale;
-            for (int begin = 0; begin < inputs; begin += kBlock) {
-                std::int8_t q[kBlock];
-                const int count = inputs - begin < kBlock ? inputs - begin : kBlock;
-                to_int8(row + begin, count, range.inverse, q);
-                for (int i = 0; i < count; ++i) {
-                    const int group = (begin + i) / kGroup, place = (begin + i) % kGroup;
-                    panel[(static_cast<std::ptrdiff_t>(group) * kPanel + n) * kGroup + place] = q[i];
-                    start[n] -= kInt8Offset * q[i];
-                }
+    __builtin_memset(packed, 0, static_cast<std::size_t>(int8_panel_bytes(inputs)));
+    auto* scales = static_cast<float*>(packed);
+    auto* start = reinterpret_cast<std::int32_t*>(scales + kPanel);
+    auto* panel = reinterpret_cast<std::int8_t*>(start + kPanel);
+    for (int n = 0; n < outputs; ++n) {
+        const float* row = weights + n * stride;
+        const Int8Range range = int8_range(row, inputs);
+        scales[n] = range.scale;
+        for (int begin = 0; begin < inputs; begin += kBlock) {
+            std::int8_t q[kBlock];
+            const int count = inputs - begin < kBlock ? inputs - begin : kBlock;
+            to_int8(row + begin, count, range.inverse, q);
+            for (int i = 0; i < count; ++i) {
+                const int group = (begin + i) / kGroup, place = (begin + i) % kGroup;
+                panel[(static_cast<std::ptrdiff_t>(group) * kPanel + n) * kGroup + place] = q[i];
+                start[n] -= kInt8Offset * q[i];
             }
         }
+    }
+}
+
+void pack_int8(const float* weights, int outputs, int inputs, void* packed) {
+    for (int p = 0; p < panels_of(outputs); ++p) {
+        pack_int8_panel(weights + static_cast<std::ptrdiff_t>(p) * kPanel * inputs, inputs,
+                        outputs - p * kPanel < kPanel ? outputs - p * kPanel : kPanel, inputs,
+                        static_cast<char*>(packed) + p * int8_panel_bytes(inputs));
     }
 }
 

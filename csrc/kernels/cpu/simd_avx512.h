@@ -1,4 +1,4 @@
-// Sixteen floats: AVX-512 F, BW, DQ and VL, and VNNI where the compiler may use it.
+// Sixteen floats: AVX-512 F, BW, DQ and VL, and VNNI and BF16 where the compiler may use it.
 #pragma once
 
 #include <immintrin.h>
@@ -54,11 +54,31 @@ SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     even = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
     odd = _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(-65536)));
 }
+SIMD_INLINE void store_bf16(std::uint16_t* p, V a, int n) {
+    const __m512i bits = _mm512_castps_si512(a);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
+    const __m512i any = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), quiet, rounded);
+    _mm512_mask_cvtepi32_storeu_epi16(p, first_n(n), _mm512_srli_epi32(any, 16));
+}
+#if defined(__AVX512BF16__)
+inline constexpr int kPairRows = kTileRows;
+using Pairs = __m512bh;  // sixteen pairs of bfloat16
+SIMD_INLINE Pairs load_pairs(const std::uint16_t* p) { return reinterpret_cast<Pairs>(_mm512_loadu_si512(p)); }
+SIMD_INLINE Pairs broadcast_pair(const std::byte* p) {
+    std::int32_t two = 0;
+    __builtin_memcpy(&two, p, sizeof two);
+    return reinterpret_cast<Pairs>(_mm512_set1_epi32(two));
+}
+SIMD_INLINE V dot(V sum, Pairs a, Pairs b) { return _mm512_dpbf16_ps(sum, a, b); }
+#endif
 
-using Ints = __m512i;
+// Sixteen int32: GCC keeps __m512i accumulators, which are long long, in memory as well as in registers.
+typedef int Ints __attribute__((vector_size(64)));
 using Bytes = __m512i;
-SIMD_INLINE Ints load_ints(const std::int32_t* p) { return _mm512_loadu_si512(p); }
-SIMD_INLINE V to_floats(Ints a) { return _mm512_cvtepi32_ps(a); }
+SIMD_INLINE Ints load_ints(const std::int32_t* p) { return reinterpret_cast<Ints>(_mm512_loadu_si512(p)); }
+SIMD_INLINE V to_floats(Ints a) { return _mm512_cvtepi32_ps(reinterpret_cast<__m512i>(a)); }
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     _mm512_mask_cvtepi32_storeu_epi8(p, first_n(n), _mm512_cvtps_epi32(a));
 }
@@ -71,7 +91,9 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&four, x, sizeof four);
     return _mm512_xor_si512(_mm512_set1_epi32(four), _mm512_set1_epi8(-128));
 }
-SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm512_dpbusd_epi32(sum, x, weights); }
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) {
+    return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), x, weights));
+}
 #else
 inline constexpr int kGroup = 2;
 inline constexpr int kInt8Offset = 0;
@@ -83,7 +105,9 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&two, x, sizeof two);
     return _mm512_cvtepi8_epi16(_mm256_set1_epi16(two));
 }
-SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm512_add_epi32(sum, _mm512_madd_epi16(weights, x)); }
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) {
+    return sum + reinterpret_cast<Ints>(_mm512_madd_epi16(weights, x));
+}
 #endif
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/cpu/body_linear.h"
 #include "kernels/cpu/body_int8.h"
 #include "kernels/cpu/body_elementwise.h"
+#include "kernels/cpu/body_narrow.h"
 #include "kernels/cpu/body_attention.h"
 #include "kernels/cpu/body_fft.h"
 #include "kernels/cpu/body_phase.h"
@@ -22,7 +23,10 @@ constexpr Backend make_table(const char* name) {
             .packed_bytes = packed_bytes,
             .pack_linear = pack_linear,
             .quantise_rows = quantise_rows,
-            .linear = linear,
+            .packed_narrow_bytes = packed_narrow_bytes,
+            .pack_narrow = pack_narrow,
+            .narrow_rows = narrow_rows,
+            .linear = linear_any,
             .layer_norm = layer_norm,
             .attention = attention,
             .activate = activate,
