@@ -117,29 +117,43 @@ std::unique_ptr<Decoder> clone_decoder(Decoder& decoder) {
     return std::make_unique<Decoder>(handle);
 }
 
+/// `tokens` null: `count` lost ones.
+py::array_t<float> decode(Decoder& decoder, const std::int32_t* tokens, std::size_t count) {
+    const Exclusive lock(decoder.busy);
+    const std::size_t capacity = secousti_decoder_max_samples(decoder.handle.get(), count);
+    auto pcm = empty<float>({capacity});
+    float* out = pcm.mutable_data();
+    const auto written =
+        run(Source::model, [&] { return secousti_decoder_push(decoder.handle.get(), tokens, count, out, capacity); });
+    return shrink(std::move(pcm), static_cast<std::size_t>(written));
+}
+
 py::array_t<float> push_tokens(Decoder& decoder, const py::object& object) {
     const auto tokens = require<std::int32_t>(object, "tokens", std::array{kAny});
+    return decode(decoder, tokens.data(), length(tokens));
+}
+
+py::array_t<float> conceal(Decoder& decoder, std::size_t count) { return decode(decoder, nullptr, count); }
+
+py::array_t<float> decode_to_mel(Decoder& decoder, const std::int32_t* tokens, std::size_t count,
+                                 std::size_t frames_per_token, std::size_t n_mels) {
     const Exclusive lock(decoder.busy);
-    const std::size_t capacity = secousti_decoder_max_samples(decoder.handle.get(), length(tokens));
-    auto pcm = empty<float>({capacity});
-    const std::int32_t* in = tokens.data();
-    float* out = pcm.mutable_data();
-    const auto count = run(
-        Source::model, [&] { return secousti_decoder_push(decoder.handle.get(), in, length(tokens), out, capacity); });
-    return shrink(std::move(pcm), static_cast<std::size_t>(count));
+    const std::size_t frames = count * frames_per_token;
+    auto mel = empty<float>({frames, n_mels});
+    float* out = mel.mutable_data();
+    run(Source::model, [&] { return secousti_decoder_push_to_mel(decoder.handle.get(), tokens, count, out, frames); });
+    return mel;
 }
 
 py::array_t<float> push_to_mel(Decoder& decoder, const py::object& object, std::size_t frames_per_token,
                                std::size_t n_mels) {
     const auto tokens = require<std::int32_t>(object, "tokens", std::array{kAny});
-    const Exclusive lock(decoder.busy);
-    const std::size_t frames = length(tokens) * frames_per_token;
-    auto mel = empty<float>({frames, n_mels});
-    const std::int32_t* in = tokens.data();
-    float* out = mel.mutable_data();
-    run(Source::model,
-        [&] { return secousti_decoder_push_to_mel(decoder.handle.get(), in, length(tokens), out, frames); });
-    return mel;
+    return decode_to_mel(decoder, tokens.data(), length(tokens), frames_per_token, n_mels);
+}
+
+py::array_t<float> conceal_to_mel(Decoder& decoder, std::size_t count, std::size_t frames_per_token,
+                                  std::size_t n_mels) {
+    return decode_to_mel(decoder, nullptr, count, frames_per_token, n_mels);
 }
 
 py::array_t<float> push_from_mel(Decoder& decoder, const py::object& object, std::size_t frames_per_token,
@@ -210,6 +224,9 @@ void bind_streams(py::module_& module) {
                  run(Source::model, [&] { return secousti_decoder_reset(decoder.handle.get()); });
              })
         .def("push", &push_tokens, py::arg("tokens"), "int32 [N] -> the samples that are ready, float32.")
+        .def("conceal", &conceal, py::arg("count"), "As push for tokens that were lost.")
+        .def("conceal_to_mel", &conceal_to_mel, py::arg("count"), py::arg("frames_per_token"), py::arg("n_mels"),
+             "As push_to_mel for tokens that were lost.")
         .def("push_to_mel", &push_to_mel, py::arg("tokens"), py::arg("frames_per_token"), py::arg("n_mels"),
              "int32 [N] -> log-mel float32 [N * frames_per_token, n_mels].")
         .def("push_from_mel", &push_from_mel, py::arg("mel"), py::arg("frames_per_token"), py::arg("n_mels"),

@@ -238,10 +238,9 @@ int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, 
         DecoderStream& stream = decoder->stream;
         require_use(stream, DecoderUse::tokens_to_pcm);
         if (count == 0) return 0;
-        require_pointer(tokens, "tokens");
         require_pointer(pcm, "pcm");
         require_capacity(capacity, stream.samples_owed(frames_of(stream, count)), "samples");
-        require_tokens(stream.model(), tokens, count);
+        if (tokens != nullptr) require_tokens(stream.model(), tokens, count);
         return static_cast<int64_t>(stream.push(tokens, count, pcm));
     });
 }
@@ -253,11 +252,10 @@ int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* t
         DecoderStream& stream = decoder->stream;
         require_use(stream, DecoderUse::tokens_to_mel);
         if (count == 0) return 0;
-        require_pointer(tokens, "tokens");
         require_pointer(mel, "mel");
         const std::size_t frames = frames_of(stream, count);
         require_capacity(capacity, frames, "frames");
-        require_tokens(stream.model(), tokens, count);
+        if (tokens != nullptr) require_tokens(stream.model(), tokens, count);
         stream.push_to_mel(tokens, count, mel);
         return static_cast<int64_t>(frames);
     });

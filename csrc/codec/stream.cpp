@@ -13,7 +13,7 @@ namespace secousti::core {
 namespace {
 
 constexpr std::uint32_t kSnapshotMagic = 0x53534353;  // "SCSS"
-constexpr std::uint32_t kSnapshotVersion = 1;
+constexpr std::uint32_t kSnapshotVersion = 2;
 
 /// In front of the state arena's bytes. Native byte order: a snapshot is for the machine type that took it. The
 /// checksum is against damage, not against forgery: state is trusted.
@@ -188,15 +188,24 @@ int DecoderStream::vocode(const float* mel, int frames, float* pcm) noexcept {
     return samples;
 }
 
+void DecoderStream::decode(const std::int32_t* tokens, int count, float* mel) noexcept {
+    const Decoder& decoder = model_->decoder;
+    if (tokens != nullptr) {
+        decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, count, paralinguistic().data(), mel);
+    } else {
+        decoder.push_lost(exec(), state_.data(), scratch_.data(), count, paralinguistic().data(), mel);
+    }
+}
+
 std::size_t DecoderStream::push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept {
     header().use = DecoderUse::tokens_to_pcm;
     float* mel = model_->decoder_mel.in(scratch_.data());
     std::size_t written = 0;
     while (count > 0) {
         const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
-        model_->decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, part, paralinguistic().data(), mel);
+        decode(tokens, part, mel);
         written += static_cast<std::size_t>(vocode(mel, part * model_->config.frames_per_token(), pcm + written));
-        tokens += part;
+        if (tokens != nullptr) tokens += part;
         count -= static_cast<std::size_t>(part);
     }
     return written;
@@ -207,8 +216,8 @@ void DecoderStream::push_to_mel(const std::int32_t* tokens, std::size_t count, f
     const std::size_t width = static_cast<std::size_t>(model_->config.frames_per_token() * model_->config.n_mels);
     while (count > 0) {
         const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
-        model_->decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, part, paralinguistic().data(), mel);
-        tokens += part;
+        decode(tokens, part, mel);
+        if (tokens != nullptr) tokens += part;
         mel += static_cast<std::size_t>(part) * width;
         count -= static_cast<std::size_t>(part);
     }

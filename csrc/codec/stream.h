@@ -82,9 +82,10 @@ class DecoderStream : public Stream {
     /// all that are still owed.
     std::size_t samples_owed(std::size_t frames) const noexcept;
 
-    /// `pcm` has room for samples_owed(count * frames_per_token); tokens are in range. Returns the number of samples.
+    /// `pcm` has room for samples_owed(count * frames_per_token); tokens are in range,
+    /// or null: `count` lost ones. Returns the number of samples.
     std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept;
-    /// Writes count * frames_per_token rows of mel.
+    /// Writes count * frames_per_token rows of mel; tokens as in push.
     void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) noexcept;
     /// `pcm` has room for samples_owed(frames).
     std::size_t push_from_mel(const float* mel, std::size_t frames, float* pcm) noexcept;
@@ -94,6 +95,8 @@ class DecoderStream : public Stream {
     DecoderStreamHeader& header() noexcept { return *model_->decoder_header.in(state_.data()); }
     const DecoderStreamHeader& header() const noexcept { return *model_->decoder_header.in(state_.data()); }
     void start(const VocoderOptions& options) noexcept;
+    /// A step: count <= decoder.max_tokens().
+    void decode(const std::int32_t* tokens, int count, float* mel) noexcept;
     int vocode(const float* mel, int frames, float* pcm) noexcept;
 };
 

@@ -178,11 +178,13 @@ SECOUSTI_API secousti_status secousti_decoder_get_paralinguistic(const secousti_
                                                                  size_t dimension) SECOUSTI_NOEXCEPT;
 /** Most samples that pushing `tokens` more (or mel frames worth as many), or flushing after them, can return. */
 SECOUSTI_API size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT;
-/** Tokens to PCM. A stream is used for one of the three kinds of push until it is reset. */
+/** Tokens to PCM. `tokens` NULL: `count` tokens were lost; the decoder conceals them, going on with what is most likely
+    and fading to the noise between words when the loss lasts, and is in step again at the next token that comes. A
+    stream is used for one of the three kinds of push until it is reset. */
 SECOUSTI_API int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
                                            size_t capacity) SECOUSTI_NOEXCEPT;
 /** Tokens to log-mel, for hosts with a vocoder of their own: writes and returns count * frame_size / hop_length rows of
-    n_mels floats, at once. `capacity` counts rows. */
+    n_mels floats, at once. `capacity` counts rows; `tokens` may be NULL as above. */
 SECOUSTI_API int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* tokens, size_t count,
                                                   float* mel, size_t capacity) SECOUSTI_NOEXCEPT;
 /** Log-mel [frames, n_mels] to PCM: the vocoder alone. */

@@ -243,6 +243,15 @@ class Decoder {
             return secousti_decoder_push(handle_.get(), tokens.data(), tokens.size(), out, room);
         });
     }
+    /// As push, for `count` tokens that were lost.
+    std::size_t conceal(std::size_t count, std::span<float> pcm) {
+        return detail::checked(secousti_decoder_push(handle_.get(), nullptr, count, pcm.data(), pcm.size()));
+    }
+    void conceal(std::size_t count, std::vector<float>& pcm) {
+        detail::append(pcm, max_samples(count), [&](float* out, std::size_t room) {
+            return secousti_decoder_push(handle_.get(), nullptr, count, out, room);
+        });
+    }
     /// Tokens to log-mel, appended: frame_size / hop_length rows of n_mels a token, at once.
     void push_to_mel(std::span<const std::int32_t> tokens, std::vector<float>& mel) {
         const std::size_t width = bands();

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "layers/transformer.h"
+#include "models/concealment.h"
 #include "models/config.h"
 #include "models/quantiser.h"
 #include "models/seanet.h"
@@ -21,15 +22,23 @@ class Decoder {
     /// tokens [count] and G [dimension] -> mel [count * frames_per_token, n_mels].
     void push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens, int count,
                      const float* paralinguistic, float* mel) const noexcept;
+    /// As push_tokens for `count` tokens that never came: what is most likely, fading when it lasts.
+    void push_lost(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+                   float* mel) const noexcept;
     /// A [count, dimension] -> mel.
     void push_acoustic(const Exec& exec, std::byte* state, std::byte* scratch, const float* acoustic, int count,
                        float* mel) const noexcept;
 
   private:
+    /// z_q [count, dimension], in rows_, and G -> mel.
+    void push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+                   float* mel) const noexcept;
+
     int dimension_ = 0, max_tokens_ = 0;
     Quantiser quantiser_;
     Transformer connector_, transformer_;
     SeanetDecoder seanet_;
+    Concealment concealment_;
     Slice<float> rows_, codes_;
 };
 

@@ -27,18 +27,22 @@ void Quantiser::encode(const Exec& exec, const float* mu, int rows, float* fsq_i
     exec->fsq_quantise(fsq_in, half_.data(), basis_.data(), rows, dimensions(), tokens);
 }
 
+void Quantiser::code(std::int32_t token, float* values) const noexcept {
+    for (std::size_t d = 0; d < levels_.size(); ++d) {
+        // Codes are normalised by half the level count, so they lie in [-1, 1]; with three levels that is identity.
+        values[d] = (static_cast<float>(token % levels_[d]) - half_[d]) / half_[d];
+        token /= levels_[d];
+    }
+}
+
+void Quantiser::project(const Exec& exec, const float* codes, int rows, float* z_q) const noexcept {
+    project_out_.apply(exec, codes, rows, z_q);
+}
+
 void Quantiser::decode(const Exec& exec, const std::int32_t* tokens, int rows, float* codes,
                        float* z_q) const noexcept {
-    float* code = codes;
-    for (int r = 0; r < rows; ++r) {
-        std::int32_t rest = tokens[r];
-        for (std::size_t d = 0; d < levels_.size(); ++d) {
-            // Codes are normalised by half the level count, so they lie in [-1, 1]; with three levels that is identity.
-            *code++ = (static_cast<float>(rest % levels_[d]) - half_[d]) / half_[d];
-            rest /= levels_[d];
-        }
-    }
-    project_out_.apply(exec, codes, rows, z_q);
+    for (int r = 0; r < rows; ++r) code(tokens[r], codes + r * dimensions());
+    project(exec, codes, rows, z_q);
 }
 
 void append_quantiser_tensors(const Config& config, std::vector<TensorSpec>& tensors) {

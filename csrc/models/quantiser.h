@@ -24,6 +24,10 @@ class Quantiser {
     void encode(const Exec& exec, const float* mu, int rows, float* fsq_in, std::int32_t* tokens) const noexcept;
     /// Tokens in [0, cardinality) -> z_q [rows, dimension]. `codes` is scratch for rows * dimensions() floats.
     void decode(const Exec& exec, const std::int32_t* tokens, int rows, float* codes, float* z_q) const noexcept;
+    /// The code of one token: dimensions() values in [-1, 1].
+    void code(std::int32_t token, float* values) const noexcept;
+    /// Codes [rows, dimensions()] -> z_q.
+    void project(const Exec& exec, const float* codes, int rows, float* z_q) const noexcept;
 
   private:
     std::vector<std::int32_t> levels_, basis_;

@@ -124,15 +124,25 @@ class DecoderStream:
     def paralinguistic(self, value: Array) -> None:
         self._core.set_paralinguistic(as_floats(value, "paralinguistic", (self._codec.dimension,)))
 
-    def push(self, tokens: Array) -> Array:
+    def push(self, tokens: Array | None) -> Array:
         """Feeds tokens [n] of any integer dtype, n >= 0; returns the audio that is ready, float32 [samples].
 
-        A call that raises consumes nothing.
+        None stands for one lost token, as in `conceal`. A call that raises consumes nothing.
         """
+        if tokens is None:
+            return self.conceal(1)
         values = as_tokens(tokens, self._codec.cardinality)
         pcm = self._core.push(values)
         self._kind = tokens
         return like(pcm, tokens)
+
+    def conceal(self, count: int = 1) -> Array:
+        """`push` for ``count`` tokens that were lost: what is most likely, fading if that lasts (docs/packet_loss.md)."""
+        return like(self._core.conceal(_check_count(count)), self._kind)
+
+    def conceal_to_mel(self, count: int = 1) -> Array:
+        """`push_to_mel` for ``count`` tokens that were lost."""
+        return like(self._core.conceal_to_mel(_check_count(count), *self._mel_shape()), self._kind)
 
     def push_to_mel(self, tokens: Array) -> Array:
         """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
@@ -175,6 +185,14 @@ class DecoderStream:
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model."""
         return _DECODER + self._core.snapshot()
+
+
+def _check_count(count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise TypeError(f"count: expected an integer, got {type(count).__name__}")
+    if not 0 <= count < 2**31:
+        raise ValueError(f"count: {count} is not in 0..2147483647")
+    return int(count)
 
 
 def _check_magnitude(pcm: Floats) -> None:

@@ -92,7 +92,7 @@ TEST(c_api_null_is_refused_or_harmless) {
     CHECK_REFUSED(secousti_decoder_clone(f.d, nullptr), invalid, "copy is NULL");
     CHECK_REFUSED(secousti_decoder_reset(nullptr), invalid, "decoder is NULL");
     CHECK_REFUSED(secousti_decoder_push(nullptr, f.tokens.data(), 1, f.audio.data(), 900), invalid, "decoder is NULL");
-    CHECK_REFUSED(secousti_decoder_push(f.d, nullptr, 1, f.audio.data(), 900), invalid, "tokens is NULL");
+    CHECK(secousti_decoder_push(f.d, nullptr, 1, f.audio.data(), 900) >= 0);  // a lost token
     CHECK_REFUSED(secousti_decoder_push(f.d, f.tokens.data(), 1, nullptr, 900), invalid, "pcm is NULL");
     CHECK_REFUSED(secousti_decoder_flush(nullptr, f.audio.data(), 900), invalid, "decoder is NULL");
     CHECK_REFUSED(secousti_decoder_set_paralinguistic(nullptr, f.pcm.data(), 24), invalid, "decoder is NULL");
