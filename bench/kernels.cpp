@@ -133,7 +133,7 @@ void attention(benchmark::State& state, const Backend& backend) {
         const std::size_t layer = static_cast<std::size_t>(args.position++ % kLayers);
         args.keys = keys.data() + layer * kRing;
         args.values = values.data() + layer * kRing;
-        backend.attention(args);
+        backend.attention(args, 0, args.heads);
         benchmark::ClobberMemory();
     }
     rate(state, "GB/s", 2.0 * kRing * sizeof(float));

@@ -35,6 +35,8 @@ class ArenaLayout {
         bytes_ += (count * sizeof(T) + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
         return slice;
     }
+    /// Two parts that are planned from copies of one layout share memory; this makes room for the larger.
+    void include(const ArenaLayout& part) noexcept { bytes_ = std::max(bytes_, part.bytes_); }
     std::size_t bytes() const noexcept { return bytes_; }
 
   private:

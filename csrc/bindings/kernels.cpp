@@ -132,7 +132,7 @@ Floats attention(const std::string& isa, const py::object& qkv_object, const py:
     args.context = size_of(keys, 1);
     args.position = position;
     args.start = start;
-    table(isa).attention(args);
+    table(isa).attention(args, 0, args.heads);
     return y;
 }
 

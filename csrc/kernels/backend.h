@@ -81,7 +81,7 @@ struct LinearArgs {
 inline constexpr int kMaxHeadDim = 512;
 
 /// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
-/// attends to the last `context` positions (itself included).
+/// attends to the last `context` positions (itself included). Heads do not depend on each other.
 struct AttentionArgs {
     const float* qkv = nullptr;        ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
     const float* rope_cos = nullptr;   ///< [rows, head_dim/2]
@@ -89,7 +89,7 @@ struct AttentionArgs {
     Precision ring = Precision::fp32;  ///< fp32 or bf16: of keys and values
     void* keys = nullptr;              ///< ring [heads, context, head_dim]; slot of position p is p % context
     void* values = nullptr;            ///< ring [heads, context, head_dim]
-    float* scores = nullptr;           ///< scratch, `context` rounded up to 64 floats
+    float* scores = nullptr;           ///< scratch, `context` rounded up to 64 floats; a call's own
     float* y = nullptr;                ///< [rows, heads*head_dim]
     int rows = 0;
     int heads = 0;
@@ -129,7 +129,8 @@ struct Backend {
 
     /// y = (x - mean) / sqrt(var + eps) * gamma + beta per row of `dim` floats.
     void (*layer_norm)(const float* x, const float* gamma, const float* beta, float eps, int rows, int dim, float* y);
-    void (*attention)(const AttentionArgs& args);
+    /// Computes heads [head_begin, head_end).
+    void (*attention)(const AttentionArgs& args, int head_begin, int head_end);
     /// y = act(x) over `count` floats; y may be x.
     void (*activate)(Activation activation, float slope, const float* x, std::size_t count, float* y);
     /// y[r, c] = x[r, c] + sin^2(alpha[c] * x[r, c]) * inverse_alpha[c]; y may be x.

@@ -61,8 +61,8 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
     return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision, rows};
 }
 
-void WindowConv::apply(const Exec& exec, const void* window, int rows, float* y,
-                       const Epilogue& epilogue) const noexcept {
+void WindowConv::multiply(const Exec& exec, const void* window, int stride, int dilation, int rows, float* y,
+                          const Epilogue& epilogue) const noexcept {
     if (rows <= 0) return;
     LinearArgs args;
     if (narrow_) {
@@ -71,9 +71,9 @@ void WindowConv::apply(const Exec& exec, const void* window, int rows, float* y,
         args.x = static_cast<const float*>(window);
     }
     const std::ptrdiff_t width = narrow_ ? row_bytes() : spec_.inputs;
-    args.row_stride = spec_.stride * width;
+    args.row_stride = stride * width;
     args.taps = spec_.kernel;
-    args.tap_stride = spec_.dilation * width;
+    args.tap_stride = dilation * width;
     args.depth = spec_.inputs;
     args.rows = rows;
     args.outputs = spec_.outputs;
@@ -98,51 +98,60 @@ Conv::Conv(WindowConv conv, int max_rows, ArenaLayout& state) : conv_(std::move(
     appended_ = state.reserve<std::int32_t>(1);
 }
 
-int Conv::emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept {
-    const ConvSpec& spec = conv_.spec();
-    float* window = window_.in(state);
-    const int count = fill < spec.span() ? 0 : (fill - spec.span()) / spec.stride + 1;
-    conv_.apply(exec, window, count, y, epilogue);
-    const int consumed = count * spec.stride;
+void Conv::advance(std::byte* state, int fill, int count) const noexcept {
+    const int consumed = count * spec().stride;
     const int kept = fill - consumed;
     if (consumed > 0 && kept > 0) {
-        const std::size_t width = static_cast<std::size_t>(spec.inputs);
-        std::memmove(window, window + static_cast<std::size_t>(consumed) * width,
-                     static_cast<std::size_t>(kept) * width * sizeof(float));
+        std::memmove(window_.in(state), row(state, consumed), area(kept, spec().inputs) * sizeof(float));
     }
-    *appended_.in(state) = kept - spec.pad_left;
-    return count;
+    *appended_.in(state) = kept - spec().pad_left;
 }
 
-int Conv::push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre,
+int Conv::push(const Exec& exec, const Batch& batch, const float* x, float* y, const PreActivation& pre,
                const Epilogue& epilogue) const noexcept {
     const ConvSpec& spec = conv_.spec();
-    const int fill = spec.pad_left + *appended_.in(state);
-    const std::size_t width = static_cast<std::size_t>(spec.inputs);
-    const std::size_t count = static_cast<std::size_t>(rows) * width;
-    float* end = window_.in(state) + static_cast<std::size_t>(fill) * width;
-    if (pre.kind == Activation::none) {
-        if (count != 0) std::memcpy(end, x, count * sizeof(float));
-    } else {
-        exec->activate(pre.kind, pre.slope, x, count, end);
+    float* gathered = batch.windows;
+    int total = 0;
+    for (Lane& lane : batch.lanes) {
+        const int before = fill(lane.state), after = before + lane.rows;
+        const std::size_t count = area(lane.rows, spec.inputs);
+        if (pre.kind == Activation::none) {
+            if (count != 0) std::memcpy(row(lane.state, before), x, count * sizeof(float));
+        } else {
+            exec->activate(pre.kind, pre.slope, x, count, row(lane.state, before));
+        }
+        x += count;
+        lane.rows = ready(after);
+        total += lane.rows;
+        if (batch.lanes.size() == 1) {
+            conv_.apply(exec, row(lane.state, 0), total, y, epilogue);
+        } else {
+            // The windows of all lanes, side by side: copying costs little beside a pass over the weights for each.
+            for (int output = 0; output < lane.rows; ++output) {
+                for (int tap = 0; tap < spec.kernel; ++tap, gathered += spec.inputs) {
+                    std::copy_n(row(lane.state, output * spec.stride + tap * spec.dilation), spec.inputs, gathered);
+                }
+            }
+        }
+        advance(lane.state, after, lane.rows);
     }
-    return emit(exec, state, fill + rows, y, epilogue);
+    if (batch.lanes.size() > 1) conv_.apply_gathered(exec, batch.windows, total, y, epilogue);
+    return total;
 }
 
 int Conv::finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue) const noexcept {
     const ConvSpec& spec = conv_.spec();
-    const int fill = spec.pad_left + *appended_.in(state);
+    const int before = fill(state);
     int pad = spec.pad_right;
     if (pad == ConvSpec::kCompleteStride) {
-        const int pending = fill - (spec.span() - spec.stride);
+        const int pending = before - (spec.span() - spec.stride);
         pad = pending % spec.stride == 0 ? 0 : spec.stride - pending % spec.stride;
     }
-    const std::size_t width = static_cast<std::size_t>(spec.inputs);
-    if (pad > 0) {
-        std::memset(window_.in(state) + static_cast<std::size_t>(fill) * width, 0,
-                    static_cast<std::size_t>(pad) * width * sizeof(float));
-    }
-    return emit(exec, state, fill + pad, y, epilogue);
+    if (pad > 0) std::memset(row(state, before), 0, area(pad, spec.inputs) * sizeof(float));
+    const int count = ready(before + pad);
+    conv_.apply(exec, row(state, 0), count, y, epilogue);
+    advance(state, before + pad, count);
+    return count;
 }
 
 }  // namespace secousti::core

@@ -8,6 +8,7 @@
 #include "base/aligned_vector.h"
 #include "base/arena.h"
 #include "kernels/exec.h"
+#include "layers/batch.h"
 #include "layers/packing.h"
 
 namespace secousti::core {
@@ -73,9 +74,20 @@ class WindowConv {
         return narrow_ ? narrow_row_bytes(precision(), spec_.inputs) : spec_.inputs * static_cast<int>(sizeof(float));
     }
     /// y [rows, outputs]; `window` starts at the first output's first tap: floats, or narrow rows.
-    void apply(const Exec& exec, const void* window, int rows, float* y, const Epilogue& epilogue = {}) const noexcept;
+    void apply(const Exec& exec, const void* window, int rows, float* y, const Epilogue& epilogue = {}) const noexcept {
+        multiply(exec, window, spec_.stride, spec_.dilation, rows, y, epilogue);
+    }
+    /// The same with the windows side by side, [rows, kernel, inputs].
+    void apply_gathered(const Exec& exec, const void* windows, int rows, float* y,
+                        const Epilogue& epilogue) const noexcept {
+        multiply(exec, windows, spec_.kernel, 1, rows, y, epilogue);
+    }
 
   private:
+    /// From window to window and from tap to tap in rows.
+    void multiply(const Exec& exec, const void* window, int stride, int dilation, int rows, float* y,
+                  const Epilogue& epilogue) const noexcept;
+
     ConvSpec spec_;
     PackedWeights weights_;
     AlignedVector<float> bias_;
@@ -104,15 +116,30 @@ class Conv {
     /// Most rows that pushing `rows`, or finishing, can return.
     int max_outputs(int rows) const noexcept { return rows / spec().stride + 1; }
 
-    /// Appends `rows` rows and writes the outputs that are ready; returns how many. x may not alias y.
-    int push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre = {},
+    /// Appends the rows of x and writes the outputs that are ready; sets the lanes' rows to how many and returns their
+    /// sum. x may not alias y.
+    int push(const Exec& exec, const Batch& batch, const float* x, float* y, const PreActivation& pre = {},
              const Epilogue& epilogue = {}) const noexcept;
+    /// One stream alone.
+    int push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre = {},
+             const Epilogue& epilogue = {}) const noexcept {
+        Lane lane{state, rows};
+        return push(exec, Batch{{&lane, 1}}, x, y, pre, epilogue);
+    }
+    /// Floats of Batch::windows for `outputs` rows of all lanes.
+    std::size_t gathered(int outputs) const noexcept { return area(outputs, spec().kernel * spec().inputs); }
     /// Pads the end and writes the remaining outputs. (Residual rows are then those of the padded positions.)
     int finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue = {}) const noexcept;
 
   private:
     Conv(WindowConv conv, int max_rows, ArenaLayout& state);
-    int emit(const Exec& exec, std::byte* state, int fill, float* y, const Epilogue& epilogue) const noexcept;
+    /// Rows in the window.
+    int fill(const std::byte* state) const noexcept { return spec().pad_left + *appended_.in(state); }
+    /// Outputs of a window of `fill` rows.
+    int ready(int fill) const noexcept { return fill < spec().span() ? 0 : (fill - spec().span()) / spec().stride + 1; }
+    float* row(std::byte* state, int index) const noexcept { return window_.in(state) + area(index, spec().inputs); }
+    /// Drops what `count` outputs have used from a window of `fill` rows.
+    void advance(std::byte* state, int fill, int count) const noexcept;
 
     WindowConv conv_;
     Slice<float> window_;

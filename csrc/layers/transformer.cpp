@@ -10,7 +10,8 @@ namespace secousti::core {
 
 namespace {
 constexpr float kLayerNormEpsilon = 1e-5F;
-}
+constexpr int kAttentionTasks = 16;  // that attention is split into at most
+}  // namespace
 
 Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
                          const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch)
@@ -47,7 +48,7 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     qkv_ = scratch.reserve<float>(size(max_rows, 3, d));
     attended_ = scratch.reserve<float>(size(max_rows, d));
     hidden_ = scratch.reserve<float>(size(max_rows, spec.feedforward));
-    scores_ = scratch.reserve<float>(size(spec.context) + 64);
+    scores_ = scratch.reserve<float>(size(kAttentionTasks) * scores_stride());
     cos_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     sin_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     if (precision == Precision::int8) {
@@ -56,44 +57,70 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     }
 }
 
-void Transformer::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
+void Transformer::push(const Exec& exec, const Batch& batch, std::byte* scratch, float* x) const noexcept {
+    const int rows = batch.rows();
     if (rows == 0) return;
-    Clock& clock = *clock_.in(state);
     float* normed = normed_.in(scratch);
     float* qkv = qkv_.in(scratch);
     float* attended = attended_.in(scratch);
     float* hidden = hidden_.in(scratch);
     const QuantisedRows quantised{quantised_.in(scratch), quantised_scales_.in(scratch)};
-    rotary_.fill(clock.position, rows, cos_.in(scratch), sin_.in(scratch));
-
-    AttentionArgs attention;
-    attention.qkv = qkv;
-    attention.rope_cos = cos_.in(scratch);
-    attention.rope_sin = sin_.in(scratch);
-    attention.scores = scores_.in(scratch);
-    attention.y = attended;
-    attention.ring = spec_.precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
-    attention.rows = rows;
-    attention.heads = spec_.dimension / spec_.head_dim;
-    attention.head_dim = spec_.head_dim;
-    attention.context = spec_.context;
-    attention.position = clock.position;
-    attention.start = clock.start;
+    std::ptrdiff_t angles = 0;
+    for (const Lane& lane : batch.lanes) {
+        rotary_.fill(clock_.in(lane.state)->position, lane.rows, cos_.in(scratch) + angles, sin_.in(scratch) + angles);
+        angles += std::ptrdiff_t{lane.rows} * (spec_.head_dim / 2);
+    }
 
     for (const Layer& layer : layers_) {
         exec->layer_norm(x, layer.norm1_weight.data(), layer.norm1_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
         layer.in_projection.apply(exec, normed, rows, qkv, {}, quantised);
-        attention.keys = layer.keys.in(state);
-        attention.values = layer.values.in(state);
-        exec->attention(attention);
+        attend(exec, batch, scratch, layer, rows);
         layer.out_projection.apply(exec, attended, rows, x, {.scale = layer.scale1.data(), .residual = x}, quantised);
         exec->layer_norm(x, layer.norm2_weight.data(), layer.norm2_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
         layer.expand.apply(exec, normed, rows, hidden, {.activation = Activation::gelu}, quantised);
         layer.contract.apply(exec, hidden, rows, x, {.scale = layer.scale2.data(), .residual = x}, quantised);
     }
-    clock.position += static_cast<std::uint64_t>(rows);
+    for (const Lane& lane : batch.lanes) clock_.in(lane.state)->position += static_cast<std::uint64_t>(lane.rows);
+}
+
+void Transformer::attend(const Exec& exec, const Batch& batch, std::byte* scratch, const Layer& layer,
+                         int rows) const noexcept {
+    const int heads = spec_.dimension / spec_.head_dim;
+    const std::int64_t work = std::int64_t{2} * rows * spec_.context * spec_.dimension;
+    const int tasks = work < Exec::kWorthSplitting ? 1 : std::min(2 * exec.threads(), kAttentionTasks);
+    // Every head of every lane is a unit of work.
+    exec.split(static_cast<int>(batch.lanes.size()) * heads, tasks, [&](int task, int begin, int end) noexcept {
+        AttentionArgs args;
+        args.qkv = qkv_.in(scratch);
+        args.rope_cos = cos_.in(scratch);
+        args.rope_sin = sin_.in(scratch);
+        args.scores = scores_.in(scratch) + static_cast<std::size_t>(task) * scores_stride();
+        args.y = attended_.in(scratch);
+        args.ring = spec_.precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
+        args.heads = heads;
+        args.head_dim = spec_.head_dim;
+        args.context = spec_.context;
+        for (const Lane& lane : batch.lanes) {
+            const int first = std::max(begin, 0), last = std::min(end, heads);
+            if (first < last) {
+                const Clock& clock = *clock_.in(lane.state);
+                args.keys = layer.keys.in(lane.state);
+                args.values = layer.values.in(lane.state);
+                args.rows = lane.rows;
+                args.position = clock.position;
+                args.start = clock.start;
+                exec->attention(args, first, last);
+            }
+            begin -= heads;
+            end -= heads;
+            args.qkv += std::ptrdiff_t{lane.rows} * 3 * spec_.dimension;
+            args.y += std::ptrdiff_t{lane.rows} * spec_.dimension;
+            args.rope_cos += std::ptrdiff_t{lane.rows} * (spec_.head_dim / 2);
+            args.rope_sin += std::ptrdiff_t{lane.rows} * (spec_.head_dim / 2);
+        }
+    });
 }
 
 void Transformer::seek(std::byte* state, std::uint64_t position) const noexcept {

@@ -9,6 +9,7 @@
 #include "base/aligned_vector.h"
 #include "base/arena.h"
 #include "kernels/exec.h"
+#include "layers/batch.h"
 #include "layers/linear.h"
 #include "layers/rope.h"
 
@@ -33,8 +34,13 @@ class Transformer {
     Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
                 const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch);
 
-    /// x [rows, dimension], updated in place; rows are consecutive positions.
-    void push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept;
+    /// x [batch.rows(), dimension], updated in place; a lane's rows are consecutive positions.
+    void push(const Exec& exec, const Batch& batch, std::byte* scratch, float* x) const noexcept;
+    /// One stream alone.
+    void push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
+        Lane lane{state, rows};
+        push(exec, Batch{{&lane, 1}}, scratch, x);
+    }
 
     /// Makes `position` the stream's first (a reset stream starts at 0).
     void seek(std::byte* state, std::uint64_t position) const noexcept;
@@ -49,6 +55,9 @@ class Transformer {
         std::uint64_t position;
         std::uint64_t start;
     };
+
+    void attend(const Exec& exec, const Batch& batch, std::byte* scratch, const Layer& layer, int rows) const noexcept;
+    std::size_t scores_stride() const noexcept { return static_cast<std::size_t>(spec_.context + 63) / 64 * 64; }
 
     TransformerSpec spec_;
     RotaryTable rotary_;

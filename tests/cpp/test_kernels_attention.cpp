@@ -35,19 +35,22 @@ struct Stream {
     }
     void run(const Backend& backend, int first, int count) {
         const int model = heads * head_dim;
-        backend.attention({.qkv = qkv.data() + first * 3 * model,
-                           .rope_cos = cos.data() + first * (head_dim / 2),
-                           .rope_sin = sin.data() + first * (head_dim / 2),
-                           .keys = keys.data(),
-                           .values = values.data(),
-                           .scores = scores.data(),
-                           .y = y.data() + first * model,
-                           .rows = count,
-                           .heads = heads,
-                           .head_dim = head_dim,
-                           .context = context,
-                           .position = position + static_cast<std::uint64_t>(first),
-                           .start = position});
+        const AttentionArgs args{.qkv = qkv.data() + first * 3 * model,
+                                 .rope_cos = cos.data() + first * (head_dim / 2),
+                                 .rope_sin = sin.data() + first * (head_dim / 2),
+                                 .keys = keys.data(),
+                                 .values = values.data(),
+                                 .scores = scores.data(),
+                                 .y = y.data() + first * model,
+                                 .rows = count,
+                                 .heads = heads,
+                                 .head_dim = head_dim,
+                                 .context = context,
+                                 .position = position + static_cast<std::uint64_t>(first),
+                                 .start = position};
+        const int split = std::uniform_int_distribution(0, heads)(check::random());  // heads go in any order
+        backend.attention(args, split, heads);
+        backend.attention(args, 0, split);
     }
     double at(int row, int part, int head, int i) const {
         return double{qkv[static_cast<std::size_t>(((row * 3 + part) * heads + head) * head_dim + i)]};

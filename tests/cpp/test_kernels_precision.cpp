@@ -332,7 +332,7 @@ TEST(attention_over_a_bf16_ring_attends_to_what_the_ring_holds) {
                     args.y = to + first * model;
                     args.rows = count;
                     args.position = static_cast<std::uint64_t>(first);
-                    backend.attention(args);
+                    backend.attention(args, 0, args.heads);
                 };
                 args.keys = wide_keys.data();
                 args.values = wide_values.data();

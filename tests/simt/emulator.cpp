@@ -188,7 +188,8 @@ void check(const Range& range, const void* p, std::size_t bytes, Access access) 
         throw Fault(FaultKind::misaligned,
                     range.memory->name + ": access of " + std::to_string(bytes) + " bytes is not aligned");
     }
-    if (!range.memory->shared && access != Access::constant && !self->waited_for_previous) {
+    const bool early = access == Access::constant || access == Access::settled;
+    if (!range.memory->shared && !early && !self->waited_for_previous) {
         throw Fault(FaultKind::before_previous, range.memory->name + ": touched before wait_for_previous()");
     }
     const Stamp now{.launch = block->launch,
@@ -197,7 +198,7 @@ void check(const Range& range, const void* p, std::size_t bytes, Access access) 
                     .warp_epoch = own_warp().epoch,
                     .thread = static_cast<std::int16_t>(self->index),
                     .warp = static_cast<std::int16_t>(self->index / kWarp)};
-    touch(*range.memory, p, bytes, access, now);
+    touch(*range.memory, p, bytes, access, now, self->waited_for_previous);
 }
 
 void meet(const char* operation, const char* file, int line, const std::function<void()>* last) {
@@ -328,5 +329,11 @@ void warp_barrier(const char* file, int line) {
 }
 
 void wait_for_previous() { emulator::self->waited_for_previous = true; }
+
+void let_next_start() {
+    if (!emulator::self->waited_for_previous) {
+        throw Fault(FaultKind::before_previous, "let_next_start() before wait_for_previous()");
+    }
+}
 
 }  // namespace secousti::core::simt

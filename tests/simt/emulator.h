@@ -49,7 +49,7 @@ struct Range {
 Range range_of(const void* device);
 Range take_shared(std::size_t& offset, std::size_t bytes);
 
-enum class Access { read, write, constant };
+enum class Access { read, write, constant, settled };
 void check(const Range& range, const void* p, std::size_t bytes, Access access);
 
 /// All lanes of the warp meet here; the last one to come runs `last`.
@@ -169,7 +169,7 @@ inline int blocks_x() { return emulator::index(4); }
 void barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE());
 void warp_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE());
 void wait_for_previous();
-inline void let_next_start() {}
+void let_next_start();
 
 template <class T>
 T shuffle(T v, int from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
@@ -214,6 +214,15 @@ Vector<std::remove_const_t<T>, N> load_constant(const Checked<T>& p) {
 template <class T>
 std::remove_const_t<T> load_constant(const Checked<T>& p) {
     emulator::check(p.range(), p.raw(), sizeof(T), emulator::Access::constant);
+    return *p.raw();
+}
+template <int N, class T>
+Vector<std::remove_const_t<T>, N> load_settled(const Checked<T>& p) {
+    return load_as<N>(p, emulator::Access::settled);
+}
+template <class T>
+std::remove_const_t<T> load_settled(const Checked<T>& p) {
+    emulator::check(p.range(), p.raw(), sizeof(T), emulator::Access::settled);
     return *p.raw();
 }
 template <int N, class T>

@@ -82,6 +82,8 @@ void Memory::set_initialised(const void* p, std::size_t count, bool value) {
         const auto bit = static_cast<std::uint8_t>(1U << (i % kWordBytes));
         Word& word = words[i / kWordBytes];
         word.initialised = static_cast<std::uint8_t>(value ? word.initialised | bit : word.initialised & ~bit);
+        word.written = {};  // by no kernel
+        word.written_bytes = 0;
     }
 }
 
@@ -93,7 +95,7 @@ bool Memory::initialised(const void* p, std::size_t count) const {
     return true;
 }
 
-void touch(Memory& memory, const void* p, std::size_t bytes, Access access, const Stamp& now) {
+void touch(Memory& memory, const void* p, std::size_t bytes, Access access, const Stamp& now, bool waited) {
     const std::size_t first = static_cast<std::size_t>(static_cast<const char*>(p) - memory.begin);
     for (std::size_t at = first; at < first + bytes;) {
         const std::size_t index = at / kWordBytes, offset = at % kWordBytes;
@@ -120,7 +122,14 @@ void touch(Memory& memory, const void* p, std::size_t bytes, Access access, cons
             if ((word.initialised & mask) != mask) {
                 throw Fault(FaultKind::uninitialised, "load of bytes never written: " + place(memory, p));
             }
-            if (access == Access::read) note_read(word, now, mask);
+            if (access == Access::constant && word.written.launch != 0) {
+                throw Fault(FaultKind::before_previous, "load_constant of what a kernel wrote: " + place(memory, p));
+            }
+            if (access == Access::settled && !waited && word.written.launch + 1 >= now.launch) {
+                throw Fault(FaultKind::before_previous,
+                            "load_settled of what the kernel just before wrote: " + place(memory, p));
+            }
+            if (access == Access::read || access == Access::settled) note_read(word, now, mask);
         }
     }
 }

@@ -49,8 +49,9 @@ struct Queue {
     std::vector<std::function<void()>>* recording = nullptr;  ///< of a graph; null: work runs at once
 };
 
-/// Checks ordering and initialisation of an access by `now` (bounds are known to hold) and records it.
-void touch(Memory& memory, const void* p, std::size_t bytes, Access access, const Stamp& now);
+/// Checks ordering and initialisation of an access by `now` (bounds are known to hold) and records it. `waited`: the
+/// thread has called wait_for_previous().
+void touch(Memory& memory, const void* p, std::size_t bytes, Access access, const Stamp& now, bool waited);
 
 /// Device memory: 256-byte aligned, filled with a pattern that is a NaN as float32 and bfloat16.
 void* allocate(std::size_t bytes, const char* name);

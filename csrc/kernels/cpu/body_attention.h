@@ -96,7 +96,7 @@ void mix(const float* weights, const Ring* old_values, int old_count, const Ring
 }
 
 template <class Ring>
-void attend(const AttentionArgs& args) {
+void attend(const AttentionArgs& args, int head_begin, int head_end) {
     const int dim = args.head_dim;
     const int model = args.heads * dim;
     const std::ptrdiff_t ring = static_cast<std::ptrdiff_t>(args.context) * dim;  // of one head
@@ -114,7 +114,7 @@ void attend(const AttentionArgs& args) {
         const float* sin = args.rope_sin + static_cast<std::ptrdiff_t>(r) * (dim / 2);
         const float* qkv = args.qkv + static_cast<std::ptrdiff_t>(r) * 3 * model;
         float* out = args.y + static_cast<std::ptrdiff_t>(r) * model;
-        for (int h = 0; h < args.heads; ++h) {
+        for (int h = head_begin; h < head_end; ++h) {
             Ring* keys = static_cast<Ring*>(args.keys) + h * ring;
             Ring* values = static_cast<Ring*>(args.values) + h * ring;
             float query[kMaxHeadDim], key[kMaxHeadDim];
@@ -130,7 +130,7 @@ void attend(const AttentionArgs& args) {
             score(query, old_keys, old_values, old_count, dim, args.scores);
             score(query, new_keys, new_values, new_count, dim, args.scores + old_count);
             const float total = softmax_weights(args.scores, count);
-            const std::ptrdiff_t next = h + 1 < args.heads ? keys + ring - values : 0;
+            const std::ptrdiff_t next = h + 1 < head_end ? keys + ring - values : 0;
             for (int d = 0; d < dim;) {
                 const int live = dim - d;
                 const int vectors = live >= 4 * kWidth ? 4 : (live + kWidth - 1) / kWidth;
@@ -147,8 +147,9 @@ void attend(const AttentionArgs& args) {
     }
 }
 
-void attention(const AttentionArgs& args) {
-    args.ring == Precision::fp32 ? attend<float>(args) : attend<std::uint16_t>(args);
+void attention(const AttentionArgs& args, int head_begin, int head_end) {
+    args.ring == Precision::fp32 ? attend<float>(args, head_begin, head_end)
+                                 : attend<std::uint16_t>(args, head_begin, head_end);
 }
 
 }  // namespace

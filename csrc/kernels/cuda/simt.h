@@ -8,8 +8,10 @@
 //  - memory is reached through global(pointer) and SharedArena only; what is loaded has been written; accesses of two
 //    threads to one word, one of them a write, have a barrier (or, within a warp, a warp_barrier) between them; blocks
 //    of one launch do not talk to each other;
-//  - every thread calls wait_for_previous() once. Before it only load_constant is allowed: a kernel may start while
-//    the one before it still runs (programmatic dependent launch);
+//  - every thread calls wait_for_previous(), and let_next_start() only after it: a kernel may start while the one
+//  before
+//    it still runs (programmatic dependent launch), but not while the one before that does. So before the wait only
+//    load_constant is allowed, and load_settled of what the kernel just before does not write;
 //  - warp operations and barriers are executed by all threads of the warp or block, at one place in the code.
 // Elements behind a pointer are used as T values: write `float v = p[i]`, not `auto`.
 #pragma once
@@ -146,6 +148,15 @@ SIMT_DEVICE Vector<T, N> load_constant(const T* p) {
 template <class T>
 SIMT_DEVICE T load_constant(const T* p) {
     return __ldg(p);
+}
+/// Memory that the kernel just before this one does not write: may be called before wait_for_previous().
+template <int N, class T>
+SIMT_DEVICE Vector<T, N> load_settled(const T* p) {
+    return load<N>(p);
+}
+template <class T>
+SIMT_DEVICE T load_settled(const T* p) {
+    return *p;
 }
 template <int N, class T>
 SIMT_DEVICE void store(T* p, const Vector<T, N>& v) {

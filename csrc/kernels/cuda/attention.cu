@@ -1,0 +1,80 @@
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/launch_shapes.h"
+#include "kernels/cuda/launchers.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+using simt::launch;
+
+constexpr int kMaxGridY = 65535;
+
+template <class Ring, int Dim>
+void attend(const Stream& stream, const simt::AttentionShape& shape, int slots) {
+    const int rows = slots * shape.tokens;
+    const simt::Grid grid{static_cast<unsigned>(shape.heads), static_cast<unsigned>(rows)};
+    if (shape.tokens == 1) {
+        using Kernel = simt::Attend<Ring, Dim, true>;
+        launch<Kernel>(stream, grid, Kernel::kSharedBytes, shape);
+        return;
+    }
+    using Append = simt::AppendKeys<Ring, Dim>;
+    launch<Append>(stream, {blocks_for(shape.heads * Append::Layout::kLanes, Append::kThreads), grid.y}, 0, shape);
+    using Kernel = simt::Attend<Ring, Dim, false>;
+    launch<Kernel>(stream, grid, Kernel::kSharedBytes, shape);
+}
+
+template <class Ring>
+void attend(const Stream& stream, const simt::AttentionShape& shape, int slots, int head_dim) {
+    switch (head_dim) {
+        case 16:
+            return attend<Ring, 16>(stream, shape, slots);
+        case 32:
+            return attend<Ring, 32>(stream, shape, slots);
+        case 64:
+            return attend<Ring, 64>(stream, shape, slots);
+        case 128:
+            return attend<Ring, 128>(stream, shape, slots);
+        default:
+            require(false, "attention: head_dim must be 16, 32, 64 or 128");
+    }
+}
+
+}  // namespace
+
+void rope_angles(const Stream& stream, const Clock& clock, const std::uint64_t* turns_per_frame, int tokens, int half,
+                 float* cos, float* sin) {
+    const int rows = clock.slots * tokens;
+    if (rows == 0) return;
+    launch<simt::RopeAngles>(stream, {blocks_for(rows * half, simt::RopeAngles::kThreads)}, 0,
+                             {clock.position, turns_per_frame, rows, tokens, half, cos, sin});
+}
+
+void attention(const Stream& stream, const AttentionArgs& args) {
+    if (args.tokens == 0 || args.clock.slots == 0) return;
+    require(args.context > 0 && args.ring_rows >= args.context + args.tokens - 1,
+            "attention: the ring is shorter than context + tokens - 1");
+    require(args.clock.slots * args.tokens <= kMaxGridY, "attention: more than 65535 rows in a step");
+    require(args.ring != Precision::int8, "attention: the ring is fp32 or bf16");
+    const simt::AttentionShape shape{args.clock.position,
+                                     args.clock.start,
+                                     args.clock.active,
+                                     args.keys,
+                                     args.values,
+                                     args.qkv,
+                                     args.cos,
+                                     args.sin,
+                                     args.y,
+                                     args.tokens,
+                                     args.heads,
+                                     args.context,
+                                     args.ring_rows};
+    if (args.ring == Precision::fp32) {
+        attend<simt::Fp32Ring>(stream, shape, args.clock.slots, args.head_dim);
+    } else {
+        attend<simt::Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
+    }
+}
+
+}  // namespace secousti::core::cuda

@@ -1,0 +1,342 @@
+// Streaming attention over rings of keys and values: a block for each slot, head and new row. Its eight warps split the
+// window: each takes every eighth group of keys, keeps its own softmax, and the block combines the eight in order. So
+// one stream has as many loads in flight as a thousand, and the bits do not depend on how many there are.
+#pragma once
+
+#include "kernels/backend.h"
+#include "kernels/cuda/simt.h"
+
+namespace secousti::core::simt {
+
+/// Elements of the ring, 16 bytes at a time.
+struct Fp32Ring {
+    using Element = float;
+    static constexpr int kLoad = 4;
+    SIMT_DEVICE static void widen(const Vector<float, 4>& v, float (&x)[4]) {
+        SIMT_UNROLL
+        for (int i = 0; i < 4; ++i) x[i] = v[i];
+    }
+    SIMT_DEVICE static Vector<float, 4> narrow(const float (&x)[4]) { return {{x[0], x[1], x[2], x[3]}}; }
+};
+
+/// Words of two bfloat16.
+struct Bf16Ring {
+    using Element = std::uint32_t;
+    static constexpr int kLoad = 8;
+    SIMT_DEVICE static void widen(const Vector<std::uint32_t, 4>& v, float (&x)[8]) {
+        SIMT_UNROLL
+        for (int i = 0; i < 4; ++i) x[2 * i] = bf16_low(v[i]), x[2 * i + 1] = bf16_high(v[i]);
+    }
+    SIMT_DEVICE static Vector<std::uint32_t, 4> narrow(const float (&x)[8]) {
+        Vector<std::uint32_t, 4> v;
+        SIMT_UNROLL
+        for (int i = 0; i < 4; ++i) v[i] = pack_bf16(x[2 * i], x[2 * i + 1]);
+        return v;
+    }
+};
+
+struct AttentionShape {
+    const std::uint64_t* position;
+    const std::uint64_t* start;
+    const std::uint8_t* active;
+    void* keys;
+    void* values;
+    const float* qkv;
+    const float* cos;
+    const float* sin;
+    float* y;
+    int tokens, heads, context, ring_rows;
+};
+
+inline constexpr int kAttentionWarps = 8;
+
+/// What one lane holds of a row of a head: Load consecutive elements of Dim. Dim/Load lanes make a row; a warp handles
+/// several rows at a time.
+template <class Ring, int Dim>
+struct HeadLayout {
+    static constexpr int kLoad = Ring::kLoad;
+    static constexpr int kLanes = Dim / kLoad;          // of a row
+    static constexpr int kRowsAtOnce = kWarp / kLanes;  // of a warp
+    static_assert(Dim % kLoad == 0 && kLanes <= kWarp && kWarp % kLanes == 0);
+
+    /// kLoad elements of q or k of the new row, rotated.
+    SIMT_DEVICE static void rotated(const Global<const float>& x, const Global<const float>& cos,
+                                    const Global<const float>& sin, int part, float scale, float (&y)[kLoad]) {
+        SIMT_UNROLL
+        for (int i = 0; i < kLoad; i += 4) {
+            const Vector<float, 4> v = load<4>(x + (part * kLoad + i));
+            const Vector<float, 2> c = load<2>(cos + (part * kLoad + i) / 2), s = load<2>(sin + (part * kLoad + i) / 2);
+            SIMT_UNROLL
+            for (int j = 0; j < 2; ++j) {
+                y[i + 2 * j] = (v[2 * j] * c[j] - v[2 * j + 1] * s[j]) * scale;
+                y[i + 2 * j + 1] = (v[2 * j] * s[j] + v[2 * j + 1] * c[j]) * scale;
+            }
+        }
+    }
+    SIMT_DEVICE static void plain(const Global<const float>& x, int part, float (&y)[kLoad]) {
+        SIMT_UNROLL
+        for (int i = 0; i < kLoad; i += 4) {
+            const Vector<float, 4> v = load<4>(x + (part * kLoad + i));
+            SIMT_UNROLL
+            for (int j = 0; j < 4; ++j) y[i + j] = v[j];
+        }
+    }
+    SIMT_DEVICE static std::ptrdiff_t ring_place(const AttentionShape& args, int slot, int head, int row, int part) {
+        constexpr std::ptrdiff_t kPerLoad = 4;  // elements of the ring's storage in 16 bytes
+        return (((static_cast<std::ptrdiff_t>(slot) * args.heads + head) * args.ring_rows + row) * kLanes + part) *
+               kPerLoad;
+    }
+};
+
+SIMT_DEVICE int ring_row(std::uint64_t position, int ring_rows) {
+    return static_cast<int>(position % static_cast<std::uint64_t>(ring_rows));
+}
+
+/// Several new rows: their keys and values go into the ring before any row attends. A thread for each 16 bytes.
+template <class Ring, int Dim>
+struct AppendKeys {
+    using Args = AttentionShape;
+    using Layout = HeadLayout<Ring, Dim>;
+    static constexpr int kThreads = 128;
+
+    /// Grid: x over heads*kLanes, y over slots*tokens.
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int row = block_y(), slot = row / args.tokens, token = row - slot * args.tokens;
+        const int i = block_x() * kThreads + thread();
+        const int head = i / Layout::kLanes, part = i % Layout::kLanes;
+        const auto active = global(args.active);
+        if (head >= args.heads || (active && active[slot] == 0)) return;
+        const int model = args.heads * Dim;
+        const auto qkv = global(args.qkv) + static_cast<std::ptrdiff_t>(row) * 3 * model;
+        const auto cos = global(args.cos) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
+        const auto sin = global(args.sin) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
+        const std::uint64_t position = global(args.position)[slot] + static_cast<std::uint64_t>(token);
+        const std::ptrdiff_t place = Layout::ring_place(args, slot, head, ring_row(position, args.ring_rows), part);
+        float x[Layout::kLoad];
+        Layout::rotated(qkv + (model + head * Dim), cos, sin, part, 1.0F, x);
+        store(global(static_cast<typename Ring::Element*>(args.keys)) + place, Ring::narrow(x));
+        Layout::plain(qkv + (2 * model + head * Dim), part, x);
+        store(global(static_cast<typename Ring::Element*>(args.values)) + place, Ring::narrow(x));
+    }
+};
+
+/// A softmax under way: weights are exp(score - top), `mix` their sum over values, for the lane's elements.
+template <int Load>
+struct Softmax {
+    float top = -INFINITY;
+    float total = 0.0F;
+    float mix[Load] = {};
+};
+
+/// Grid: x over heads, y over slots*tokens. Single: one new row a slot, which the block itself appends. The rows of the
+/// ring are loaded while the kernel before this one (the product that makes qkv) still runs.
+template <class Ring, int Dim, bool Single>
+struct Attend {
+    using Args = AttentionShape;
+    using Layout = HeadLayout<Ring, Dim>;
+    using Element = typename Ring::Element;
+    static constexpr int kThreads = kAttentionWarps * kWarp;
+    static constexpr int kLoad = Layout::kLoad;
+    static constexpr int kGroup = 8;  // rows of a lane whose loads are in flight together
+    static constexpr std::size_t kSharedBytes = shared_bytes<float>(kAttentionWarps * (Dim + 4));
+
+    SIMT_DEVICE static void run(const Args& args) {
+        const int head = block_x(), row = block_y(), slot = row / args.tokens, token = row - slot * args.tokens;
+        const std::uint64_t position = load_settled(global(args.position) + slot) + static_cast<std::uint64_t>(token);
+        const std::uint64_t held = position - load_settled(global(args.start) + slot) + 1;
+        const int count = held < static_cast<std::uint64_t>(args.context) ? static_cast<int>(held) : args.context;
+        // Of the window, oldest first: row j lies at ring row first + j (modulo). The newest is no part of it: warp 0
+        // takes that from qkv.
+        Window window{slot, head, ring_row(position, args.ring_rows) + 1 - count, count - 1};
+        const auto active = global(args.active);
+        const bool on = !active || load_settled(active + slot) != 0;
+        Rows rows;
+        if (Single && on) load_rows(args, window, 0, rows);
+
+        wait_for_previous();
+        let_next_start();
+        const int model = args.heads * Dim;
+        const auto y = global(args.y) + (static_cast<std::ptrdiff_t>(row) * model + head * Dim);
+        if (!on) {
+            if (thread() < Dim) y[thread()] = 0.0F;
+            return;
+        }
+        const auto qkv = global(args.qkv) + (static_cast<std::ptrdiff_t>(row) * 3 * model + head * Dim);
+        const auto cos = global(args.cos) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
+        const auto sin = global(args.sin) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
+        if (!Single) load_rows(args, window, 0, rows);
+        const int part = lane() % Layout::kLanes;
+
+        float query[kLoad];
+        Layout::rotated(qkv, cos, sin, part, 1.0F / sqrtf(static_cast<float>(Dim)), query);
+        Softmax<kLoad> softmax;
+        for (int base = 0; base < window.rows; base += kStep * kGroup) {
+            if (base > 0) load_rows(args, window, base, rows);
+            attend(window, base, rows, query, softmax);
+        }
+        if (warp() == 0) {
+            Fresh fresh;
+            Layout::rotated(qkv + model, cos, sin, part, 1.0F, fresh.key);
+            Layout::plain(qkv + 2 * model, part, fresh.value);
+            attend_fresh(args, window, fresh, query, softmax);
+        }
+        merge_lanes(softmax);
+        combine(softmax, part, y);
+    }
+
+  private:
+    static constexpr int kStep = kAttentionWarps * Layout::kRowsAtOnce;
+
+    struct Window {
+        int slot, head, first, rows;
+    };
+    struct Rows {
+        Vector<Element, 4> keys[kGroup], values[kGroup];
+    };
+    struct Fresh {
+        float key[kLoad], value[kLoad];
+    };
+
+    SIMT_DEVICE static float dot(const float (&a)[kLoad], const float (&b)[kLoad]) {
+        float sum = 0.0F;
+        SIMT_UNROLL
+        for (int i = 0; i < kLoad; ++i) sum = fmaf(a[i], b[i], sum);
+        SIMT_UNROLL
+        for (int mask = Layout::kLanes / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+        return sum;
+    }
+    SIMT_DEVICE static void add(float score, const float (&value)[kLoad], Softmax<kLoad>& s) {
+        const float top = fmaxf(s.top, score);
+        const float keep = expf(s.top - top), weight = expf(score - top);
+        s.top = top;
+        s.total = fmaf(s.total, keep, weight);
+        SIMT_UNROLL
+        for (int i = 0; i < kLoad; ++i) s.mix[i] = fmaf(s.mix[i], keep, weight * value[i]);
+    }
+
+    SIMT_DEVICE static std::ptrdiff_t place(const Args& args, const Window& window, int j) {
+        int at = window.first + j;
+        if (at < 0) at += args.ring_rows;
+        return Layout::ring_place(args, window.slot, window.head, at, lane() % Layout::kLanes);
+    }
+    /// Row of the window that the lane has as the i-th of a group.
+    SIMT_DEVICE static int row_of(int base, int i) {
+        return base + i * kStep + warp() * Layout::kRowsAtOnce + lane() / Layout::kLanes;
+    }
+    SIMT_DEVICE static void load_rows(const Args& args, const Window& window, int base, Rows& rows) {
+        const auto keys = global(static_cast<const Element*>(args.keys));
+        const auto values = global(static_cast<const Element*>(args.values));
+        SIMT_UNROLL
+        for (int i = 0; i < kGroup; ++i) {
+            const int j = row_of(base, i);
+            if (j >= window.rows) continue;
+            rows.keys[i] = load_settled<4>(keys + place(args, window, j));
+            rows.values[i] = load_settled<4>(values + place(args, window, j));
+        }
+    }
+    SIMT_DEVICE static void attend(const Window& window, int base, const Rows& rows, const float (&query)[kLoad],
+                                   Softmax<kLoad>& softmax) {
+        SIMT_UNROLL
+        for (int i = 0; i < kGroup; ++i) {
+            if (base + i * kStep + warp() * Layout::kRowsAtOnce >= window.rows) continue;  // the whole warp
+            const bool there = row_of(base, i) < window.rows;
+            float key[kLoad] = {}, value[kLoad] = {};
+            if (there) Ring::widen(rows.keys[i], key), Ring::widen(rows.values[i], value);
+            const float score = dot(query, key);
+            if (there) add(score, value, softmax);
+        }
+    }
+
+    /// Attends to the new row as the ring has it, and appends it. One warp; its first lanes hold the row.
+    SIMT_DEVICE static void attend_fresh(const Args& args, const Window& window, Fresh& fresh,
+                                         const float (&query)[kLoad], Softmax<kLoad>& softmax) {
+        const Vector<Element, 4> k = Ring::narrow(fresh.key), v = Ring::narrow(fresh.value);
+        if (Single && lane() < Layout::kLanes) {
+            store(global(static_cast<Element*>(args.keys)) + place(args, window, window.rows), k);
+            store(global(static_cast<Element*>(args.values)) + place(args, window, window.rows), v);
+        }
+        Ring::widen(k, fresh.key);
+        Ring::widen(v, fresh.value);
+        const float score = dot(query, fresh.key);
+        if (lane() < Layout::kLanes) add(score, fresh.value, softmax);
+    }
+
+    SIMT_DEVICE static void merge(float top, float total, const float (&mix)[kLoad], Softmax<kLoad>& s) {
+        const float highest = fmaxf(s.top, top);
+        // Two empty sums: exp(-inf - -inf) would be NaN.
+        const float mine = s.top == highest ? 1.0F : expf(s.top - highest);
+        const float other = top == highest ? 1.0F : expf(top - highest);
+        s.top = highest;
+        s.total = s.total * mine + total * other;
+        SIMT_UNROLL
+        for (int i = 0; i < kLoad; ++i) s.mix[i] = s.mix[i] * mine + mix[i] * other;
+    }
+    /// Lanes that hold the same elements of different rows.
+    SIMT_DEVICE static void merge_lanes(Softmax<kLoad>& s) {
+        SIMT_UNROLL
+        for (int mask = Layout::kLanes; mask < kWarp; mask *= 2) {
+            float mix[kLoad];
+            const float top = shuffle_xor(s.top, mask), total = shuffle_xor(s.total, mask);
+            SIMT_UNROLL
+            for (int i = 0; i < kLoad; ++i) mix[i] = shuffle_xor(s.mix[i], mask);
+            merge(top, total, mix, s);
+        }
+    }
+    /// Through shared memory: a thread for each element adds the warps in order.
+    SIMT_DEVICE static void combine(const Softmax<kLoad>& s, int part, const Global<float>& y) {
+        constexpr int kStride = Dim + 4;
+        SharedArena arena;
+        const auto sums = arena.take<float>(kAttentionWarps * kStride);
+        const auto own = sums + warp() * kStride;
+        if (lane() < Layout::kLanes) {
+            SIMT_UNROLL
+            for (int i = 0; i < kLoad; ++i) own[part * kLoad + i] = s.mix[i];
+        }
+        if (lane() == 0) own[Dim] = s.top, own[Dim + 1] = s.total;
+        barrier();
+        if (thread() >= Dim) return;
+        float top = -INFINITY;
+        for (int w = 0; w < kAttentionWarps; ++w) top = fmaxf(top, sums[w * kStride + Dim]);
+        float total = 0.0F, mix = 0.0F;
+        for (int w = 0; w < kAttentionWarps; ++w) {
+            const float highest = sums[w * kStride + Dim];
+            const float weight = highest == top ? 1.0F : expf(highest - top);
+            total = fmaf(weight, sums[w * kStride + Dim + 1], total);
+            mix = fmaf(weight, sums[w * kStride + thread()], mix);
+        }
+        y[thread()] = mix / total;
+    }
+};
+
+/// cos and sin of the slots' new positions; a thread for each angle.
+struct RopeAngles {
+    struct Args {
+        const std::uint64_t* position;
+        const std::uint64_t* turns_per_frame;
+        int rows, tokens, half;
+        float* cos;
+        float* sin;
+    };
+    static constexpr int kThreads = 128;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int i = block_x() * kThreads + thread();
+        if (i >= args.rows * args.half) return;
+        const int row = i / args.half, slot = row / args.tokens;
+        const std::uint64_t position =
+            global(args.position)[slot] + static_cast<std::uint64_t>(row - slot * args.tokens);
+        // Integer arithmetic wraps at one turn; a signed fraction keeps small angles precise.
+        const std::uint64_t turns = position * global(args.turns_per_frame)[i - row * args.half];
+        constexpr double kTurn = 1.0 / 18446744073709551616.0;
+        float cosine, sine;
+        cos_sin_of_turns(static_cast<double>(static_cast<std::int64_t>(turns)) * kTurn, cosine, sine);
+        global(args.cos)[i] = cosine;
+        global(args.sin)[i] = sine;
+    }
+};
+
+}  // namespace secousti::core::simt
