@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     bindings::bind_model(module);
     bindings::bind_streams(module);
     bindings::bind_container(module);
+    bindings::bind_live(module);
 }

@@ -49,5 +49,6 @@ class Exclusive {
 void bind_model(py::module_& module);
 void bind_streams(py::module_& module);
 void bind_container(py::module_& module);
+void bind_live(py::module_& module);
 
 }  // namespace secousti::bindings

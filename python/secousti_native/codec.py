@@ -282,6 +282,19 @@ class Codec:
         """
         return DecoderStream(self, self._core_decoder(paralinguistic, seed, look_ahead, threads))
 
+    def voice_estimator(
+        self, paralinguistic: Array | None = None, *, stored_seconds: float = 0.0
+    ) -> streams.VoiceEstimator:
+        """An estimate of the voice that grows with a live call (docs/voice.md).
+
+        ``paralinguistic`` [dimension] is the voice to begin with (None: zeros, the mean of its prior), which counts for
+        ``stored_seconds`` of speech against what is heard.
+        """
+        voice = None
+        if paralinguistic is not None:
+            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
+
     def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:
         """The stream that ``snapshot()`` was taken of, in that state.
 

@@ -137,7 +137,7 @@ class DecoderStream:
         return like(pcm, tokens)
 
     def conceal(self, count: int = 1) -> Array:
-        """`push` for ``count`` tokens that were lost: what is most likely, fading if that lasts (docs/packet_loss.md)."""
+        """`push` for ``count`` tokens that were lost: what is likely, fading if that lasts (docs/packet_loss.md)."""
         return like(self._core.conceal(_check_count(count)), self._kind)
 
     def conceal_to_mel(self, count: int = 1) -> Array:
@@ -185,6 +185,29 @@ class DecoderStream:
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model."""
         return _DECODER + self._core.snapshot()
+
+
+class VoiceEstimator:
+    """The voice of whoever speaks, estimated while they do. Made by `Codec.voice_estimator`."""
+
+    def __init__(self, codec: Codec, core: _core.Voice) -> None:
+        self._codec, self._core = codec, core
+
+    def push(self, pcm: Array) -> bool:
+        """Feeds audio [samples] at the codec's rate; returns whether the estimate was renewed. Pauses do not count."""
+        values = as_audio(pcm, "pcm")
+        _check_magnitude(values)
+        return self._core.push(values)
+
+    @property
+    def paralinguistic(self) -> Floats:
+        """G [dimension] float32, as of the last renewal."""
+        return self._core.get(self._codec.dimension)
+
+    @property
+    def seconds(self) -> float:
+        """Of speech, pauses left out, that were heard."""
+        return self._core.seconds()
 
 
 def _check_count(count: int) -> int:
