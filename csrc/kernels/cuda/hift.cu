@@ -48,7 +48,7 @@ template <class Wide, class Narrow>
 void launch_fitting(const Stream& stream, const HiftConvArgs& args) {
     constexpr unsigned kBusy = 64;
     const simt::Grid grid = tiles<Wide>(args);
-    if (grid.x * grid.y * grid.z >= kBusy) {
+    if (args.tiles == HiftTiles::wide || (args.tiles == HiftTiles::fitting && grid.x * grid.y * grid.z >= kBusy)) {
         launch_tiles<Wide>(stream, args);
     } else {
         launch_tiles<Narrow>(stream, args);

@@ -163,10 +163,13 @@ struct HiftConv {
     const float* inverse_alpha = nullptr;  ///< [outputs]
 };
 inline constexpr int kHiftJobs = 3;
+/// Outputs that a block makes at once. The result is the same bits.
+enum class HiftTiles { fitting, wide, narrow };
 /// Up to three convolutions side by side, of the same rate and outputs.
 struct HiftConvArgs {
     HiftStep step;
     Precision precision = Precision::fp32;
+    HiftTiles tiles = HiftTiles::fitting;
     int jobs = 1;
     HiftConv job[kHiftJobs];
 };
