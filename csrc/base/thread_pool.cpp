@@ -1,5 +1,9 @@
 #include "base/thread_pool.h"
 
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+
 namespace secousti::core {
 namespace {
 
@@ -11,12 +15,21 @@ void pause() noexcept {
 #endif
 }
 
+std::intptr_t this_process() noexcept {
+#if defined(_WIN32)
+    return 0;
+#else
+    return ::getpid();
+#endif
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, int spins) : spins_(spins) {
+ThreadPool::ThreadPool(int threads, int spins)
+    : spins_(spins), workers_(std::make_unique<std::vector<std::thread>>()), process_(this_process()) {
     try {
-        workers_.reserve(static_cast<std::size_t>(threads > 1 ? threads - 1 : 0));
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+        workers_->reserve(static_cast<std::size_t>(threads > 1 ? threads - 1 : 0));
+        for (int i = 1; i < threads; ++i) workers_->emplace_back([this] { work(); });
     } catch (...) {
         stop();
         throw;
@@ -26,10 +39,15 @@ ThreadPool::ThreadPool(int threads, int spins) : spins_(spins) {
 ThreadPool::~ThreadPool() { stop(); }
 
 void ThreadPool::stop() noexcept {
+    if (process_ != this_process()) {
+        // A child made by fork has this object, but not its threads: they can be neither joined nor detached.
+        static_cast<void>(workers_.release());
+        return;
+    }
     stopping_.store(true);
     round_.fetch_add(1);
     round_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (std::thread& worker : *workers_) worker.join();
 }
 
 bool ThreadPool::run_one() noexcept {
@@ -46,7 +64,7 @@ bool ThreadPool::run_one() noexcept {
 }
 
 void ThreadPool::run(Task task, void* context, int tasks) noexcept {
-    if (workers_.empty() || tasks <= 1) {
+    if (workers_->empty() || tasks <= 1) {
         for (int i = 0; i < tasks; ++i) task(context, i);
         return;
     }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -12,14 +13,17 @@ class ThreadPool {
   public:
     using Task = void (*)(void* context, int task);
 
+    static constexpr int kDefaultSpins = 4000;  ///< some tens of microseconds
+
     /// `threads` counts the calling thread: threads - 1 workers are started. A worker that finds nothing to do polls
-    /// `spins` times before it sleeps. Throws std::system_error when the system refuses a thread.
-    explicit ThreadPool(int threads, int spins = 4000);
+    /// `spins` times before it sleeps, and so does the caller when it waits for the last tasks. Throws
+    /// std::system_error when the system refuses a thread.
+    explicit ThreadPool(int threads, int spins = kDefaultSpins);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+    int threads() const noexcept { return static_cast<int>(workers_->size()) + 1; }
 
     /// Runs task(context, 0 .. tasks - 1) on the workers and the caller, in no particular order, and returns when all
     /// are done. One caller at a time; a task may not call run.
@@ -40,7 +44,8 @@ class ThreadPool {
     Task task_ = nullptr;
     void* context_ = nullptr;
     int spins_;
-    std::vector<std::thread> workers_;
+    std::unique_ptr<std::vector<std::thread>> workers_;
+    const std::intptr_t process_;  ///< that the workers run in
 };
 
 }  // namespace secousti::core

@@ -25,9 +25,6 @@ struct secousti_decoder {
 
 namespace secousti::core {
 
-/// Most threads that a stream or an offline call may ask for.
-inline constexpr int kMaxThreads = 256;
-
 /// Records a failure and returns its code.
 inline secousti_status fail(Status status, const char* message) noexcept {
     set_last_error(status, message);

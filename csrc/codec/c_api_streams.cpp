@@ -101,6 +101,10 @@ secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXC
     });
 }
 
+size_t secousti_encoder_memory(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
+    return encoder == nullptr ? 0 : encoder->stream.state_bytes() + encoder->stream.scratch_bytes();
+}
+
 size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT {
     return encoder == nullptr ? 0 : encoder->stream.tokens_after_flush(samples);
 }
@@ -193,6 +197,10 @@ secousti_status secousti_decoder_reset(secousti_decoder* decoder) SECOUSTI_NOEXC
         decoder->stream.reset();
         return SECOUSTI_OK;
     });
+}
+
+size_t secousti_decoder_memory(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
+    return decoder == nullptr ? 0 : decoder->stream.state_bytes() + decoder->stream.scratch_bytes();
 }
 
 int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {

@@ -18,9 +18,16 @@ class DeviceSpectral {
         int max_look_ahead = 0;
         DeviceArray<float> data;                 ///< [slots]: as on the CPU, less the progress
         DeviceArray<SpectralProgress> progress;  ///< [slots]
+
+        std::size_t bytes() const noexcept { return data.bytes() + progress.bytes(); }
     };
 
     DeviceSpectral(const Stream& stream, const Config& config);
+
+    /// Of its tables on the device.
+    std::size_t weight_bytes() const noexcept {
+        return spectrum_.bytes() + inverse_weight_.bytes() + fraction_.bytes() + band_.bytes();
+    }
 
     /// Slots may look up to `max_look_ahead` (0..3) frames ahead: more than the slots need costs occupancy. Every slot
     /// is a stream that starts, without look-ahead: `start` sets another.

@@ -27,6 +27,10 @@ class DeviceSpectrum {
                 start_.data(), count_.data(), offset_.data(), weights_.data()};
     }
 
+    std::size_t bytes() const noexcept {
+        return roots_.bytes() + window_.bytes() + start_.bytes() + count_.bytes() + offset_.bytes() + weights_.bytes();
+    }
+
   private:
     static std::vector<float> interleaved(const Fft& fft) {
         const FftTables tables = fft.tables();

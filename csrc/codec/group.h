@@ -18,6 +18,9 @@ namespace secousti::core {
 
 inline constexpr int kMaxGroupCapacity = 4096;
 
+/// In a decoder group's tokens: the slot's token never came and is concealed, as DecoderStream does.
+inline constexpr std::int32_t kLostToken = -2;
+
 struct GroupOptions {
     int capacity = 1;            ///< slots, 1..kMaxGroupCapacity
     int threads = 1;             ///< that work on a step, the caller's included
@@ -82,8 +85,9 @@ class DecoderGroup : public Group {
 
     /// What the slot has been used for since it started; a step of the other kind does not fit.
     virtual DecoderUse use(int slot) const noexcept = 0;
-    /// One token for each slot, tokens [capacity]; < 0: not active. `pcm` [capacity, frame_size]: the first samples[i]
-    /// of row i are written, samples [capacity] says how many. The model has a vocoder.
+    /// One token for each slot, tokens [capacity]; kLostToken, or another negative number: not active. `pcm` [capacity,
+    /// frame_size]: the first samples[i] of row i are written, samples [capacity] says how many. The model has a
+    /// vocoder.
     virtual void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) = 0;
     /// The same to log-mel [capacity, frames_per_token, n_mels], at once; rows of slots that are not active stay.
     virtual void step_to_mel(const std::int32_t* tokens, float* mel) = 0;

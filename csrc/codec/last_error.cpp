@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 #include "secousti.h"
 
@@ -35,6 +36,8 @@ Status status_of_current_exception() noexcept {
         return keep(Status::out_of_memory, "out of memory");
     } catch (const std::length_error&) {  // a container asked for more than it can ever hold
         return keep(Status::out_of_memory, "out of memory");
+    } catch (const std::system_error& error) {  // a thread that the system refuses
+        return keep(Status::out_of_memory, error.what());
     } catch (const std::exception& error) {
         return keep(Status::internal_error, error.what());
     } catch (...) {

@@ -43,19 +43,14 @@ std::uint64_t tokens_ready(const Config& config, std::uint64_t samples, bool end
 
 }  // namespace
 
-Stream::Stream(Kind kind, ModelPtr model, int threads, const ArenaLayout& state, const ArenaLayout& scratch)
-    : model_(std::move(model)), state_(state.bytes()), scratch_(scratch.bytes()), kind_(kind), threads_(threads) {
-    if (threads_ > 1) pool_ = std::make_unique<ThreadPool>(threads_);
-}
+Stream::Stream(Kind kind, ModelPtr model, const ArenaLayout& state, std::shared_ptr<Workspace> workspace)
+    : model_(std::move(model)), state_(state.bytes()), workspace_(std::move(workspace)), kind_(kind) {}
 
 Stream::Stream(const Stream& other)
     : model_(other.model_),
       state_(other.state_),
-      scratch_(other.scratch_.bytes()),
-      kind_(other.kind_),
-      threads_(other.threads_) {
-    if (threads_ > 1) pool_ = std::make_unique<ThreadPool>(threads_);
-}
+      workspace_(std::make_shared<Workspace>(other.scratch_bytes(), other.exec().threads())),
+      kind_(other.kind_) {}
 
 std::size_t Stream::snapshot_bytes() const noexcept { return sizeof(SnapshotHeader) + state_.bytes(); }
 
@@ -99,7 +94,10 @@ void Stream::restore(std::span<const std::byte> snapshot) {
 }
 
 EncoderStream::EncoderStream(ModelPtr model, int threads)
-    : Stream(Kind::encoder, model, threads, model->encoder_state, model->encoder_scratch) {}
+    : EncoderStream(model, std::make_shared<Workspace>(model->encoder_scratch.bytes(), threads)) {}
+
+EncoderStream::EncoderStream(ModelPtr model, std::shared_ptr<Workspace> workspace)
+    : Stream(Kind::encoder, model, model->encoder_state, std::move(workspace)) {}
 
 std::size_t EncoderStream::tokens_after_push(std::size_t samples) const noexcept {
     return static_cast<std::size_t>(tokens_ready(model_->config, header().samples + samples, false) - header().tokens);
@@ -111,16 +109,19 @@ std::size_t EncoderStream::tokens_after_flush(std::size_t samples) const noexcep
 }
 
 std::size_t EncoderStream::step(const float* pcm, int samples, bool end, std::int32_t* tokens) noexcept {
-    std::byte* state = state_.data();
-    std::byte* scratch = scratch_.data();
-    float* mel = model_->encoder_mel.in(scratch);
+    float* mel = model_->encoder_mel.in(scratch());
     const Exec run = exec();
-    const int frames = model_->mel.push(run, state, scratch, pcm, samples, end, mel);
-    const int count =
-        frames > 0 || end ? model_->encoder.push(run, state, scratch, mel, frames, end, {.tokens = tokens}) : 0;
-    header().samples += static_cast<std::uint64_t>(samples);
-    header().tokens += static_cast<std::uint64_t>(count);
-    return static_cast<std::size_t>(count);
+    const int frames = model_->mel.push(run, state(), scratch(), pcm, samples, end, mel);
+    const std::size_t written = frames > 0 || end ? static_cast<std::size_t>(model_->encoder.push(
+                                                        run, state(), scratch(), mel, frames, end, {.tokens = tokens}))
+                                                  : 0;
+    count(static_cast<std::size_t>(samples), written);
+    return written;
+}
+
+void EncoderStream::count(std::size_t samples, std::size_t tokens) noexcept {
+    header().samples += samples;
+    header().tokens += tokens;
 }
 
 std::size_t EncoderStream::push(const float* pcm, std::size_t samples, std::int32_t* tokens) noexcept {
@@ -142,7 +143,12 @@ std::size_t EncoderStream::flush(std::int32_t* tokens) noexcept {
 
 DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
                              int threads)
-    : Stream(Kind::decoder, model, threads, model->decoder_state, model->decoder_scratch) {
+    : DecoderStream(model, options, paralinguistic,
+                    std::make_shared<Workspace>(model->decoder_scratch.bytes(), threads)) {}
+
+DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
+                             std::shared_ptr<Workspace> workspace)
+    : Stream(Kind::decoder, model, model->decoder_state, std::move(workspace)) {
     if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
     start(model_->vocoder ? model_->vocoder->resolve(options) : options);
 }
@@ -160,6 +166,13 @@ void DecoderStream::reset() noexcept {
     std::memset(state_.data(), 0, begin);
     std::memset(state_.data() + end, 0, state_.bytes() - end);
     start({old.look_ahead, old.noise != 0, old.seed});
+}
+
+void DecoderStream::restart(const VocoderOptions& options, std::span<const float> paralinguistic) {
+    const VocoderOptions resolved = model_->vocoder ? model_->vocoder->resolve(options) : options;
+    state_.clear();
+    if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
+    start(resolved);
 }
 
 bool DecoderStream::accepts(DecoderUse use) const noexcept {
@@ -180,9 +193,10 @@ std::size_t DecoderStream::samples_owed(std::size_t frames) const noexcept {
     return static_cast<std::size_t>((header().frames + frames) * hop - header().samples);
 }
 
-int DecoderStream::vocode(const float* mel, int frames, float* pcm) noexcept {
-    const int samples = model_->vocoder->push(exec(), model_->vocoder_state.in(state_.data()),
-                                              model_->vocoder_scratch.in(scratch_.data()), mel, frames, pcm);
+int DecoderStream::vocode(const Exec& run, std::byte* vocoder_scratch, const float* mel, int frames,
+                          float* pcm) noexcept {
+    const int samples =
+        model_->vocoder->push(run, model_->vocoder_state.in(state()), vocoder_scratch, mel, frames, pcm);
     header().frames += static_cast<std::uint64_t>(frames);
     header().samples += static_cast<std::uint64_t>(samples);
     return samples;
@@ -191,15 +205,15 @@ int DecoderStream::vocode(const float* mel, int frames, float* pcm) noexcept {
 void DecoderStream::decode(const std::int32_t* tokens, int count, float* mel) noexcept {
     const Decoder& decoder = model_->decoder;
     if (tokens != nullptr) {
-        decoder.push_tokens(exec(), state_.data(), scratch_.data(), tokens, count, paralinguistic().data(), mel);
+        decoder.push_tokens(exec(), state_.data(), scratch(), tokens, count, paralinguistic().data(), mel);
     } else {
-        decoder.push_lost(exec(), state_.data(), scratch_.data(), count, paralinguistic().data(), mel);
+        decoder.push_lost(exec(), state_.data(), scratch(), count, paralinguistic().data(), mel);
     }
 }
 
 std::size_t DecoderStream::push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept {
-    header().use = DecoderUse::tokens_to_pcm;
-    float* mel = model_->decoder_mel.in(scratch_.data());
+    commit(DecoderUse::tokens_to_pcm);
+    float* mel = model_->decoder_mel.in(scratch());
     std::size_t written = 0;
     while (count > 0) {
         const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
@@ -212,7 +226,7 @@ std::size_t DecoderStream::push(const std::int32_t* tokens, std::size_t count, f
 }
 
 void DecoderStream::push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) noexcept {
-    header().use = DecoderUse::tokens_to_mel;
+    commit(DecoderUse::tokens_to_mel);
     const std::size_t width = static_cast<std::size_t>(model_->config.frames_per_token() * model_->config.n_mels);
     while (count > 0) {
         const int part = static_cast<int>(std::min(count, static_cast<std::size_t>(model_->decoder.max_tokens())));
@@ -224,7 +238,7 @@ void DecoderStream::push_to_mel(const std::int32_t* tokens, std::size_t count, f
 }
 
 std::size_t DecoderStream::push_from_mel(const float* mel, std::size_t frames, float* pcm) noexcept {
-    header().use = DecoderUse::mel_to_pcm;
+    commit(DecoderUse::mel_to_pcm);
     std::size_t written = 0;
     while (frames > 0) {
         const std::size_t part = std::min(frames, static_cast<std::size_t>(kMaxFrames));
@@ -239,7 +253,7 @@ std::size_t DecoderStream::flush(float* pcm) noexcept {
     int written = 0;
     if (model_->vocoder && header().frames != 0) {
         written = model_->vocoder->finish(exec(), model_->vocoder_state.in(state_.data()),
-                                          model_->vocoder_scratch.in(scratch_.data()), pcm);
+                                          model_->vocoder_scratch.in(scratch()), pcm);
     }
     header().samples += static_cast<std::uint64_t>(written);
     header().ended = 1;

@@ -145,6 +145,8 @@ SECOUSTI_API void secousti_encoder_destroy(secousti_encoder* encoder) SECOUSTI_N
 SECOUSTI_API secousti_status secousti_encoder_clone(const secousti_encoder* encoder,
                                                     secousti_encoder** copy) SECOUSTI_NOEXCEPT;
 SECOUSTI_API secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+/** Bytes that the stream holds beside the model. */
+SECOUSTI_API size_t secousti_encoder_memory(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
 /** Most tokens that pushing `samples` more, or flushing after them, can return. */
 SECOUSTI_API size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT;
 /** Feeds `samples` of PCM; writes the tokens that are ready and returns how many. */
@@ -169,6 +171,8 @@ SECOUSTI_API secousti_status secousti_decoder_clone(const secousti_decoder* deco
                                                     secousti_decoder** copy) SECOUSTI_NOEXCEPT;
 /** Back to the start: same G, same seed. */
 SECOUSTI_API secousti_status secousti_decoder_reset(secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+/** Bytes that the stream holds beside the model. */
+SECOUSTI_API size_t secousti_decoder_memory(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
 /** Samples of delay: how far output lags behind the tokens pushed (exact for the look-ahead in use). */
 SECOUSTI_API int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
 /** Replaces G ([dimension] finite floats) from the next token on. */
@@ -207,6 +211,11 @@ SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, con
  * between any two steps. On the CPU a slot gives bit for bit what a stream of its own would, and their snapshots are
  * interchangeable. A group is used by one thread at a time; the real-time contract is that of streams.
  */
+
+/** In a decoder group's tokens: the slot is not active. */
+#define SECOUSTI_TOKEN_NONE (-1)
+/** The slot's token never came: it is concealed, as in secousti_decoder_push. */
+#define SECOUSTI_TOKEN_LOST (-2)
 
 typedef struct secousti_encoder_group secousti_encoder_group;
 typedef struct secousti_decoder_group secousti_decoder_group;
@@ -278,8 +287,9 @@ SECOUSTI_API secousti_status secousti_decoder_group_set_paralinguistic(secousti_
 SECOUSTI_API secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder_group* group,
                                                                        int32_t slot, float* paralinguistic,
                                                                        size_t dimension) SECOUSTI_NOEXCEPT;
-/** One token for each slot, `tokens` [capacity]; negative: not active. Writes the samples that are ready to the start
-    of the slot's row of `pcm` [capacity, frame_size] and their number, 0..frame_size, to `samples` [capacity]. */
+/** One token for each slot, `tokens` [capacity]: its value, SECOUSTI_TOKEN_NONE or SECOUSTI_TOKEN_LOST. Writes the
+   samples that are ready to the start of the slot's row of `pcm` [capacity, frame_size] and their number,
+   0..frame_size, to `samples` [capacity]. */
 SECOUSTI_API secousti_status secousti_decoder_group_step(secousti_decoder_group* group, const int32_t* tokens,
                                                          float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT;
 /** The same to log-mel [capacity, frame_size / hop_length, n_mels]; rows of slots that are not active stay. */

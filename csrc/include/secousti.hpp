@@ -319,6 +319,135 @@ class Decoder {
     std::unique_ptr<secousti_decoder, detail::Deleter<secousti_decoder_destroy>> handle_;
 };
 
+struct GroupOptions {
+    int capacity = 1;              ///< slots
+    int threads = 1;               ///< that work on a step
+    int spins = -1;                ///< how often an idle worker polls before it sleeps; -1: the default
+    const char* device = nullptr;  ///< "cpu" or "cuda"; null: "cpu"
+};
+
+/// Many streams of PCM -> tokens that step together. Keeps its model alive. One thread at a time.
+class EncoderGroup {
+  public:
+    EncoderGroup(const Model& model, const GroupOptions& settings) {
+        secousti_encoder_group_options options;
+        secousti_encoder_group_options_init(&options);
+        options.capacity = settings.capacity;
+        options.threads = settings.threads;
+        options.spins = settings.spins;
+        options.device = settings.device;
+        secousti_encoder_group* handle = nullptr;
+        detail::check(secousti_encoder_group_create(model.get(), &options, &handle));
+        handle_.reset(handle);
+    }
+
+    /// `pcm` [capacity, frame_size], `active` [capacity] or null, `tokens` [capacity]: see secousti_encoder_group_step.
+    void step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) {
+        detail::check(secousti_encoder_group_step(handle_.get(), pcm, active, tokens));
+    }
+    /// `mask` [capacity] names the slots; null: all.
+    void reset(const std::uint8_t* mask = nullptr) { detail::check(secousti_encoder_group_reset(handle_.get(), mask)); }
+    /// Ends one slot's stream; appends its remaining tokens.
+    void flush(int slot, std::vector<std::int32_t>& tokens) {
+        detail::append(tokens, secousti_encoder_group_max_tokens(handle_.get(), slot),
+                       [&](std::int32_t* out, std::size_t room) {
+                           return secousti_encoder_group_flush(handle_.get(), slot, out, room);
+                       });
+    }
+    /// Of one slot, as of a single Encoder.
+    std::vector<std::byte> snapshot(int slot) const {
+        std::vector<std::byte> bytes(secousti_encoder_group_snapshot_size(handle_.get()));
+        detail::check(secousti_encoder_group_snapshot(handle_.get(), slot, bytes.data(), bytes.size()));
+        return bytes;
+    }
+    void restore(int slot, std::span<const std::byte> snapshot) {
+        detail::check(secousti_encoder_group_restore(handle_.get(), slot, snapshot.data(), snapshot.size()));
+    }
+
+    secousti_encoder_group* get() const noexcept { return handle_.get(); }
+
+  private:
+    std::unique_ptr<secousti_encoder_group, detail::Deleter<secousti_encoder_group_destroy>> handle_;
+};
+
+/// Many streams of tokens -> PCM, or to log-mel, that step together. Keeps its model alive. One thread at a time.
+class DecoderGroup {
+  public:
+    /// Every slot starts with this voice (empty: zeros) and these settings, whose threads do not count.
+    DecoderGroup(const Model& model, const GroupOptions& settings, std::span<const float> paralinguistic = {},
+                 const DecoderOptions& slots = {})
+        : dimension_(static_cast<std::size_t>(model.info().dimension)) {
+        secousti_decoder_group_options options;
+        secousti_decoder_group_options_init(&options);
+        options.capacity = settings.capacity;
+        options.threads = settings.threads;
+        options.spins = settings.spins;
+        options.device = settings.device;
+        options.look_ahead = slots.look_ahead;
+        options.noise = slots.noise ? 1 : 0;
+        options.seed = slots.seed;
+        options.paralinguistic = voice(paralinguistic);
+        secousti_decoder_group* handle = nullptr;
+        detail::check(secousti_decoder_group_create(model.get(), &options, &handle));
+        handle_.reset(handle);
+    }
+
+    /// Begins a new stream in the slot.
+    void start(int slot, std::span<const float> paralinguistic = {}, const DecoderOptions& settings = {}) {
+        secousti_decoder_options options;
+        secousti_decoder_options_init(&options);
+        options.look_ahead = settings.look_ahead;
+        options.noise = settings.noise ? 1 : 0;
+        options.seed = settings.seed;
+        options.paralinguistic = voice(paralinguistic);
+        detail::check(secousti_decoder_group_start(handle_.get(), slot, &options));
+    }
+    /// Replaces the slot's G from its next token on.
+    void set_paralinguistic(int slot, std::span<const float> paralinguistic) {
+        detail::check(secousti_decoder_group_set_paralinguistic(handle_.get(), slot, paralinguistic.data(),
+                                                                paralinguistic.size()));
+    }
+    /// `tokens` [capacity], `pcm` [capacity, frame_size], `samples` [capacity]: see secousti_decoder_group_step.
+    void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) {
+        detail::check(secousti_decoder_group_step(handle_.get(), tokens, pcm, samples));
+    }
+    /// `mel` [capacity, frame_size / hop_length, n_mels].
+    void step_to_mel(const std::int32_t* tokens, float* mel) {
+        detail::check(secousti_decoder_group_step_to_mel(handle_.get(), tokens, mel));
+    }
+    /// `mask` [capacity] names the slots; null: all. They keep G and seed.
+    void reset(const std::uint8_t* mask = nullptr) { detail::check(secousti_decoder_group_reset(handle_.get(), mask)); }
+    /// Ends one slot's stream; appends its remaining samples.
+    void flush(int slot, std::vector<float>& pcm) {
+        detail::append(pcm, secousti_decoder_group_max_samples(handle_.get(), slot), [&](float* out, std::size_t room) {
+            return secousti_decoder_group_flush(handle_.get(), slot, out, room);
+        });
+    }
+    /// Of one slot, as of a single Decoder.
+    std::vector<std::byte> snapshot(int slot) const {
+        std::vector<std::byte> bytes(secousti_decoder_group_snapshot_size(handle_.get()));
+        detail::check(secousti_decoder_group_snapshot(handle_.get(), slot, bytes.data(), bytes.size()));
+        return bytes;
+    }
+    void restore(int slot, std::span<const std::byte> snapshot) {
+        detail::check(secousti_decoder_group_restore(handle_.get(), slot, snapshot.data(), snapshot.size()));
+    }
+
+    secousti_decoder_group* get() const noexcept { return handle_.get(); }
+
+  private:
+    const float* voice(std::span<const float> paralinguistic) const {
+        if (!paralinguistic.empty() && paralinguistic.size() != dimension_) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(paralinguistic.size()) +
+                                                       " values, expected " + std::to_string(dimension_));
+        }
+        return paralinguistic.empty() ? nullptr : paralinguistic.data();
+    }
+
+    std::size_t dimension_;
+    std::unique_ptr<secousti_decoder_group, detail::Deleter<secousti_decoder_group_destroy>> handle_;
+};
+
 }  // namespace secousti
 
 #endif  // SECOUSTI_HPP

@@ -29,6 +29,12 @@ struct TransformerSpec {
 
 class Transformer {
   public:
+    /// Of a stream.
+    struct Clock {
+        std::uint64_t position;  ///< of the next row
+        std::uint64_t start;     ///< of the first one
+    };
+
     Transformer() = default;
     /// Reads `<prefix>.layers.<i>.…`. At most `max_rows` rows a push.
     Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
@@ -45,15 +51,17 @@ class Transformer {
     /// Makes `position` the stream's first (a reset stream starts at 0).
     void seek(std::byte* state, std::uint64_t position) const noexcept;
 
+    /// Where a stream's state lies, which a device takes from there and back; rings are [heads, context, head_dim].
+    const TransformerSpec& spec() const noexcept { return spec_; }
+    const Slice<Clock>& clock() const noexcept { return clock_; }
+    const Slice<std::byte>& keys(std::size_t layer) const noexcept { return layers_[layer].keys; }
+    const Slice<std::byte>& values(std::size_t layer) const noexcept { return layers_[layer].values; }
+
   private:
     struct Layer {
         AlignedVector<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
         Linear in_projection, out_projection, expand, contract;
         Slice<std::byte> keys, values;
-    };
-    struct Clock {
-        std::uint64_t position;
-        std::uint64_t start;
     };
 
     void attend(const Exec& exec, const Batch& batch, std::byte* scratch, const Layer& layer, int rows) const noexcept;

@@ -29,12 +29,29 @@ class Decoder {
     void push_acoustic(const Exec& exec, std::byte* state, std::byte* scratch, const float* acoustic, int count,
                        float* mel) const noexcept;
 
+    /// Streams that step together, one token each. First the transformers: tokens [lanes], at most kMaxTokens of them,
+    /// a negative one is lost, and each state's own G -> rows [lanes, dimension].
+    void transform(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens,
+                   Slice<float> paralinguistic, float* rows) const noexcept;
+    /// Then the convolutions, at most max_tokens() lanes: those rows -> mel [lanes, frames_per_token, n_mels]. Sets the
+    /// lanes' rows to their frames.
+    void expand(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens, const float* rows,
+                float* mel) const noexcept;
+    /// Floats of Batch::windows for `tokens` of all lanes.
+    std::size_t windows(int tokens) const noexcept { return seanet_.windows(tokens); }
+
+    const Transformer& connector() const noexcept { return connector_; }
+    const Transformer& transformer() const noexcept { return transformer_; }
+    const SeanetDecoder& seanet() const noexcept { return seanet_; }
+
   private:
     /// z_q [count, dimension], in rows_, and G -> mel.
     void push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
                    float* mel) const noexcept;
+    /// The code of a token that never came, `ahead` (0, 1, ...) tokens from now.
+    void lost_code(const std::byte* state, int ahead, float* code) const noexcept;
 
-    int dimension_ = 0, max_tokens_ = 0;
+    int dimension_ = 0, max_tokens_ = 0, n_mels_ = 0;
     Quantiser quantiser_;
     Transformer connector_, transformer_;
     SeanetDecoder seanet_;

@@ -5,5 +5,7 @@ namespace secousti::core {
 
 /// Mel frames per step of the encoder, the decoder and the vocoders.
 inline constexpr int kMaxFrames = 64;
+/// Token frames per step of the transformers: of many streams together, or of one, whose end may complete a stride.
+inline constexpr int kMaxTokens = kMaxFrames + 1;
 
 }  // namespace secousti::core

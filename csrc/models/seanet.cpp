@@ -29,10 +29,10 @@ ResidualUnit::ResidualUnit(const Backend& backend, int channels, const WeightMap
                        max_rows, state, precision)),
       hidden_(scratch.reserve<float>(area(max_rows, channels / 2))) {}
 
-void ResidualUnit::push(const Exec& exec, std::byte* state, std::byte* scratch, float* x, int rows) const noexcept {
+void ResidualUnit::push(const Exec& exec, const Batch& batch, std::byte* scratch, float* x) const noexcept {
     float* hidden = hidden_.in(scratch);
-    narrow_.push(exec, state, x, rows, hidden, kElu);
-    widen_.push(exec, state, hidden, rows, x, kElu, {.residual = x});
+    narrow_.push(exec, batch, x, hidden, kElu);
+    widen_.push(exec, batch, hidden, x, kElu, {.residual = x});
 }
 
 SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
@@ -57,22 +57,28 @@ SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const
     rows3_ = scratch.reserve<float>(area(max3 + 1, 4 * n));
 }
 
-int SeanetEncoder::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel, int frames, bool end,
+int SeanetEncoder::push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* mel, bool end,
                         float* z) const noexcept {
     float* rows1 = rows1_.in(scratch);
     float* rows2 = rows2_.in(scratch);
     float* rows3 = rows3_.in(scratch);
-    const std::size_t width2 = static_cast<std::size_t>(down1_.spec().outputs);
-    const std::size_t width3 = static_cast<std::size_t>(down2_.spec().outputs);
+    Lane& lane = batch.lanes.front();
 
-    first_.push(exec, state, mel, frames, rows1);
-    residual1_.push(exec, state, scratch, rows1, frames);
-    int count = down1_.push(exec, state, rows1, frames, rows2, kElu);
-    if (end) count += down1_.finish(exec, state, rows2 + static_cast<std::size_t>(count) * width2);
-    residual2_.push(exec, state, scratch, rows2, count);
-    int steps = down2_.push(exec, state, rows2, count, rows3, kElu);
-    if (end) steps += down2_.finish(exec, state, rows3 + static_cast<std::size_t>(steps) * width3);
-    return last_.push(exec, state, rows3, steps, z, kElu);
+    first_.push(exec, batch, mel, rows1);
+    residual1_.push(exec, batch, scratch, rows1);
+    down1_.push(exec, batch, rows1, rows2, kElu);
+    if (end) lane.rows += down1_.finish(exec, lane.state, rows2 + area(lane.rows, down1_.spec().outputs));
+    residual2_.push(exec, batch, scratch, rows2);
+    down2_.push(exec, batch, rows2, rows3, kElu);
+    if (end) lane.rows += down2_.finish(exec, lane.state, rows3 + area(lane.rows, down2_.spec().outputs));
+    return last_.push(exec, batch, rows3, z, kElu);
+}
+
+std::size_t SeanetEncoder::windows(int frames) const noexcept {
+    const int middle = frames / down1_.spec().stride;
+    return std::max({first_.gathered(frames), residual1_.windows(frames), down1_.gathered(middle),
+                     residual2_.windows(middle), down2_.gathered(middle / down2_.spec().stride),
+                     last_.gathered(middle / down2_.spec().stride)});
 }
 
 int max_tokens_per_step(const Config& config) noexcept { return std::max(1, kMaxFrames / config.frames_per_token()); }
@@ -100,17 +106,28 @@ SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const
     rows3_ = scratch.reserve<float>(area(max3, n));
 }
 
-void SeanetDecoder::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* x, int tokens,
+void SeanetDecoder::push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* x,
                          float* mel) const noexcept {
     float* rows1 = rows1_.in(scratch);
     float* rows2 = rows2_.in(scratch);
     float* rows3 = rows3_.in(scratch);
-    first_.push(exec, state, x, tokens, rows1);
-    const int rows_after_1 = up1_.push(exec, state, rows1, tokens, rows2, kElu) * ratio1_;
-    residual1_.push(exec, state, scratch, rows2, rows_after_1);
-    const int frames = up2_.push(exec, state, rows2, rows_after_1, rows3, kElu) * ratio2_;
-    residual2_.push(exec, state, scratch, rows3, frames);
-    last_.push(exec, state, rows3, frames, mel, kElu);
+    const auto multiply_rows = [&](int ratio) {
+        for (Lane& lane : batch.lanes) lane.rows *= ratio;
+    };
+    first_.push(exec, batch, x, rows1);
+    up1_.push(exec, batch, rows1, rows2, kElu);
+    multiply_rows(ratio1_);
+    residual1_.push(exec, batch, scratch, rows2);
+    up2_.push(exec, batch, rows2, rows3, kElu);
+    multiply_rows(ratio2_);
+    residual2_.push(exec, batch, scratch, rows3);
+    last_.push(exec, batch, rows3, mel, kElu);
+}
+
+std::size_t SeanetDecoder::windows(int tokens) const noexcept {
+    const int middle = tokens * ratio1_, frames = middle * ratio2_;
+    return std::max({first_.gathered(tokens), up1_.gathered(tokens), residual1_.windows(middle), up2_.gathered(middle),
+                     residual2_.windows(frames), last_.gathered(frames)});
 }
 
 void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensors) {

@@ -6,26 +6,74 @@
 #include <cstdlib>
 #include <new>
 
+#if defined(__APPLE__)
+#include <malloc/malloc.h>
+#else
+#include <malloc.h>
+#endif
+
 namespace {
 
 std::atomic<std::uint64_t> total{0};
+std::atomic<std::size_t> live{0}, peak{0};
+
+struct Plan {
+    bool active = false;
+    std::uint64_t from = 0, until = 0, seen = 0;
+};
+thread_local Plan plan;
+
+std::size_t size_of(void* memory) {
+#if defined(__APPLE__)
+    return malloc_size(memory);
+#else
+    return malloc_usable_size(memory);
+#endif
+}
+
+bool refused() { return plan.active && plan.seen++ >= plan.from && plan.seen <= plan.until; }
 
 void* counted(void* memory) {
     ++total;
     if (memory == nullptr) throw std::bad_alloc();
+    const std::size_t size = size_of(memory);
+    const std::size_t now = live.fetch_add(size) + size;
+    for (std::size_t before = peak; before < now && !peak.compare_exchange_weak(before, now);) {
+    }
     return memory;
+}
+
+void release(void* memory) {
+    if (memory == nullptr) return;
+    live -= size_of(memory);
+    std::free(memory);
 }
 
 }  // namespace
 
-std::uint64_t allocations::count() { return total; }
+namespace allocations {
 
-void* operator new(std::size_t size) { return counted(std::malloc(size != 0 ? size : 1)); }
+std::uint64_t count() { return total; }
+std::size_t live_bytes() { return live; }
+std::size_t peak_bytes() { return peak; }
+void begin_peak() { peak = live.load(); }
+
+Failing::Failing(std::uint64_t first, std::uint64_t times) { plan = {true, first, first + times, 0}; }
+Failing::~Failing() { plan = {}; }
+bool Failing::happened() const { return plan.seen > plan.from; }
+
+}  // namespace allocations
+
+void* operator new(std::size_t size) { return counted(refused() ? nullptr : std::malloc(size != 0 ? size : 1)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
     const std::size_t unit = static_cast<std::size_t>(alignment);
-    return counted(std::aligned_alloc(unit, (size + unit - 1) / unit * unit));
+    return counted(refused() ? nullptr : std::aligned_alloc(unit, (size + unit - 1) / unit * unit));
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+// A sanitizer's own version would not match the deletes below.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept try { return operator new(size); } catch (...) {
+    return nullptr;
+}
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }

@@ -43,7 +43,7 @@ std::vector<double> naive_mel(const Config& config, const std::vector<float>& pc
                 const double x = static_cast<double>(
                                      pcm[static_cast<std::size_t>(reflect(t * config.hop_length - pad + i, length))]) *
                                  (0.5 - 0.5 * std::cos(2.0 * std::numbers::pi * i / n));
-                const double angle = 2.0 * std::numbers::pi * ((static_cast<long long>(k) * i) % n) / n;
+                const double angle = 2.0 * std::numbers::pi * static_cast<double>(k * i % n) / n;
                 re += x * std::cos(angle);
                 im -= x * std::sin(angle);
             }

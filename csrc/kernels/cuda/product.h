@@ -286,7 +286,7 @@ struct FusedProduct {
         barrier();
         finish<Math>(product, sums, [&](int row) -> float { return statistics[4 * row + 2]; }, out_tile, 0);
         if constexpr (Source::kAppends) {
-            if (out_tile == 0) source.append(thread(), kThreads);
+            if (out_tile == 0) source.append(warp(), kProductWarps);
         }
     }
 };
@@ -310,7 +310,7 @@ struct Prepare {
         const Source source(args.source);
         if constexpr (Source::kAppends) {
             if (block_y() == 1) {
-                source.append(block_x() * kThreads + thread(), blocks_x() * kThreads);
+                source.append(block_x() * kProductWarps + warp(), blocks_x() * kProductWarps);
                 return;
             }
         }

@@ -9,32 +9,40 @@ namespace {
 using simt::launch;
 
 constexpr std::size_t kMaxFusedBytes = 200U * 1024U;  // of shared memory
-constexpr int kWideRows = 256;                        // from here on tiles are chosen for throughput
+constexpr unsigned kEnoughBlocks = 132;               // larger tiles once they still fill a large chip
 
 template <Precision P>
 struct Kernels;
 template <>
 struct Kernels<Precision::fp32> {
     using Few = simt::Fp32Math<8, 8>;
-    using Some = simt::Fp32Math<16, 4>;
-    using Many = simt::Fp32Math<32, 2>;
+    using Small = simt::Fp32Math<8, 4>;
+    using Medium = simt::Fp32Math<16, 4>;
+    using Large = simt::Fp32Math<32, 2>;
 };
 template <>
 struct Kernels<Precision::bf16> {
     using Few = simt::TensorMath<simt::Bf16Traits, 1, 1, 16>;
-    using Some = simt::TensorMath<simt::Bf16Traits, 1, 4, 4>;
-    using Many = simt::TensorMath<simt::Bf16Traits, 4, 4, 1>;
+    using Small = simt::TensorMath<simt::Bf16Traits, 1, 4, 4>;
+    using Medium = simt::TensorMath<simt::Bf16Traits, 2, 4, 2>;
+    using Large = simt::TensorMath<simt::Bf16Traits, 4, 4, 1>;
 };
 template <>
 struct Kernels<Precision::int8> {
     using Few = simt::TensorMath<simt::Int8Traits, 1, 1, 8>;
-    using Some = simt::TensorMath<simt::Int8Traits, 1, 4, 2>;
-    using Many = simt::TensorMath<simt::Int8Traits, 4, 4, 1>;
+    using Small = simt::TensorMath<simt::Int8Traits, 1, 4, 2>;
+    using Medium = simt::TensorMath<simt::Int8Traits, 2, 4, 2>;
+    using Large = simt::TensorMath<simt::Int8Traits, 4, 4, 1>;
 };
 
 bool fused(Precision precision, int rows, int depth) {
     const std::size_t filled = precision == Precision::fp32 ? static_cast<std::size_t>(rows) : kRowTile;
     return rows <= kFusedRows && filled * operand_row_bytes(precision, depth) <= kMaxFusedBytes - 32U * 1024U;
+}
+
+template <class Math>
+bool fills(const simt::ProductArgs& product) {
+    return blocks_for(product.outputs, Math::kOutputs) * blocks_for(product.rows, Math::kRows) >= kEnoughBlocks;
 }
 
 template <class Math>
@@ -58,15 +66,20 @@ void multiply(const Stream& stream, const typename Source::Args& source, const s
     using Make = simt::Prepare<typename Few::Operand, Source>;
     launch<Make>(stream, {blocks_for(product.rows, kRowTile), Make::kGridRows}, Make::kSharedBytes,
                  {source, norm, product.rows, product.depth, operand});
-    if (product.rows < kWideRows) {
-        launch_product<typename Kernels<P>::Some>(stream, operand, product);
+    using Large = typename Kernels<P>::Large;
+    using Medium = typename Kernels<P>::Medium;
+    if (fills<Large>(product)) {
+        launch_product<Large>(stream, operand, product);
+    } else if (fills<Medium>(product)) {
+        launch_product<Medium>(stream, operand, product);
     } else {
-        launch_product<typename Kernels<P>::Many>(stream, operand, product);
+        launch_product<typename Kernels<P>::Small>(stream, operand, product);
     }
 }
 
 simt::ProductArgs product_args(const Matrix& matrix, const Epilogue& epilogue, int rows, float* y) {
     require(matrix.weights != nullptr && matrix.outputs > 0 && matrix.depth > 0, "matrix product: no matrix");
+    require(matrix.depth <= simt::kMaxDividend, "matrix product: the depth exceeds 65535");
     return {matrix.weights,      matrix.bias,    epilogue.scale, epilogue.residual, y,
             epilogue.activation, epilogue.slope, rows,           matrix.outputs,    matrix.depth};
 }
@@ -114,7 +127,7 @@ void linear(const Stream& stream, const LinearArgs& args) {
     }
     multiply_as<simt::WindowSource>(stream, args.matrix.precision,
                                     {args.x, args.slot_stride, args.row_stride, args.tap_stride, args.rows_per_slot,
-                                     args.matrix.depth / args.taps, args.matrix.depth},
+                                     args.matrix.depth, simt::Divisor::of(args.matrix.depth / args.taps)},
                                     norm, product, args.operand);
 }
 
@@ -127,6 +140,7 @@ void conv(const Stream& stream, const ConvArgs& args) {
     require(rows_in % args.stride == 0, "conv: a step is not a whole number of strides");
     require(history == 0 || args.ring_rows >= conv_ring_rows(args.kernel, args.stride, args.dilation, rows_in),
             "conv: the ring is too short for the step");
+    require(history == 0 || args.ring != nullptr, "conv: the ring is missing");
     require(args.matrix.depth == args.kernel * args.inputs, "conv: the matrix has another depth than kernel*inputs");
     const int rows_out = rows_in / args.stride;
     const simt::ProductArgs product = product_args(args.matrix, args.epilogue, args.clock.slots * rows_out, args.y);
@@ -144,11 +158,11 @@ void conv(const Stream& stream, const ConvArgs& args) {
                                         args.rows_per_token,
                                         args.valid_ratio,
                                         args.ring_rows,
-                                        args.inputs,
                                         args.stride,
                                         args.dilation,
                                         history,
-                                        args.matrix.depth};
+                                        args.matrix.depth,
+                                        simt::Divisor::of(args.inputs)};
     multiply_as<simt::RingSource>(stream, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product,
                                   args.operand);
 }

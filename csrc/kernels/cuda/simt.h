@@ -205,7 +205,7 @@ SIMT_DEVICE void cos_sin_of_turns(double turns, float& cosine, float& sine) {
 }
 
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) entry(const __grid_constant__ typename Kernel::Args args) {
+__global__ void __launch_bounds__(Kernel::kThreads, 1) entry(const __grid_constant__ typename Kernel::Args args) {
     Kernel::run(args);
 }
 
