@@ -39,7 +39,7 @@ ALLOCATION = re.compile(r"\b(?:malloc|calloc|realloc|alloca)\s*\(")
 HEAVY = {
     "torch", "torchaudio", "soxr", "soundfile", "typer", "rich", "scipy", "pesq", "pystoi", "matplotlib", "safetensors",
     "tensorboard", "pandas", "numba", "sklearn", "speechmos", "resemblyzer", "faster_whisper", "jiwer",
-    "whisper_normalizer",
+    "whisper_normalizer", "onnx", "onnxruntime",
 }  # fmt: skip
 #: Parts of the package that are only imported on purpose, by those who have what they need.
 SEPARATE = {"reference", "training", "cli", "convert"}

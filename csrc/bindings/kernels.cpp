@@ -248,6 +248,29 @@ double read_bandwidth(std::size_t megabytes, int repeats) {
     return best;
 }
 
+/// Operations a second, in 1e9, of multiply-adds in registers: the best of `repeats` runs.
+double peak(const std::string& isa, const std::string& precision, int repeats) {
+    const Backend& backend = table(isa);
+    const auto kind = precision == "fp32"   ? core::Precision::fp32
+                      : precision == "bf16" ? core::Precision::bf16
+                      : precision == "int8" ? core::Precision::int8
+                                            : throw py::value_error("precision: unknown name '" + precision + "'");
+    constexpr int kRounds = 200000;
+    const py::gil_scoped_release release;
+    double best = 0.0;
+    volatile float kept = 0.0F;
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+        float sink = 0.0F;
+        const auto start = std::chrono::steady_clock::now();
+        const std::uint64_t operations = backend.multiply_add(kind, kRounds, &sink);
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        kept = sink;
+        best = std::max(best, static_cast<double>(operations) / seconds.count() / 1e9);
+    }
+    static_cast<void>(kept);
+    return best;
+}
+
 }  // namespace
 }  // namespace secousti::bindings
 
@@ -275,6 +298,8 @@ PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
     module.def("exp", &exponential, arg("isa"), arg("x"));
     module.def("log_floor", &log_floor, arg("isa"), arg("x"), arg("floor"));
     module.def("polar_head", &polar_head, arg("isa"), arg("x"));
+    module.def("peak", &peak, arg("isa"), arg("precision"), arg("repeats") = 8,
+               "10^9 operations a second (a multiply-add is two) of one core in registers, measured now.");
     module.def("read_bandwidth", &read_bandwidth, arg("megabytes") = 256, arg("repeats") = 8,
                "GB/s at which one core reads a block of this size (256: from memory) again and again, measured now.");
 }

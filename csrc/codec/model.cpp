@@ -104,7 +104,6 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
     : config(std::move(parsed)),
       backend(table),
       identity(compute_identity(config, weights)),
-      fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)),
       parameters(count_parameters(config)),
       weight_bytes(count_bytes(config)),
       encoder_header(encoder_state.reserve<EncoderStreamHeader>(1)),
@@ -122,6 +121,7 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       vocoder_scratch(decoder_scratch.reserve<std::byte>(vocoder ? vocoder->scratch_bytes() : 0)),
       encoder_mel(encoder_scratch.reserve<float>(area(kMaxFrames, config.n_mels))),
       decoder_mel(
-          decoder_scratch.reserve<float>(area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))) {}
+          decoder_scratch.reserve<float>(area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))),
+      fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)) {}
 
 }  // namespace secousti::core

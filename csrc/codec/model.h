@@ -47,8 +47,7 @@ class Model {
 
     const Config config;
     const Backend& backend;
-    const std::uint64_t identity;     ///< of what tokens and G mean: the same after training the decoder further
-    const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
+    const std::uint64_t identity;  ///< of what tokens and G mean: the same after training the decoder further
     const std::uint64_t parameters;
     const std::uint64_t weight_bytes;  ///< of the weights as they are kept for the kernels
 
@@ -67,6 +66,7 @@ class Model {
     const std::unique_ptr<const Vocoder> vocoder;  ///< null when the model has none
     const Slice<std::byte> vocoder_state, vocoder_scratch;
     const Slice<float> encoder_mel, decoder_mel;
+    const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
 
     int encoder_latency() const noexcept { return mel.latency() + (config.frames_per_token() - 1) * config.hop_length; }
 };

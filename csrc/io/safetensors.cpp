@@ -235,7 +235,7 @@ void widen_to_float(const TensorView& tensor, float* out) {
             return widen_16(tensor, out, bfloat16_to_float);
         default:
             tensor.fail(Status::incompatible,
-                        std::string("dtype ") + dtype_name(tensor.dtype) + "; weights are F32, F16 or BF16");
+                        std::string("dtype ") + dtype_name(tensor.dtype) + "; weights are F32, F16 or BF16, matrices also I8");
     }
 }
 

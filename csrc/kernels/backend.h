@@ -117,6 +117,8 @@ struct Backend {
     std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
     /// weights [outputs, inputs] row-major (inputs = taps*depth) -> packed.
     void (*pack_linear)(Precision precision, const float* weights, int outputs, int inputs, void* packed);
+    /// int8 from weights [outputs, inputs] that are integers -127..127 already, and their scales [outputs].
+    void (*pack_integers)(const std::int8_t* weights, const float* scales, int outputs, int inputs, void* packed);
     /// Rows of `depth` floats -> x_int8 [rows, int8_stride(depth)] and scales [rows]: x is about scale * x_int8, where
     /// scale = max |x| / 127. Rows that hold NaN or infinity get a NaN scale.
     void (*quantise_rows)(const float* x, int rows, int depth, std::int8_t* x_int8, float* scales);
@@ -172,6 +174,9 @@ struct Backend {
     /// HiFT head, rows [rows, 2*bins] -> same shape: m = min(exp(x[:bins]), 100), p = sin(x[bins:]);
     /// y[:bins] = m*cos(p), y[bins:] = m*sin(p). y may be x.
     void (*polar_head)(const float* x, int rows, int bins, float* y);
+
+    /// For benchmarks: multiply-adds of a precision in registers alone. Returns how many operations it did, two each.
+    std::uint64_t (*multiply_add)(Precision precision, int rounds, float* sink);
 };
 
 /// The fastest table this processor runs, or the one that SECOUSTI_ISA names. Throws Error(unsupported) when the

@@ -30,6 +30,13 @@ class Linear {
           weights_(backend, precision, weight, outputs, inputs, std::move(block)),
           bias_(bias.begin(), bias.end()) {}
 
+    /// `weight` [outputs, inputs] as stored; no bias.
+    Linear(const Backend& backend, int inputs, int outputs, StoredWeights weight, Precision precision,
+           std::shared_ptr<WeightBlock> block)
+        : inputs_(inputs),
+          outputs_(outputs),
+          weights_(backend, precision, std::move(weight), outputs, inputs, std::move(block)) {}
+
     int inputs() const noexcept { return inputs_; }
     int outputs() const noexcept { return outputs_; }
 

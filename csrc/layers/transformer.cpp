@@ -35,10 +35,10 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layer.norm2_bias = weights.get(name + "norm2.bias");
         layer.scale1 = weights.get(name + "layer_scale_1.scale");
         layer.scale2 = weights.get(name + "layer_scale_2.scale");
-        layer.in_projection = {backend, d, 3 * d, weights.get(name + "self_attn.in_proj_weight"), {}, precision, block};
-        layer.out_projection = {backend, d, d, weights.get(name + "self_attn.out_proj.weight"), {}, precision, block};
-        layer.expand = {backend, d, spec.feedforward, weights.get(name + "linear1.weight"), {}, precision, block};
-        layer.contract = {backend, spec.feedforward, d, weights.get(name + "linear2.weight"), {}, precision, block};
+        layer.in_projection = {backend, d, 3 * d, weights.stored(name + "self_attn.in_proj_weight"), precision, block};
+        layer.out_projection = {backend, d, d, weights.stored(name + "self_attn.out_proj.weight"), precision, block};
+        layer.expand = {backend, d, spec.feedforward, weights.stored(name + "linear1.weight"), precision, block};
+        layer.contract = {backend, spec.feedforward, d, weights.stored(name + "linear2.weight"), precision, block};
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
         layers_.push_back(std::move(layer));

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,20 +21,39 @@ struct TensorSpec {
     Precision precision = Precision::fp32;  ///< that its values are kept at for the kernels
 };
 
+/// A weight as its file holds it: floats, or integers -127..127 whose number o along the first axis is to be multiplied
+/// by scales[o], a tensor `<name>.scale`.
+struct StoredWeights {
+    AlignedVector<float> values;
+    std::unique_ptr<std::int8_t[]> integers;
+    std::size_t count = 0;  ///< of integers
+    AlignedVector<float> scales;
+
+    /// As floats.
+    AlignedVector<float> widened() &&;
+};
+
 class WeightMap {
   public:
-    explicit WeightMap(const SafetensorsFile& file) : file_(file) {}
+    explicit WeightMap(const SafetensorsFile& file) : file_(file), hashes_(file.tensors().size()) {}
 
-    /// Throws Error(incompatible) that names every missing and misshapen tensor. Extra tensors are allowed.
+    /// Throws Error(incompatible) that names every missing and misshapen tensor, scales of int8 tensors included. Extra
+    /// tensors are allowed.
     void require(const std::vector<TensorSpec>& specs) const;
     /// All values of a tensor that `require` has accepted; throws Error(invalid_file) on NaN or infinity, or when the
     /// file became shorter meanwhile.
     AlignedVector<float> get(std::string_view name) const;
-    /// 64 bits of every tensor's name and bytes: another file has another value.
+    /// The same without widening integers; those out of range are errors too.
+    StoredWeights stored(std::string_view name) const;
+    /// 64 bits of every tensor's name and bytes: another file has another value. Reads what has not been read yet, so
+    /// it costs least when all else is loaded.
     std::uint64_t fingerprint() const;
 
   private:
+    const TensorView& find(std::string_view name) const;
+
     const SafetensorsFile& file_;
+    mutable std::vector<std::optional<std::uint64_t>> hashes_;  ///< of the bytes of each tensor, once read
 };
 
 }  // namespace secousti::core

@@ -6,10 +6,13 @@ transformers' windows have filled, so that p50 and p99 are those of a long-runni
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -67,34 +70,73 @@ def voiced_signal(samples: int, sample_rate: int, seed: int = 0) -> np.ndarray[A
 
 
 def run(
-    models: list[str], threads: int = 1, seconds: float = 10.0, baselines: bool = False, precision: str = "fp32"
+    models: list[str],
+    threads: int = 1,
+    seconds: float = 10.0,
+    baselines: bool = False,
+    precisions: Sequence[str] = ("fp32",),
+    offline_minutes: float = 0.0,
 ) -> dict[str, Any]:
-    """Measures every model; ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled.
+    """Measures every model at every precision.
 
-    Returns {"machine": facts, "rows": a list of one row per model, stage and engine}.
+    ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled, and ONNX Runtime where it is
+    installed; ``offline_minutes`` adds encoding that much audio in one call.
+
+    Returns {"machine": facts, "models": load times and memory, "rows": one for each precision, stage and engine}.
     """
     rows: list[Row] = []
+    opened: list[Row] = []
     for model in models:
-        codec = Codec.from_pretrained(model, threads=threads, precision=precision)
-        rows += with_floor(native_rows(codec, seconds), codec)
+        for precision in precisions:
+            codec = Codec.from_pretrained(model, threads=threads, precision=precision)
+            opened.append(open_row(model, codec))
+            measured = [*native_rows(codec, seconds), *offline_rows(codec, offline_minutes)]
+            rows += [row | {"precision": precision} for row in with_floor(measured, codec)]
         if baselines:
-            rows += torch_rows(codec, threads, seconds)
-    return {"machine": machine(threads) | {"precision": precision}, "rows": rows}
+            rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
+    return {"machine": machine(threads, precisions), "models": opened, "rows": rows}
+
+
+def open_row(model: str, codec: Codec) -> Row:
+    """Milliseconds to open the file again (now in the system's cache) and megabytes of weights and of streams."""
+    opening = measure(lambda _: Codec.from_pretrained(model, precision=codec.precision), 5, 1, 1.0)
+    encoder, decoder = codec.encoder(), codec.decoder()
+    return {
+        "model": codec.name,
+        "precision": codec.precision,
+        "open_ms": round(float(np.median(opening.seconds)) * 1e3, 1),
+        "weights_mb": round(codec.info["memory_bytes"] / 1e6, 1),
+        "encoder_stream_mb": round(len(encoder.snapshot()) / 1e6, 2),
+        "decoder_stream_mb": round(len(decoder.snapshot()) / 1e6, 2),
+    }
 
 
 def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
-    """Adds to each step of a transformer what it cannot be faster than: bytes read over bandwidth, both measured here.
+    """Adds what a step cannot be faster than: the larger of bytes read over bandwidth and operations over peak.
 
-    What the convolutions read is small beside them.
+    Both are measured here: the bandwidth with a block of that size, read again and again as a stream does (small models
+    stay in a cache), the peak with multiply-adds of the precision that touch no memory. Small parts are left out.
     """
+    peak = partial(_kernels.peak, codec.info["isa"])
+    # Transformers multiply float32 activations unless they are int8; HiFT's are as narrow as its weights.
+    matrix_peak = peak("int8" if codec.precision == "int8" else "fp32") * 1e6
+    vocoder_peak = peak(codec.precision) * 1e6
     for row in rows:
-        stacks = _STACKS.get(row["stage"])
+        tokens = row["audio_ms"] / 1e3 * codec.frame_rate
+        stage = row["stage"]
+        stacks = next((stacks for name, stacks in _STACKS.items() if stage.startswith(name)), None)
         if stacks is not None:
             size = step_bytes(codec.config, stacks, codec.precision)
-            # A block of that size, read again and again, as a stream does: small models stay in a cache.
-            bandwidth = _kernels.read_bandwidth(max(1, size // 1_000_000), 20)
-            row["read_gb_s"] = round(bandwidth, 1)
-            row["floor_ms"] = round(size / bandwidth / 1e6, 3)
+            floor = tokens * 2 * step_multiplies(codec.config, stacks) / matrix_peak
+        elif stage.startswith("vocoder hift"):
+            size, multiplies = hift_work(codec.config, codec.precision)
+            floor = tokens * codec.info["frame_size"] / codec.info["hop_length"] * 2 * multiplies / vocoder_peak
+        else:
+            yield row
+            continue
+        bandwidth = _kernels.read_bandwidth(max(1, size // 1_000_000), 20)
+        row["read_gb_s"] = round(bandwidth, 1)
+        row["floor_ms"] = round(max(floor, size / bandwidth / 1e6), 3)
         yield row
 
 
@@ -106,7 +148,31 @@ def step_bytes(config: dict[str, Any], stacks: tuple[str, ...], precision: str =
     return int(layers * (weight * weights + ring * 2 * config["context"] * d))
 
 
-def machine(threads: int) -> dict[str, Any]:
+def step_multiplies(config: dict[str, Any], stacks: tuple[str, ...]) -> int:
+    """Multiply-adds of one token in these transformers."""
+    d, layers = config["dimension"], sum(config["layers"][stack] for stack in stacks)
+    return int(layers * (4 * d * d + 2 * d * config["feedforward"] + 2 * config["context"] * d))
+
+
+def hift_work(config: dict[str, Any], precision: str) -> tuple[int, int]:
+    """Bytes of weights that a push passes and multiply-adds of a mel frame, in HiFT's large convolutions."""
+    v = config["vocoder"]
+    width, rate = v["channels"], 1
+    # The pitch predictor stays float32 at every precision.
+    pitch = v["f0_kernel"] * v["f0_channels"] * (config["n_mels"] + (v["f0_layers"] - 1) * v["f0_channels"])
+    size, multiplies = 4 * pitch, pitch
+    for i, up in enumerate(v["upsample_rates"]):
+        kernels = [*v["resblock_kernels"], v["source_resblock_kernels"][i]]
+        upsampling = width * width // 2 * v["upsample_kernels"][i]
+        width //= 2
+        blocks = 2 * len(v["resblock_dilations"]) * sum(kernels) * width * width
+        multiplies += rate * upsampling + rate * up * blocks
+        size += {"fp32": 4, "bf16": 2, "int8": 1}[precision] * (upsampling + blocks)
+        rate *= up
+    return size, multiplies
+
+
+def machine(threads: int, precisions: Sequence[str] = ("fp32",)) -> dict[str, Any]:
     """Where and when: what a number needs beside it."""
     codec = Codec.from_pretrained("default-21")
     return {
@@ -114,6 +180,8 @@ def machine(threads: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": threads,
         "isa": codec.info["isa"],
+        "peak_gops": {name: round(_kernels.peak(codec.info["isa"], name)) for name in precisions},
+        "read_gb_s": round(_kernels.read_bandwidth(), 1),
         "system": f"{platform.system()} {platform.machine()}",
         "version": __version__,
         "date": date.today().isoformat(),
@@ -160,6 +228,14 @@ def native_rows(codec: Codec, seconds: float) -> Iterator[Row]:
     yield offline.row(codec.name, "decode to mel offline", "native")
 
 
+def offline_rows(codec: Codec, minutes: float) -> Iterator[Row]:
+    """Encoding so many minutes of audio in one call, mel front end and voice included."""
+    if minutes > 0:
+        pcm = voiced_signal(round(minutes * 60 * codec.sample_rate), codec.sample_rate)
+        encoding = measure(lambda _: codec.encode(pcm), 1, 0, len(pcm) / codec.sample_rate)
+        yield encoding.row(codec.name, f"encode {minutes:g} min of audio", "native")
+
+
 def _vocoder_step(codec: Codec, chunks: list[Any]) -> Callable[[int], object]:
     stream = codec.decoder()
     return lambda i: stream.push_from_mel(chunks[i % len(chunks)])
@@ -195,6 +271,25 @@ def torch_rows(codec: Codec, threads: int, seconds: float) -> list[Row]:
             rows.append(decoding.row(codec.name, "decode to mel", engine))
         if info["vocoder"] == "hift":
             rows += _torch_hift(codec, config, seconds)
+    return rows
+
+
+def onnx_rows(codec: Codec, threads: int, seconds: float) -> list[Row]:
+    """ONNX Runtime, float32 and dynamically quantised, on a step's transformers; nothing if it is not installed."""
+    if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime")):
+        return []
+    step_module = importlib.import_module("secousti_native.reference.onnx_step")
+    step_seconds = codec.info["frame_size"] / codec.info["sample_rate"]
+    steps = max(8, min(200, round(seconds / step_seconds)))
+    rows: list[Row] = []
+    for stage, stacks in _STACKS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            plain, quantised = Path(folder) / "step.onnx", Path(folder) / "int8.onnx"
+            step_module.write_step(codec.config, sum(codec.config["layers"][stack] for stack in stacks), plain)
+            step_module.quantise(plain, quantised)
+            for path, engine in ((plain, "ONNX Runtime fp32"), (quantised, "ONNX Runtime int8")):
+                step = step_module.load_step(path, threads)
+                rows.append(measure(partial(_call, step), steps, 16, step_seconds).row(codec.name, stage, engine))
     return rows
 
 

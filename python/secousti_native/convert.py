@@ -39,11 +39,14 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 FORMAT, FORMAT_VERSION = "secousti", "1"
 VOCODER_PREFIX = "vocoder."
 BATCH_NORM_EPSILON = 1e-5
+PRECISIONS = ("fp32", "bf16", "int8")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _GAIN, _DIRECTION = ".parametrizations.weight.original0", ".parametrizations.weight.original1"
 _KERNEL = re.compile(r"paralinguistic_encoder\.conv2d_(\d+)\.weight")
 _FOLDED = "paralinguistic_encoder.conv_"
+_SCALE = ".scale"
+_MATRICES = ("self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight", "linear2.weight")
 _TRANSFORMERS = {
     "acoustic": "encoder_transformer.transformer.layers.",
     "semantic": "vae_semantic_transformer.semantic_transformer.transformer.layers.",
@@ -77,6 +80,7 @@ def convert_checkpoint(
     vocoder: str | os.PathLike[str] | State | None = None,
     *,
     dtype: str = "float32",
+    precision: str = "fp32",
     config: CodecConfig | None = None,
     name: str | None = None,
 ) -> ConversionReport:
@@ -86,14 +90,18 @@ def convert_checkpoint(
     safetensors file with the published names, a model file that is already converted, or a state dict in memory.
     The config comes from ``config``, else the file's metadata, else the tensors' shapes, where a head has 64 channels
     and the context is 250 frames. Without ``vocoder`` the model keeps the vocoder it has, or gets ``spectral``.
-    ``dtype`` is ``float32``, ``float16`` or ``bfloat16``, but folded batch norms stay float32. The file appears whole
-    or not at all.
+    ``dtype`` is ``float32``, ``float16`` or ``bfloat16``, but folded batch norms stay float32. ``precision`` other than
+    ``fp32`` stores the transformers' matrices as the engine keeps them when it opens the file at that precision: such a
+    file loads faster, gives the same tokens at that precision, and opens at any other with rounded weights. ``int8`` is
+    ``I8`` integers and ``<name>.scale``, a float32 for each output. The file appears whole or not at all.
 
     Raises `ConversionError` for a file that is no checkpoint and for missing, misshapen, or non-finite tensors, all of
     them named at once; `ConfigError` for sizes that make no codec; `OSError` if a file cannot be read or written.
     """
     if dtype not in DTYPES:
         raise ConversionError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+    if precision not in PRECISIONS:
+        raise ConversionError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
     state, described = load_checkpoint(source)
     config = config or described or infer_config(state)
     if name is not None or config.name == CodecConfig.name:
@@ -119,10 +127,10 @@ def convert_checkpoint(
         tensors |= kept
         dropped = [key for key in dropped if key not in kept]
 
+    parameters = sum(value.numel() for value in tensors.values())
     tensors = {key: _cast(key, value, DTYPES[dtype], label) for key, value in sorted(tensors.items())}
     path = Path(out)
-    size = _write(tensors, config, path)
-    parameters = sum(value.numel() for value in tensors.values())
+    size = _write(reduce_precision(tensors, precision), config, path)
     return ConversionReport(path, config, parameters, size, tuple(sorted(dropped)), tuple(sorted(training_only)))
 
 
@@ -164,7 +172,7 @@ def _load_safetensors(path: Path) -> tuple[State, CodecConfig | None]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except safetensors.SafetensorError as error:
         raise ConversionError(f"{path}: not a readable safetensors file ({error})") from None
-    return state, CodecConfig.from_json(metadata["config"]) if "config" in metadata else None
+    return _restored(state), CodecConfig.from_json(metadata["config"]) if "config" in metadata else None
 
 
 def _state_dict(content: object, label: str) -> State:
@@ -336,6 +344,54 @@ def fold(state: State) -> dict[str, Tensor]:
             folded[f"{_FOLDED}{number}.weight"] = kernel * scale[:, None, None]
             folded[f"{_FOLDED}{number}.bias"] = (bias - mean) * scale + shift
     return folded
+
+
+# Precision.
+
+
+def is_matrix(name: str) -> bool:
+    """Whether a tensor is a matrix of a transformer: what the engine keeps at reduced precision."""
+    return any(name.startswith(prefix) for prefix in _TRANSFORMERS.values()) and name.endswith(_MATRICES)
+
+
+def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers -127..127 and float32 scales of each row, as the engine rounds: q = round(w * 127 / max|w|).
+
+    ``weight`` is ``[outputs, inputs]``; rows whose largest value is at most 1e-30 count as zero.
+    """
+    values = weight.float()
+    top = values.abs().amax(dim=1)
+    live = top > 1e-30
+    limit = torch.full_like(top, 127.0)
+    inverse = torch.where(live, limit / top, torch.zeros_like(top))
+    integers = (values * inverse[:, None]).clamp(-127.0, 127.0).round().to(torch.int8)
+    return integers, torch.where(live, top / limit, torch.zeros_like(top))
+
+
+def reduce_precision(tensors: dict[str, Tensor], precision: str) -> dict[str, Tensor]:
+    """The tensors of a model file with the transformers' matrices stored at ``precision``."""
+    reduced: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if precision == "int8" and is_matrix(name):
+            reduced[name], reduced[name + _SCALE] = quantise(value)
+        else:
+            reduced[name] = value.bfloat16() if precision == "bf16" and is_matrix(name) else value
+    return dict(sorted(reduced.items()))
+
+
+def _restored(state: State) -> State:
+    """Matrices of integers with scales back to float32; everything else as it is."""
+
+    def is_quantised(name: str, value: Tensor) -> bool:
+        scale = state.get(name + _SCALE)
+        return value.dtype == torch.int8 and scale is not None and value.dim() == 2 and scale.shape == value.shape[:1]
+
+    scales = {name + _SCALE for name, value in state.items() if is_quantised(name, value)}
+    return {
+        name: value.float() * state[name + _SCALE].float()[:, None] if name + _SCALE in scales else value
+        for name, value in state.items()
+        if name not in scales
+    }
 
 
 def _cast(name: str, value: Tensor, dtype: torch.dtype, label: str) -> Tensor:

@@ -62,7 +62,7 @@ TEST(tables_are_complete_and_ordered) {
         CHECK(b->panel > 0 && b->packed_bytes && b->pack_linear && b->quantise_rows && b->packed_narrow_bytes &&
               b->pack_narrow && b->narrow_rows && b->linear && b->layer_norm && b->attention && b->activate &&
               b->snake && b->sum3 && b->add && b->add_row && b->fsq_quantise && b->rfft && b->irfft && b->magnitude &&
-              b->log_floor && b->exp && b->band_sum && b->polar_head);
+              b->log_floor && b->exp && b->band_sum && b->polar_head && b->pack_integers && b->multiply_add);
     }
     CHECK(names.size() == available_backends().size());
     CHECK(std::strcmp(available_backends().back()->name, "scalar") == 0);

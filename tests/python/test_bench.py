@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from secousti_native import Codec, bench
 from secousti_native.cli.app import app
 
-STAGES = {"encode", "decode to mel", "full duplex", "encode mel offline", "decode to mel offline"}
+FLOORED = {"encode", "decode to mel", "encode mel offline", "decode to mel offline"}
+STAGES = FLOORED | {"full duplex"}
 
 
 def check(row: bench.Row) -> None:
@@ -21,19 +22,29 @@ def check(row: bench.Row) -> None:
 
 
 def test_every_stage_is_measured() -> None:
-    result = CliRunner().invoke(app, ["bench", "default-21", "--seconds", "0.1", "--json"])
+    result = CliRunner().invoke(
+        app, ["bench", "default-21", "--seconds", "0.1", "--precision", "all", "--offline", "0.01", "--json"]
+    )
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     rows = report["rows"]
     stages = {row["stage"] for row in rows}
-    assert stages > STAGES
+    assert stages > STAGES | {"encode 0.01 min of audio"}
+    assert {row["precision"] for row in rows} == {"fp32", "bf16", "int8"}
     assert {f"vocoder spectral, {n} mel frames" for n in (4, 16)} < stages
     for row in rows:
         check(row)
     floors = {row["stage"]: row["floor_ms"] for row in rows if "floor_ms" in row}
-    assert set(floors) == {"encode", "decode to mel"}
+    assert set(floors) == FLOORED | {"encode 0.01 min of audio"}
     assert all(floor > 0 for floor in floors.values())
     assert report["machine"]["threads"] == 1
+    peaks = report["machine"]["peak_gops"]
+    assert all(1 < peaks[name] < 1e5 for name in ("fp32", "bf16", "int8"))
+    weights = [row["weights_mb"] for row in report["models"]]
+    assert len(weights) == 3 and weights[0] > weights[1] > weights[2] > 0
+    for row in report["models"]:
+        assert row["open_ms"] > 0
+        assert 0 < row["encoder_stream_mb"] < row["decoder_stream_mb"]
 
 
 def test_step_bytes_of_a_hand_computed_case() -> None:
@@ -41,6 +52,36 @@ def test_step_bytes_of_a_hand_computed_case() -> None:
     # A layer: projections 4 * 4 * 4, feed-forward 2 * 4 * 10, rings 2 * 3 * 4; four bytes each.
     assert bench.step_bytes(config, ("a", "b")) == 3 * 4 * (64 + 80 + 24)
     assert bench.step_bytes(config, ("b",)) == 4 * (64 + 80 + 24)
+
+
+def test_work_of_a_hand_computed_case() -> None:
+    config = {"dimension": 4, "feedforward": 10, "context": 3, "layers": {"a": 2}}
+    assert bench.step_multiplies(config, ("a",)) == 2 * (64 + 80 + 24)
+    hift = {
+        "n_mels": 5,
+        "vocoder": {
+            "channels": 8, "upsample_rates": [2, 4], "upsample_kernels": [4, 8], "resblock_kernels": [3, 5, 7],
+            "resblock_dilations": [1, 3], "source_resblock_kernels": [3, 1], "f0_channels": 6, "f0_layers": 2,
+            "f0_kernel": 3,
+        },
+    }  # fmt: skip
+    pitch = 3 * (5 * 6 + 6 * 6)
+    up, blocks = (8 * 4 * 4, 4 * 2 * 8), (4 * 18 * 16, 4 * 16 * 4)
+    multiplies = pitch + up[0] + 2 * blocks[0] + 2 * up[1] + 8 * blocks[1]
+    assert bench.hift_work(hift, "int8") == (4 * pitch + sum(up) + sum(blocks), multiplies)
+    assert bench.hift_work(hift, "fp32") == (4 * (pitch + sum(up) + sum(blocks)), multiplies)
+
+
+def test_onnx_runtime_stands_beside_the_engine() -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    rows = bench.onnx_rows(Codec.from_pretrained("default-21"), 1, 0.1)
+    engines = ("ONNX Runtime fp32", "ONNX Runtime int8")
+    assert [(row["stage"], row["engine"]) for row in rows] == [
+        (stage, engine) for stage in ("encode", "decode to mel") for engine in engines
+    ]
+    for row in rows:
+        check(row)
 
 
 def test_baselines_stand_beside_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,38 @@ void pack_int8(const float* weights, int outputs, int inputs, void* packed) {
     }
 }
 
+void pack_integers(const std::int8_t* __restrict weights, const float* __restrict scales, int outputs, int inputs,
+                   void* __restrict packed) {
+    constexpr int kBlock = 64 / kGroup;  // groups of a line of memory: its outputs' pieces stay in the first cache
+    const int groups = inputs / kGroup, left = inputs % kGroup;
+    for (int p = 0; p < panels_of(outputs); ++p) {
+        const int live = outputs - p * kPanel < kPanel ? outputs - p * kPanel : kPanel;
+        auto* panel_scales = reinterpret_cast<float*>(static_cast<char*>(packed) + p * int8_panel_bytes(inputs));
+        auto* start = reinterpret_cast<std::int32_t*>(panel_scales + kPanel);
+        auto* panel = reinterpret_cast<std::int8_t*>(start + kPanel);
+        if (live < kPanel || left != 0)
+            __builtin_memset(panel_scales, 0, static_cast<std::size_t>(int8_panel_bytes(inputs)));
+        const std::int8_t* rows = weights + static_cast<std::ptrdiff_t>(p) * kPanel * inputs;
+        for (int n = 0; n < live; ++n) {
+            const std::int8_t* row = rows + static_cast<std::ptrdiff_t>(n) * inputs;
+            std::int32_t sum = 0;
+            for (int i = 0; i < inputs; ++i) sum += row[i];
+            panel_scales[n] = scales[p * kPanel + n];
+            start[n] = -kInt8Offset * sum;
+            for (int i = 0; i < left; ++i)
+                panel[(static_cast<std::ptrdiff_t>(groups) * kPanel + n) * kGroup + i] = row[groups * kGroup + i];
+        }
+        for (int begin = 0; begin < groups; begin += kBlock) {
+            const int count = groups - begin < kBlock ? groups - begin : kBlock;
+            for (int n = 0; n < live; ++n) {
+                const std::int8_t* from = rows + static_cast<std::ptrdiff_t>(n) * inputs + begin * kGroup;
+                std::int8_t* to = panel + (static_cast<std::ptrdiff_t>(begin) * kPanel + n) * kGroup;
+                for (int g = 0; g < count; ++g) __builtin_memcpy(to + g * kPanel * kGroup, from + g * kGroup, kGroup);
+            }
+        }
+    }
+}
+
 struct Int8Tile {
     /// sums [Rows, kPanel] = float(x * weights) * (row scale * output scale)
     template <int Rows, int Vectors, bool Prefetch>

@@ -9,6 +9,7 @@
 #include "kernels/cpu/body_int8.h"
 #include "kernels/cpu/body_elementwise.h"
 #include "kernels/cpu/body_narrow.h"
+#include "kernels/cpu/body_peak.h"
 #include "kernels/cpu/body_attention.h"
 #include "kernels/cpu/body_fft.h"
 #include "kernels/cpu/body_phase.h"
@@ -22,6 +23,7 @@ constexpr Backend make_table(const char* name) {
             .panel = kPanel,
             .packed_bytes = packed_bytes,
             .pack_linear = pack_linear,
+            .pack_integers = pack_integers,
             .quantise_rows = quantise_rows,
             .packed_narrow_bytes = packed_narrow_bytes,
             .pack_narrow = pack_narrow,
@@ -44,7 +46,8 @@ constexpr Backend make_table(const char* name) {
             .multiply = multiply,
             .interpolate = interpolate,
             .griffin_lim = griffin_lim,
-            .polar_head = polar_head};
+            .polar_head = polar_head,
+            .multiply_add = multiply_add};
 }
 
 }  // namespace

@@ -21,11 +21,22 @@ class Dtype(str, Enum):
     bfloat16 = "bfloat16"
 
 
+class Precision(str, Enum):
+    """Of the transformers' matrices in the file."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
 def convert(
     source: Annotated[Path, typer.Argument(help="Checkpoint: .pt or .safetensors.", metavar="CHECKPOINT")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file.", metavar="MODEL")],
     vocoder: Annotated[Path | None, typer.Option(help="HiFT checkpoint to put in.", metavar="HIFT")] = None,
     dtype: Annotated[Dtype, typer.Option(help="Of the stored tensors.")] = Dtype.float32,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the transformers' matrices: a file of bf16 or int8 is small and loads fast.")
+    ] = Precision.fp32,
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     force: Force = False,
     json: Json = False,
@@ -40,7 +51,7 @@ def convert(
     try:
         from secousti_native.convert import convert_checkpoint
 
-        report = convert_checkpoint(source, output, vocoder, dtype=dtype.value, name=name)
+        report = convert_checkpoint(source, output, vocoder, dtype=dtype.value, precision=precision.value, name=name)
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     result = {
