@@ -26,7 +26,7 @@ Tokens = npt.NDArray[np.int64]
 
 PACKET_SECONDS = 0.0465
 METHODS = ("concealed", "repetition", "silence", "concealed, redundancy 1 packet")
-RATES = (0.01, 0.05, 0.1, 0.2)
+RATES = (0.05, 0.1, 0.2)
 BURSTS = (1, 3)
 
 

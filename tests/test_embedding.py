@@ -219,3 +219,20 @@ def test_a_model_linked_into_a_host(prefix: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.returncode != 0
     assert "there is no file" in result.stderr
+
+
+@pytest.mark.skipif(shutil.which("doxygen") is None, reason="needs doxygen")
+def test_every_public_name_is_documented(tmp_path: Path) -> None:
+    def doxygen(include: Path) -> subprocess.CompletedProcess[str]:
+        settings = (ROOT / "docs" / "Doxyfile").read_text() + f"\nOUTPUT_DIRECTORY = {tmp_path}\nINPUT = {include}\n"
+        return subprocess.run(["doxygen", "-"], input=settings, capture_output=True, text=True, check=False, cwd=ROOT)
+
+    result = doxygen(ROOT / "csrc" / "include")
+    assert result.returncode == 0, result.stderr
+    include = tmp_path / "include"
+    shutil.copytree(ROOT / "csrc" / "include", include)
+    header = include / "secousti_live.h"
+    header.write_text(header.read_text().replace("/* ---- voice", "int secousti_unsaid(int value);\n\n/* ---- voice"))
+    result = doxygen(include)
+    assert result.returncode != 0
+    assert "secousti_unsaid" in result.stderr

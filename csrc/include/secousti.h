@@ -1,4 +1,5 @@
-/* secousti: C interface of the streaming speech codec engine.
+/** @file
+ * secousti: C interface of the streaming speech codec engine.
  *
  * Contract
  *  - A model is immutable after opening and may be used by any number of threads and streams at once. Streams keep
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** @cond macros */
 #if defined(_WIN32)
 #if defined(SECOUSTI_BUILD_SHARED)
 #define SECOUSTI_API __declspec(dllexport)
@@ -34,10 +36,12 @@ extern "C" {
 #else
 #define SECOUSTI_NOEXCEPT
 #endif
+/** @endcond */
 
 /** Raised whenever a function or struct changes incompatibly. */
 #define SECOUSTI_ABI_VERSION 1
 
+/** Outcome of a call. */
 typedef enum secousti_status {
     SECOUSTI_OK = 0,
     SECOUSTI_INVALID_ARGUMENT = -1, /**< an argument is null, out of range or not finite */
@@ -50,17 +54,22 @@ typedef enum secousti_status {
     SECOUSTI_INTERNAL_ERROR = -8
 } secousti_status;
 
+/** A loaded model. */
 typedef struct secousti_model secousti_model;
+/** A stream from PCM to tokens. */
 typedef struct secousti_encoder secousti_encoder;
+/** A stream from tokens to PCM. */
 typedef struct secousti_decoder secousti_decoder;
 
 /* ---- library ---------------------------------------------------------------------------------------------------- */
 
+/** The SECOUSTI_ABI_VERSION that the library was built with: to be compared by whoever loads it at run time. */
 SECOUSTI_API uint32_t secousti_abi_version(void) SECOUSTI_NOEXCEPT;
 /** "0.1.0" */
 SECOUSTI_API const char* secousti_version(void) SECOUSTI_NOEXCEPT;
 /** Description of the calling thread's last failure; "" when there was none. Valid until the thread's next failure. */
 SECOUSTI_API const char* secousti_last_error(void) SECOUSTI_NOEXCEPT;
+/** "ok", "invalid argument" and so on; never NULL. */
 SECOUSTI_API const char* secousti_status_name(secousti_status status) SECOUSTI_NOEXCEPT;
 /** ISAs this processor can run, fastest first, separated by commas: "avx512,avx2,scalar". */
 SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
@@ -75,22 +84,24 @@ typedef enum secousti_precision {
     SECOUSTI_PRECISION_INT8 = 2
 } secousti_precision;
 
+/** How a model is opened. */
 typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
     int32_t precision;  /**< a secousti_precision; default fp32 */
 } secousti_model_options;
 
+/** What a model is. */
 typedef struct secousti_model_info {
-    size_t struct_size;  /**< set by the caller to sizeof(secousti_model_info) */
-    int32_t sample_rate; /**< Hz */
-    int32_t hop_length;  /**< samples per mel frame */
-    int32_t frame_size;  /**< samples per token */
-    double frame_rate;   /**< tokens per second */
-    int32_t cardinality; /**< number of different tokens */
-    int32_t n_mels;
-    int32_t dimension; /**< of G, of the acoustic embedding and of the transformers */
-    int32_t fsq_dimensions;
+    size_t struct_size;          /**< set by the caller to sizeof(secousti_model_info) */
+    int32_t sample_rate;         /**< Hz */
+    int32_t hop_length;          /**< samples per mel frame */
+    int32_t frame_size;          /**< samples per token */
+    double frame_rate;           /**< tokens per second */
+    int32_t cardinality;         /**< number of different tokens */
+    int32_t n_mels;              /**< mel bands */
+    int32_t dimension;           /**< of G, of the acoustic embedding and of the transformers */
+    int32_t fsq_dimensions;      /**< numbers that a token stands for */
     int32_t prompt_frames;       /**< mel frames that the paralinguistic encoder reads at most */
     int32_t has_acoustic_branch; /**< 0 or 1 */
     int32_t has_vocoder;         /**< 0 or 1 */
@@ -98,15 +109,16 @@ typedef struct secousti_model_info {
     int32_t encoder_latency;     /**< samples after a token's first sample until the token can be emitted */
     int32_t decoder_latency;     /**< samples of delay that the vocoder adds at its default look-ahead */
     uint64_t identity;           /**< of the weights' quantiser and configuration; names the model in containers */
-    uint64_t parameters;
-    uint64_t memory_bytes;   /**< of the weights as kept for the kernels */
-    const char* name;        /**< valid as long as the model */
-    const char* config_json; /**< the model file's configuration; valid as long as the model */
-    const char* isa;         /**< kernel table in use */
-    const char* vocoder;     /**< "spectral", "hift" or "none" */
-    int32_t precision;       /**< a secousti_precision */
+    uint64_t parameters;         /**< number of weights */
+    uint64_t memory_bytes;       /**< of the weights as kept for the kernels */
+    const char* name;            /**< valid as long as the model */
+    const char* config_json;     /**< the model file's configuration; valid as long as the model */
+    const char* isa;             /**< kernel table in use */
+    const char* vocoder;         /**< "spectral", "hift" or "none" */
+    int32_t precision;           /**< a secousti_precision */
 } secousti_model_info;
 
+/** Defaults. */
 SECOUSTI_API void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT;
 /** Opens a safetensors model file. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_model_open(const char* path, const secousti_model_options* options,
@@ -117,18 +129,21 @@ SECOUSTI_API secousti_status secousti_model_open_memory(const void* data, size_t
                                                         secousti_model** model) SECOUSTI_NOEXCEPT;
 /** Releases the caller's hold; NULL is allowed. Memory goes when the last stream is destroyed. */
 SECOUSTI_API void secousti_model_release(secousti_model* model) SECOUSTI_NOEXCEPT;
+/** Fills `info`, whose struct_size the caller has set. */
 SECOUSTI_API secousti_status secousti_model_get_info(const secousti_model* model,
                                                      secousti_model_info* info) SECOUSTI_NOEXCEPT;
 
 /* ---- streams ---------------------------------------------------------------------------------------------------- */
 
+/** How an encoder stream works. */
 typedef struct secousti_encoder_options {
-    size_t struct_size;
-    int32_t threads; /**< that work on a step, the caller's included; default 1 */
+    size_t struct_size; /**< set by secousti_encoder_options_init */
+    int32_t threads;    /**< that work on a step, the caller's included; default 1 */
 } secousti_encoder_options;
 
+/** How a decoder stream works. */
 typedef struct secousti_decoder_options {
-    size_t struct_size;
+    size_t struct_size; /**< set by secousti_decoder_options_init */
     int32_t threads;    /**< default 1 */
     int32_t look_ahead; /**< of the spectral vocoder in mel frames, 0..3; -1: the model's default */
     int32_t noise;      /**< 1 (default): HiFT's seeded noise and phases; 0: all zero, for parity tests */
@@ -136,14 +151,20 @@ typedef struct secousti_decoder_options {
     const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
 } secousti_decoder_options;
 
+/** Defaults. */
 SECOUSTI_API void secousti_encoder_options_init(secousti_encoder_options* options) SECOUSTI_NOEXCEPT;
+/** Defaults. */
 SECOUSTI_API void secousti_decoder_options_init(secousti_decoder_options* options) SECOUSTI_NOEXCEPT;
 
+/** A new stream. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_encoder_create(secousti_model* model, const secousti_encoder_options* options,
                                                      secousti_encoder** encoder) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_encoder_destroy(secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+/** An independent stream in the same state. */
 SECOUSTI_API secousti_status secousti_encoder_clone(const secousti_encoder* encoder,
                                                     secousti_encoder** copy) SECOUSTI_NOEXCEPT;
+/** Back to the start. */
 SECOUSTI_API secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
 /** Bytes that the stream holds beside the model. */
 SECOUSTI_API size_t secousti_encoder_memory(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
@@ -155,7 +176,9 @@ SECOUSTI_API int64_t secousti_encoder_push(secousti_encoder* encoder, const floa
 /** Ends the stream: writes the remaining tokens. Only reset and destroy may follow. */
 SECOUSTI_API int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens,
                                             size_t capacity) SECOUSTI_NOEXCEPT;
+/** Bytes that a snapshot takes. */
 SECOUSTI_API size_t secousti_encoder_snapshot_size(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+/** Writes the stream's state, to be restored later or elsewhere. */
 SECOUSTI_API secousti_status secousti_encoder_snapshot(const secousti_encoder* encoder, void* bytes,
                                                        size_t capacity) SECOUSTI_NOEXCEPT;
 /** A stream that goes on where the snapshot was taken; the model must be the same file at the same precision. `options`
@@ -164,9 +187,12 @@ SECOUSTI_API secousti_status secousti_encoder_restore(secousti_model* model, con
                                                       const secousti_encoder_options* options,
                                                       secousti_encoder** encoder) SECOUSTI_NOEXCEPT;
 
+/** A new stream. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_decoder_create(secousti_model* model, const secousti_decoder_options* options,
                                                      secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_decoder_destroy(secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+/** An independent stream in the same state. */
 SECOUSTI_API secousti_status secousti_decoder_clone(const secousti_decoder* decoder,
                                                     secousti_decoder** copy) SECOUSTI_NOEXCEPT;
 /** Back to the start: same G, same seed. */
@@ -178,6 +204,7 @@ SECOUSTI_API int32_t secousti_decoder_latency(const secousti_decoder* decoder) S
 /** Replaces G ([dimension] finite floats) from the next token on. */
 SECOUSTI_API secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
                                                                  size_t dimension) SECOUSTI_NOEXCEPT;
+/** Copies the G in use; `dimension` is at least its length. */
 SECOUSTI_API secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
                                                                  size_t dimension) SECOUSTI_NOEXCEPT;
 /** Most samples that pushing `tokens` more (or mel frames worth as many), or flushing after them, can return. */
@@ -196,7 +223,9 @@ SECOUSTI_API int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, c
                                                     float* pcm, size_t capacity) SECOUSTI_NOEXCEPT;
 /** Ends the stream: in all, N tokens give exactly N*frame_size samples. */
 SECOUSTI_API int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Bytes that a snapshot takes. */
 SECOUSTI_API size_t secousti_decoder_snapshot_size(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
+/** Writes the stream's state, to be restored later or elsewhere. */
 SECOUSTI_API secousti_status secousti_decoder_snapshot(const secousti_decoder* decoder, void* bytes,
                                                        size_t capacity) SECOUSTI_NOEXCEPT;
 /** As secousti_encoder_restore; seed, noise, look-ahead and G come from the snapshot, only `threads` from `options`. */
@@ -217,35 +246,43 @@ SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, con
 /** The slot's token never came: it is concealed, as in secousti_decoder_push. */
 #define SECOUSTI_TOKEN_LOST (-2)
 
+/** Encoder streams that step together. */
 typedef struct secousti_encoder_group secousti_encoder_group;
+/** Decoder streams that step together. */
 typedef struct secousti_decoder_group secousti_decoder_group;
 
+/** How an encoder group works. */
 typedef struct secousti_encoder_group_options {
-    size_t struct_size;
+    size_t struct_size; /**< set by secousti_encoder_group_options_init */
     int32_t capacity;   /**< slots, 1..4096; default 1 */
     int32_t threads;    /**< that work on a step, the caller's included; default 1 */
     int32_t spins;      /**< how often an idle worker polls before it sleeps; default -1: some microseconds' worth */
     const char* device; /**< "cpu" or "cuda"; default NULL: "cpu" */
 } secousti_encoder_group_options;
 
+/** How a decoder group works: capacity, threads, spins and device as for encoder groups. */
 typedef struct secousti_decoder_group_options {
-    size_t struct_size;
-    int32_t capacity;
-    int32_t threads;
-    int32_t spins;
-    const char* device;
-    int32_t look_ahead; /**< this and what follows: as in secousti_decoder_options, for every slot */
-    int32_t noise;
-    uint64_t seed;
-    const float* paralinguistic;
+    size_t struct_size;          /**< set by secousti_decoder_group_options_init */
+    int32_t capacity;            /**< slots, 1..4096; default 1 */
+    int32_t threads;             /**< default 1 */
+    int32_t spins;               /**< default -1 */
+    const char* device;          /**< "cpu" or "cuda"; default NULL: "cpu" */
+    int32_t look_ahead;          /**< this and what follows: as in secousti_decoder_options, for every slot */
+    int32_t noise;               /**< 0 or 1 */
+    uint64_t seed;               /**< of the vocoder's noise */
+    const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
 } secousti_decoder_group_options;
 
+/** Defaults. */
 SECOUSTI_API void secousti_encoder_group_options_init(secousti_encoder_group_options* options) SECOUSTI_NOEXCEPT;
+/** Defaults. */
 SECOUSTI_API void secousti_decoder_group_options_init(secousti_decoder_group_options* options) SECOUSTI_NOEXCEPT;
 
+/** A new group. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_encoder_group_create(secousti_model* model,
                                                            const secousti_encoder_group_options* options,
                                                            secousti_encoder_group** group) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_encoder_group_destroy(secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
 /** Bytes that the group holds beside the weights. */
 SECOUSTI_API size_t secousti_encoder_group_memory(const secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
@@ -265,16 +302,20 @@ SECOUSTI_API int64_t secousti_encoder_group_flush(secousti_encoder_group* group,
                                                   size_t capacity) SECOUSTI_NOEXCEPT;
 /** Of one slot: the snapshot of a single encoder, which secousti_encoder_restore takes, too. */
 SECOUSTI_API size_t secousti_encoder_group_snapshot_size(const secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
+/** Writes the state of one slot. */
 SECOUSTI_API secousti_status secousti_encoder_group_snapshot(const secousti_encoder_group* group, int32_t slot,
                                                              void* bytes, size_t capacity) SECOUSTI_NOEXCEPT;
 /** Puts the stream of a snapshot, of a slot or of a single encoder, into the slot. */
 SECOUSTI_API secousti_status secousti_encoder_group_restore(secousti_encoder_group* group, int32_t slot,
                                                             const void* bytes, size_t size) SECOUSTI_NOEXCEPT;
 
+/** A new group. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_decoder_group_create(secousti_model* model,
                                                            const secousti_decoder_group_options* options,
                                                            secousti_decoder_group** group) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_decoder_group_destroy(secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
+/** Bytes that the group holds beside the weights. */
 SECOUSTI_API size_t secousti_decoder_group_memory(const secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
 /** Begins a new stream in the slot, as secousti_decoder_create would with these options (NULL: defaults). Its threads
     are the group's. */
@@ -284,6 +325,7 @@ SECOUSTI_API secousti_status secousti_decoder_group_start(secousti_decoder_group
 SECOUSTI_API secousti_status secousti_decoder_group_set_paralinguistic(secousti_decoder_group* group, int32_t slot,
                                                                        const float* paralinguistic,
                                                                        size_t dimension) SECOUSTI_NOEXCEPT;
+/** Copies the slot's G; `dimension` is at least its length. */
 SECOUSTI_API secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder_group* group,
                                                                        int32_t slot, float* paralinguistic,
                                                                        size_t dimension) SECOUSTI_NOEXCEPT;
@@ -306,8 +348,10 @@ SECOUSTI_API int64_t secousti_decoder_group_flush(secousti_decoder_group* group,
                                                   size_t capacity) SECOUSTI_NOEXCEPT;
 /** As for encoder groups. */
 SECOUSTI_API size_t secousti_decoder_group_snapshot_size(const secousti_decoder_group* group) SECOUSTI_NOEXCEPT;
+/** Writes the state of one slot. */
 SECOUSTI_API secousti_status secousti_decoder_group_snapshot(const secousti_decoder_group* group, int32_t slot,
                                                              void* bytes, size_t capacity) SECOUSTI_NOEXCEPT;
+/** Puts the stream of a snapshot, of a slot or of a single decoder, into the slot. */
 SECOUSTI_API secousti_status secousti_decoder_group_restore(secousti_decoder_group* group, int32_t slot,
                                                             const void* bytes, size_t size) SECOUSTI_NOEXCEPT;
 
@@ -316,7 +360,7 @@ SECOUSTI_API secousti_status secousti_decoder_group_restore(secousti_decoder_gro
 
 /** Where secousti_encode_mel writes; NULL members are skipped. N = ceil(frames * hop_length / frame_size). */
 typedef struct secousti_encode_outputs {
-    size_t struct_size;
+    size_t struct_size;    /**< set by the caller to sizeof(secousti_encode_outputs) */
     float* encoder_out;    /**< [N, dimension] */
     float* acoustic_embed; /**< [N, dimension]; SECOUSTI_UNSUPPORTED without an acoustic branch */
     float* semantic_mu;    /**< [N, dimension] */

@@ -22,7 +22,9 @@ namespace secousti {
 /// What a failed call throws: the status, and the description of secousti_last_error().
 class Error : public std::runtime_error {
   public:
+    /// With the status and the description of a call that failed.
     Error(secousti_status status, const std::string& message) : std::runtime_error(message), status_(status) {}
+    /// What kind of failure it was.
     secousti_status status() const noexcept { return status_; }
 
   private:
@@ -131,6 +133,7 @@ class Model {
 /// PCM in chunks of any length -> tokens. Keeps its model alive. One thread at a time.
 class Encoder {
   public:
+    /// A new stream.
     explicit Encoder(const Model& model, int threads = 1) {
         const secousti_encoder_options options = make_options(threads);
         secousti_encoder* handle = nullptr;
@@ -157,11 +160,13 @@ class Encoder {
     std::size_t flush(std::span<std::int32_t> tokens) {
         return detail::checked(secousti_encoder_flush(handle_.get(), tokens.data(), tokens.size()));
     }
+    /// Appends.
     void flush(std::vector<std::int32_t>& tokens) {
         detail::append(tokens, max_tokens(0), [&](std::int32_t* out, std::size_t room) {
             return secousti_encoder_flush(handle_.get(), out, room);
         });
     }
+    /// Back to the start.
     void reset() { detail::check(secousti_encoder_reset(handle_.get())); }
     /// An independent stream in the same state.
     Encoder clone() const {
@@ -169,6 +174,7 @@ class Encoder {
         detail::check(secousti_encoder_clone(handle_.get(), &copy));
         return Encoder(copy);
     }
+    /// The state, for restore.
     std::vector<std::byte> snapshot() const {
         std::vector<std::byte> bytes(secousti_encoder_snapshot_size(handle_.get()));
         detail::check(secousti_encoder_snapshot(handle_.get(), bytes.data(), bytes.size()));
@@ -182,6 +188,7 @@ class Encoder {
         return Encoder(handle);
     }
 
+    /// For calls of the C interface that have no counterpart here.
     secousti_encoder* get() const noexcept { return handle_.get(); }
 
   private:
@@ -196,8 +203,9 @@ class Encoder {
     std::unique_ptr<secousti_encoder, detail::Deleter<secousti_encoder_destroy>> handle_;
 };
 
+/// How a decoder works.
 struct DecoderOptions {
-    int threads = 1;
+    int threads = 1;         ///< that work on a step, the caller's included
     int look_ahead = -1;     ///< of the spectral vocoder in mel frames, 0..3; -1: the model's default
     bool noise = true;       ///< HiFT's seeded noise and phases; false: all zero
     std::uint64_t seed = 0;  ///< of that noise
@@ -247,6 +255,7 @@ class Decoder {
     std::size_t conceal(std::size_t count, std::span<float> pcm) {
         return detail::checked(secousti_decoder_push(handle_.get(), nullptr, count, pcm.data(), pcm.size()));
     }
+    /// Appends.
     void conceal(std::size_t count, std::vector<float>& pcm) {
         detail::append(pcm, max_samples(count), [&](float* out, std::size_t room) {
             return secousti_decoder_push(handle_.get(), nullptr, count, out, room);
@@ -272,17 +281,20 @@ class Decoder {
     std::size_t flush(std::span<float> pcm) {
         return detail::checked(secousti_decoder_flush(handle_.get(), pcm.data(), pcm.size()));
     }
+    /// Appends.
     void flush(std::vector<float>& pcm) {
         detail::append(pcm, max_samples(0),
                        [&](float* out, std::size_t room) { return secousti_decoder_flush(handle_.get(), out, room); });
     }
     /// Back to the start: same G, same seed.
     void reset() { detail::check(secousti_decoder_reset(handle_.get())); }
+    /// An independent stream in the same state.
     Decoder clone() const {
         secousti_decoder* copy = nullptr;
         detail::check(secousti_decoder_clone(handle_.get(), &copy));
         return Decoder(model_, copy);
     }
+    /// The state, for restore.
     std::vector<std::byte> snapshot() const {
         std::vector<std::byte> bytes(secousti_decoder_snapshot_size(handle_.get()));
         detail::check(secousti_decoder_snapshot(handle_.get(), bytes.data(), bytes.size()));
@@ -296,6 +308,7 @@ class Decoder {
         return Decoder(model, handle);
     }
 
+    /// For calls of the C interface that have no counterpart here.
     secousti_decoder* get() const noexcept { return handle_.get(); }
 
   private:
@@ -319,6 +332,7 @@ class Decoder {
     std::unique_ptr<secousti_decoder, detail::Deleter<secousti_decoder_destroy>> handle_;
 };
 
+/// How a group works.
 struct GroupOptions {
     int capacity = 1;              ///< slots
     int threads = 1;               ///< that work on a step
@@ -329,6 +343,7 @@ struct GroupOptions {
 /// Many streams of PCM -> tokens that step together. Keeps its model alive. One thread at a time.
 class EncoderGroup {
   public:
+    /// A new group.
     EncoderGroup(const Model& model, const GroupOptions& settings) {
         secousti_encoder_group_options options;
         secousti_encoder_group_options_init(&options);
@@ -360,10 +375,12 @@ class EncoderGroup {
         detail::check(secousti_encoder_group_snapshot(handle_.get(), slot, bytes.data(), bytes.size()));
         return bytes;
     }
+    /// Puts the stream of a snapshot into the slot.
     void restore(int slot, std::span<const std::byte> snapshot) {
         detail::check(secousti_encoder_group_restore(handle_.get(), slot, snapshot.data(), snapshot.size()));
     }
 
+    /// For calls of the C interface that have no counterpart here.
     secousti_encoder_group* get() const noexcept { return handle_.get(); }
 
   private:
@@ -429,10 +446,12 @@ class DecoderGroup {
         detail::check(secousti_decoder_group_snapshot(handle_.get(), slot, bytes.data(), bytes.size()));
         return bytes;
     }
+    /// Puts the stream of a snapshot into the slot.
     void restore(int slot, std::span<const std::byte> snapshot) {
         detail::check(secousti_decoder_group_restore(handle_.get(), slot, snapshot.data(), snapshot.size()));
     }
 
+    /// For calls of the C interface that have no counterpart here.
     secousti_decoder_group* get() const noexcept { return handle_.get(); }
 
   private:

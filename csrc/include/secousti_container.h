@@ -1,4 +1,5 @@
-/* secousti_container: C interface of the `.sec` token container.
+/** @file
+ * secousti_container: C interface of the `.sec` token container.
  *
  * Files hold tokens, the paralinguistic vector G (quantised to eight bits) and what is needed to decode them. Damage is
  * reported, not fatal: every intact group of tokens is returned. Byte layout: docs/container.md.
@@ -13,6 +14,7 @@
 extern "C" {
 #endif
 
+/** What a token stream is. */
 typedef struct secousti_container_info {
     size_t struct_size;            /**< set by secousti_container_info_init */
     uint64_t identity;             /**< of the model (secousti_model_info.identity) */
@@ -26,6 +28,7 @@ typedef struct secousti_container_info {
     int32_t repeat_paralinguistic; /**< writing only: 1 writes G a second time, in the trailer; default 0 */
 } secousti_container_info;
 
+/** Defaults: nothing known. */
 SECOUSTI_API void secousti_container_info_init(secousti_container_info* info) SECOUSTI_NOEXCEPT;
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -46,7 +49,9 @@ typedef struct secousti_container_writer secousti_container_writer;
 SECOUSTI_API secousti_status secousti_container_writer_create(const secousti_container_info* info,
                                                               const float* paralinguistic,
                                                               secousti_container_writer** writer) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_container_writer_destroy(secousti_container_writer* writer) SECOUSTI_NOEXCEPT;
+/** Adds tokens [count], -1 for lost ones. */
 SECOUSTI_API secousti_status secousti_container_writer_append(secousti_container_writer* writer, const int32_t* tokens,
                                                               size_t count) SECOUSTI_NOEXCEPT;
 /** Closes the group under way, so that everything so far can be read. */
@@ -60,37 +65,42 @@ SECOUSTI_API int64_t secousti_container_writer_take(secousti_container_writer* w
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
+/** Tokens that are missing. */
 typedef struct secousti_lost_range {
     int64_t first; /**< index of a token */
-    int64_t count;
+    int64_t count; /**< of tokens */
 } secousti_lost_range;
 
+/** What was read. */
 typedef struct secousti_container_contents {
-    size_t struct_size;    /**< set by the caller to sizeof(secousti_container_contents) */
-    const int32_t* tokens; /**< [count], in place; -1 for a lost one */
-    size_t count;
+    size_t struct_size;              /**< set by the caller to sizeof(secousti_container_contents) */
+    const int32_t* tokens;           /**< [count], in place; -1 for a lost one */
+    size_t count;                    /**< of tokens */
     const float* paralinguistic;     /**< G as quantised, [info.dimension]; NULL if there is none or it is lost */
     const secousti_lost_range* lost; /**< ascending; may reach past `count` */
-    size_t lost_count;
-    const char* notes;             /**< every irregularity, one a line; "" for an intact file */
-    uint64_t repaired_bits;        /**< flipped bits that the checksums located and that were put right */
-    int32_t info_lost;             /**< 1: neither header nor trailer survived; info is zeros */
-    int32_t paralinguistic_lost;   /**< 1: there is (or, with info lost, may have been) a G, but it cannot be read */
-    int32_t complete;              /**< 1: the trailer was read; 0: the file was cut or never finished */
-    uint64_t token_bytes;          /**< of the file: packed tokens alone */
-    uint64_t framing_bytes;        /**< groups' framing */
-    uint64_t header_bytes;         /**< header and trailer without G */
-    uint64_t paralinguistic_bytes; /**< G */
-    uint64_t damaged_bytes;        /**< everything else */
+    size_t lost_count;               /**< of ranges */
+    const char* notes;               /**< every irregularity, one a line; "" for an intact file */
+    uint64_t repaired_bits;          /**< flipped bits that the checksums located and that were put right */
+    int32_t info_lost;               /**< 1: neither header nor trailer survived; info is zeros */
+    int32_t paralinguistic_lost;     /**< 1: there is (or, with info lost, may have been) a G, but it cannot be read */
+    int32_t complete;                /**< 1: the trailer was read; 0: the file was cut or never finished */
+    uint64_t token_bytes;            /**< of the file: packed tokens alone */
+    uint64_t framing_bytes;          /**< groups' framing */
+    uint64_t header_bytes;           /**< header and trailer without G */
+    uint64_t paralinguistic_bytes;   /**< G */
+    uint64_t damaged_bytes;          /**< everything else */
 } secousti_container_contents;
 
+/** A container that was read. */
 typedef struct secousti_container secousti_container;
 
 /** Reads all that can be read. The bytes may be freed afterwards. SECOUSTI_INVALID_FILE if there is nothing of a
  *  container in them, SECOUSTI_INCOMPATIBLE for a later version. */
 SECOUSTI_API secousti_status secousti_container_open(const void* bytes, size_t size,
                                                      secousti_container** container) SECOUSTI_NOEXCEPT;
+/** NULL is allowed. */
 SECOUSTI_API void secousti_container_close(secousti_container* container) SECOUSTI_NOEXCEPT;
+/** Fills `info`, which secousti_container_info_init has set up. */
 SECOUSTI_API secousti_status secousti_container_get_info(const secousti_container* container,
                                                          secousti_container_info* info) SECOUSTI_NOEXCEPT;
 /** The pointers are valid until the container is closed. */

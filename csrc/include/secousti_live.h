@@ -1,4 +1,5 @@
-/* secousti_live: C interface of what a live call needs beside its streams: packets, a jitter buffer, and a voice vector
+/** @file
+ * secousti_live: C interface of what a live call needs beside its streams: packets, a jitter buffer, and a voice vector
  * that grows with the call.
  *
  * Conventions, errors and status codes are those of secousti.h. Objects are used by one thread at a time. Byte layout
@@ -27,14 +28,16 @@ typedef struct secousti_packet_options {
     int32_t depth;             /**< reader: tokens in hand before playing starts, 1..512, default 8 */
 } secousti_packet_options;
 
+/** Makes packets of tokens. */
 typedef struct secousti_packet_writer secousti_packet_writer;
+/** Makes tokens of packets, in order. */
 typedef struct secousti_packet_reader secousti_packet_reader;
 
 /** Defaults; identity, cardinality and dimension from `model`, or zeros if that is NULL. */
 SECOUSTI_API void secousti_packet_options_init(secousti_packet_options* options,
                                                const secousti_model* model) SECOUSTI_NOEXCEPT;
 
-/** Makes packets of tokens. */
+/** A new writer. */
 SECOUSTI_API secousti_status secousti_packet_writer_create(const secousti_packet_options* options,
                                                            secousti_packet_writer** writer) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
@@ -69,20 +72,21 @@ typedef enum secousti_packet_next {
     SECOUSTI_PACKET_WAITING = 2 /**< nothing to play: the buffer fills, or the other end has been silent for long */
 } secousti_packet_next;
 
+/** What a reader has seen. */
 typedef struct secousti_packet_counts {
     size_t struct_size; /**< set by the caller to sizeof(secousti_packet_counts) */
     uint64_t packets;   /**< pushed */
-    uint64_t late;
-    uint64_t known;
-    uint64_t stray;
-    uint64_t damaged;
+    uint64_t late;      /**< of these, see secousti_packet_result */
+    uint64_t known;     /**< of these, see secousti_packet_result */
+    uint64_t stray;     /**< of these, see secousti_packet_result */
+    uint64_t damaged;   /**< of these, see secousti_packet_result */
     uint64_t tokens;    /**< that came in time */
     uint64_t recovered; /**< of these, those that came as repetition only */
     uint64_t lost;      /**< popped without having come */
     uint64_t restarts;  /**< moves to another place in the stream */
 } secousti_packet_counts;
 
-/** Puts packets in order: the jitter buffer. */
+/** A new reader: the jitter buffer. */
 SECOUSTI_API secousti_status secousti_packet_reader_create(const secousti_packet_options* options,
                                                            secousti_packet_reader** reader) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
@@ -99,21 +103,25 @@ SECOUSTI_API size_t secousti_packet_reader_buffered(const secousti_packet_reader
 /** Writes G if a whole one has come since the last call and returns 1, else 0. */
 SECOUSTI_API int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* paralinguistic,
                                                        size_t dimension) SECOUSTI_NOEXCEPT;
+/** Fills `counts`, whose struct_size the caller has set. */
 SECOUSTI_API secousti_status secousti_packet_reader_get_counts(const secousti_packet_reader* reader,
                                                                secousti_packet_counts* counts) SECOUSTI_NOEXCEPT;
 
 /* ---- voice ------------------------------------------------------------------------------------------------------ */
 
+/** What a voice estimate begins with. */
 typedef struct secousti_voice_options {
     size_t struct_size;          /**< set by secousti_voice_options_init */
     const float* paralinguistic; /**< a G to start with, [dimension]; NULL: zeros, the mean of its prior */
     float stored_seconds;        /**< of speech that `paralinguistic` counts for against what is heard; default 0 */
 } secousti_voice_options;
 
+/** An estimate of the voice vector G of whoever speaks. */
 typedef struct secousti_voice secousti_voice;
 
+/** Defaults. */
 SECOUSTI_API void secousti_voice_options_init(secousti_voice_options* options) SECOUSTI_NOEXCEPT;
-/** Estimates the voice vector G of whoever speaks, from the first half second of speech on, better with more of it. */
+/** A new estimate: there from the first half second of speech on, better with more. `options` may be NULL. */
 SECOUSTI_API secousti_status secousti_voice_create(secousti_model* model, const secousti_voice_options* options,
                                                    secousti_voice** voice) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
