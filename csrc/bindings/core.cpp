@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
                "Instruction sets this processor can run, fastest first, separated by commas.");
     bindings::bind_model(module);
     bindings::bind_streams(module);
+    bindings::bind_groups(module);
     bindings::bind_container(module);
     bindings::bind_live(module);
 }

@@ -209,6 +209,7 @@ void bind_streams(py::module_& module) {
              })
         .def("push", &push_pcm, py::arg("pcm"), "float32 [samples] -> the tokens that are ready, int32.")
         .def("flush", &flush_encoder, "Ends the stream; the remaining tokens, int32.")
+        .def("memory_bytes", [](const Encoder& encoder) { return secousti_encoder_memory(encoder.handle.get()); })
         .def("snapshot", [](Encoder& encoder) {
             return snapshot_bytes(encoder, &secousti_encoder_snapshot_size, &secousti_encoder_snapshot);
         });
@@ -236,6 +237,7 @@ void bind_streams(py::module_& module) {
              [](Decoder& decoder) {
                  return snapshot_bytes(decoder, &secousti_decoder_snapshot_size, &secousti_decoder_snapshot);
              })
+        .def("memory_bytes", [](const Decoder& decoder) { return secousti_decoder_memory(decoder.handle.get()); })
         .def("latency", [](const Decoder& decoder) { return secousti_decoder_latency(decoder.handle.get()); })
         .def("set_paralinguistic", &set_voice, py::arg("paralinguistic"), "Replaces G from the next token on.")
         .def("get_paralinguistic", &get_voice, py::arg("dimension"));

@@ -21,14 +21,17 @@ from secousti_native.errors import (
     SnapshotError,
     UnsupportedError,
 )
+from secousti_native.groups import DecoderGroup, EncoderGroup
 from secousti_native.streams import DecoderStream, EncoderStream
 
 __all__ = [
     "Codec",
     "ContainerError",
+    "DecoderGroup",
     "DecoderStream",
     "Encoded",
     "EncodedBatch",
+    "EncoderGroup",
     "EncoderStream",
     "Latency",
     "MissingDependencyError",

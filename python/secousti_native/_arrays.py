@@ -62,20 +62,37 @@ def as_audio(audio: Array, name: str = "audio", ndim: int = 1) -> Floats:
 
     TypeError for another kind or dtype; ValueError for another number of dimensions, NaN or infinity.
     """
-    values = to_numpy(audio, name)
-    if values.dtype not in _FLOATS and values.dtype not in _FULL_SCALE:
-        raise TypeError(f"{name}: dtype {values.dtype} is not PCM; use float16/32/64, int16 or int32")
+    values = _pcm(audio, name)
     if values.ndim != ndim:
         wanted = "[samples]" if ndim == 1 else "[batch, 1, samples]"
         hint = "; mix channels down first (secousti_native.audio.to_mono)" if ndim == 1 and values.ndim == 2 else ""
         raise ValueError(f"{name}: expected shape {wanted}, got {list(values.shape)}{hint}")
+    result = _to_unit_scale(values)
+    check_finite(result, name)
+    return result
+
+
+def as_frames(audio: Array, name: str, shape: tuple[int, int]) -> Floats:
+    """As `as_audio` for rows of exactly this shape, whose values are not checked."""
+    values = _pcm(audio, name)
+    if values.shape != shape:
+        raise ValueError(f"{name}: expected shape {list(shape)}, got {list(values.shape)}")
+    return _to_unit_scale(values)
+
+
+def _pcm(audio: Array, name: str) -> npt.NDArray[Any]:
+    values = to_numpy(audio, name)
+    if values.dtype not in _FLOATS and values.dtype not in _FULL_SCALE:
+        raise TypeError(f"{name}: dtype {values.dtype} is not PCM; use float16/32/64, int16 or int32")
+    return values
+
+
+def _to_unit_scale(values: npt.NDArray[Any]) -> Floats:
     scale = _FULL_SCALE.get(values.dtype)
     if scale is not None:
         return np.ascontiguousarray(values * np.float32(1.0 / scale), dtype=np.float32)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported as such
-        result = np.ascontiguousarray(values, dtype=np.float32)
-    check_finite(result, name)
-    return result
+        return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def as_floats(value: Array, name: str, shape: tuple[int | None, ...]) -> Floats:

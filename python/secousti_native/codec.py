@@ -16,6 +16,7 @@ from secousti_native.audio import check_audio, check_rate, resample
 from secousti_native.batch import EncodedBatch, decode_batch, encode_batch
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
+from secousti_native.groups import DecoderGroup, EncoderGroup
 from secousti_native.stages import Stages, check_look_ahead, check_seed
 from secousti_native.streams import DecoderStream, EncoderStream
 
@@ -294,6 +295,47 @@ class Codec:
         if paralinguistic is not None:
             voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
         return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
+
+    def encoder_group(
+        self, capacity: int, *, threads: int | None = None, spins: int | None = None, device: str = "cpu"
+    ) -> EncoderGroup:
+        """``capacity`` streams from audio to tokens that step together: one pass over the weights serves them all.
+
+        Args:
+            capacity: slots, 1 to 4096.
+            threads: that work on a step, the caller's included; None takes the codec's.
+            spins: how often a worker that waits for the next step polls before it sleeps; None: some tens of
+                microseconds' worth. 0 leaves the processor to others at once.
+            device: "cpu" or "cuda".
+        """
+        count = self._threads if threads is None else _check_threads(threads)
+        core = _core.EncoderGroup(self._model, capacity, count, -1 if spins is None else spins, device)
+        return EncoderGroup(self, core, capacity)
+
+    def decoder_group(
+        self,
+        capacity: int,
+        paralinguistic: Array | None = None,
+        *,
+        seed: int | None = 0,
+        look_ahead: int | None = None,
+        threads: int | None = None,
+        spins: int | None = None,
+        device: str = "cpu",
+    ) -> DecoderGroup:
+        """``capacity`` streams from tokens to audio, or to log-mel, that step together.
+
+        Every slot starts with this voice, seed and look-ahead, which are as in `decoder`; `DecoderGroup.start` gives a
+        slot its own. The other arguments are those of `encoder_group`.
+        """
+        voice = None
+        if paralinguistic is not None:
+            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
+        count = self._threads if threads is None else _check_threads(threads)
+        core = _core.DecoderGroup(self._model, capacity, voice, 0 if checked is None else checked, checked is not None,
+                                  ahead, count, -1 if spins is None else spins, device)  # fmt: skip
+        return DecoderGroup(self, core, capacity)
 
     def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:
         """The stream that ``snapshot()`` was taken of, in that state.

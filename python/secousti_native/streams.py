@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from secousti_native.codec import Codec
 
 # First byte of `snapshot()`: which stream it belongs to.
-_ENCODER, _DECODER = b"E", b"D"
+ENCODER_SNAPSHOT, DECODER_SNAPSHOT = b"E", b"D"
 
 # Largest magnitude of a sample. The engine takes a million; resampling can raise peaks a few times over.
 _MAX_SAMPLE = 1e5
@@ -67,6 +67,11 @@ class EncoderStream:
             self._core.reset()
             self._resampler.reset()
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the stream holds beside the model's weights (and beside soxr, if it resamples)."""
+        return self._core.memory_bytes()
+
     def clone(self) -> EncoderStream:
         """An independent stream in the same state. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("clone")
@@ -77,7 +82,7 @@ class EncoderStream:
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("snapshot")
-        return _ENCODER + self._core.snapshot()
+        return ENCODER_SNAPSHOT + self._core.snapshot()
 
     def _require_native_rate(self, what: str) -> None:
         if self.sample_rate != self._codec.sample_rate:
@@ -176,6 +181,11 @@ class DecoderStream:
         """Back to the start, with the same voice and seed."""
         self._core.reset()
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the stream holds beside the model's weights."""
+        return self._core.memory_bytes()
+
     def clone(self) -> DecoderStream:
         """An independent stream in the same state."""
         copy = DecoderStream(self._codec, self._core.clone())
@@ -184,7 +194,7 @@ class DecoderStream:
 
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model."""
-        return _DECODER + self._core.snapshot()
+        return DECODER_SNAPSHOT + self._core.snapshot()
 
 
 class VoiceEstimator:
@@ -232,9 +242,9 @@ def restore(codec: Codec, snapshot: bytes, threads: int) -> EncoderStream | Deco
     if not isinstance(snapshot, bytes | bytearray | memoryview):
         raise TypeError(f"snapshot: expected bytes, got {type(snapshot).__name__}")
     kind, state = bytes(snapshot[:1]), bytes(snapshot[1:])
-    if kind == _ENCODER:
+    if kind == ENCODER_SNAPSHOT:
         encoder = _core.Encoder.restore(codec._model, state, threads)
         return EncoderStream(codec, encoder, codec.sample_rate, threads)
-    if kind == _DECODER:
+    if kind == DECODER_SNAPSHOT:
         return DecoderStream(codec, _core.Decoder.restore(codec._model, state, threads))
     raise SnapshotError("snapshot: neither an encoder's nor a decoder's")

@@ -30,6 +30,18 @@ void launch_rows(const Stream& stream, const Args& args, Precision precision, in
     }
 }
 
+/// The same for kernels over HiftRings.
+template <template <bool> class Kernel, class Args>
+void launch_items(const Stream& stream, const Args& args, Precision precision, int rows, int width) {
+    using Rings = typename Kernel<true>::Rings;
+    const simt::Grid grid = row_grid(args.step, rows, width, Rings::kItems);
+    if (precision == Precision::bf16) {
+        simt::launch<Kernel<true>>(stream, grid, Rings::shared(), args);
+    } else {
+        simt::launch<Kernel<false>>(stream, grid, Rings::shared(), args);
+    }
+}
+
 template <class Tile>
 simt::Grid tiles(const HiftConvArgs& args) {
     const int rows = args.step.slots * args.step.frames * args.job[0].rate;
@@ -130,11 +142,11 @@ void hift_analysis(const Stream& stream, const HiftAnalysisArgs& args) {
 }
 
 void hift_sum(const Stream& stream, const HiftSumArgs& args) {
-    launch_rows<HiftSum>(stream, args, args.precision, args.sum.rate * args.step.frames, args.width);
+    launch_items<HiftSum>(stream, args, args.precision, args.sum.rate * args.step.frames, args.width);
 }
 
 void hift_mean(const Stream& stream, const HiftMeanArgs& args) {
-    launch_rows<HiftMean>(stream, args, args.precision, args.mean.rate * args.step.frames, args.width);
+    launch_items<HiftMean>(stream, args, args.precision, args.mean.rate * args.step.frames, args.width);
 }
 
 void hift_emit(const Stream& stream, const HiftEmitArgs& args) {

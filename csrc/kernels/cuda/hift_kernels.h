@@ -39,33 +39,82 @@ struct HiftFeed {
     }
 };
 
+/// Rows of this step in the rings of several signals, and which of them exist. The divisions are done once a block.
+template <int kSignals, int kThreads>
+class HiftRings {
+  public:
+    static constexpr int kItems = 8 * kThreads;  ///< of a block
+    static constexpr std::size_t shared() { return simt::shared_bytes<int>(kSignals); }
+
+    /// `of` says which rows there are; the rings are those of signals[0] ... in the same rows.
+    SIMT_DEVICE HiftRings(const HiftStep& step, const HiftSignal& of, int slot, const HiftSignal (&signals)[kSignals]) {
+        const long long first = hift_first(of, hift_frames(step, slot));
+        low_ = clamp_to_int(-first);
+        const int known = of.rate * step.frames;
+        const int high = clamp_to_int(hift_total(of, hift_length(step, slot)) - first);
+        high_ = high < known ? high : known;
+        simt::SharedArena arena;
+        start_ = arena.take<int>(kSignals);
+        SIMT_UNROLL
+        for (int i = 0; i < kSignals; ++i) {
+            if (simt::thread() == i) start_[i] = hift_ring_row(signals[i], first);
+            rows_[i] = signals[i].rows;
+        }
+        simt::barrier();
+    }
+
+    SIMT_DEVICE bool exists(int r) const { return r >= low_ && r < high_; }
+    template <int kSignal>
+    SIMT_DEVICE int at(int r) const {
+        const int row = start_[kSignal] + r;
+        return row >= rows_[kSignal] ? row - rows_[kSignal] : row;
+    }
+
+  private:
+    simt::Shared<int> start_;
+    int rows_[kSignals];
+    int low_, high_;
+};
+
 template <bool kBf16>
 struct HiftSum {
     using Args = HiftSumArgs;
     static constexpr int kThreads = 256;
+    using Rings = HiftRings<6, kThreads>;
 
-    /// Grid: (blocks of pairs of channels, slots).
+    /// Grid: (blocks of Rings::kItems pairs of channels, slots).
     SIMT_DEVICE static void run(const Args& args) {
         simt::wait_for_previous();
         const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
-        const int item = simt::block_x() * kThreads + simt::thread();
-        const int r = item / pairs, c = 2 * (item - r * pairs);
-        if (r >= args.sum.rate * args.step.frames || !hift_active(args.step, slot)) return;
-        const HiftRow at(args.step, args.sum, slot, r);
-        if (!at.exists) return;
-        const auto trunk = simt::load<2>(hift_floats(args.trunk, slot, hift_ring_row(args.trunk, at.row)) + c);
-        const auto source = simt::load<2>(hift_floats(args.source, slot, hift_ring_row(args.source, at.row)) + c);
-        const bool both = c + 1 < args.width;
-        const float v0 = trunk[0] + source[0], v1 = both ? trunk[1] + source[1] : 0.0F;
-        hift_store<false>(args.sum, slot, hift_ring_row(args.sum, at.row), c, v0, v1);
-        SIMT_UNROLL
-        for (int b = 0; b < kHiftJobs; ++b) {
-            const auto alpha = simt::global(args.alpha[b]), inverse = simt::global(args.inverse_alpha[b]);
-            const float w0 = snake(v0, simt::load_constant(alpha + c), simt::load_constant(inverse + c));
-            const float w1 =
-                both ? snake(v1, simt::load_constant(alpha + c + 1), simt::load_constant(inverse + c + 1)) : 0.0F;
-            hift_store<kBf16>(args.next[b], slot, hift_ring_row(args.next[b], at.row), c, w0, w1);
+        if (!hift_active(args.step, slot)) return;
+        const Rings rings(args.step, args.sum, slot,
+                          {args.trunk, args.source, args.sum, args.next[0], args.next[1], args.next[2]});
+        for (int i = 0; i < Rings::kItems; i += kThreads) {
+            const int item = simt::block_x() * Rings::kItems + i + simt::thread();
+            const int r = item / pairs, c = 2 * (item - r * pairs);
+            if (!rings.exists(r)) continue;
+            const auto trunk = simt::load<2>(hift_floats(args.trunk, slot, rings.template at<0>(r)) + c);
+            const auto source = simt::load<2>(hift_floats(args.source, slot, rings.template at<1>(r)) + c);
+            const bool both = c + 1 < args.width;
+            const float v0 = trunk[0] + source[0], v1 = both ? trunk[1] + source[1] : 0.0F;
+            hift_store<false>(args.sum, slot, rings.template at<2>(r), c, v0, v1);
+            activate(args.next[0], args.alpha[0], args.inverse_alpha[0], slot, rings.template at<3>(r), c, both, v0,
+                     v1);
+            activate(args.next[1], args.alpha[1], args.inverse_alpha[1], slot, rings.template at<4>(r), c, both, v0,
+                     v1);
+            activate(args.next[2], args.alpha[2], args.inverse_alpha[2], slot, rings.template at<5>(r), c, both, v0,
+                     v1);
         }
+    }
+
+  private:
+    SIMT_DEVICE static void activate(const HiftSignal& next, const float* alphas, const float* inverses, int slot,
+                                     int row, int c, bool both, float v0, float v1) {
+        const auto alpha = simt::global(alphas), inverse = simt::global(inverses);
+        const float w0 = snake(v0, simt::load_constant(alpha + c), simt::load_constant(inverse + c));
+        const float w1 =
+            both ? snake(v1, simt::load_constant(alpha + c + 1), simt::load_constant(inverse + c + 1)) : 0.0F;
+        hift_store<kBf16>(next, slot, row, c, w0, w1);
     }
 };
 
@@ -73,28 +122,26 @@ template <bool kBf16>
 struct HiftMean {
     using Args = HiftMeanArgs;
     static constexpr int kThreads = 256;
+    using Rings = HiftRings<4, kThreads>;
 
-    /// Grid: (blocks of pairs of channels, slots).
+    /// Grid: (blocks of Rings::kItems pairs of channels, slots).
     SIMT_DEVICE static void run(const Args& args) {
         simt::wait_for_previous();
         const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
-        const int item = simt::block_x() * kThreads + simt::thread();
-        const int r = item / pairs, c = 2 * (item - r * pairs);
-        if (r >= args.mean.rate * args.step.frames || !hift_active(args.step, slot)) return;
-        const HiftRow at(args.step, args.mean, slot, r);
-        if (!at.exists) return;
-        float v0 = 0.0F, v1 = 0.0F;
-        SIMT_UNROLL
-        for (int b = 0; b < kHiftJobs; ++b) {
-            const auto x = simt::load<2>(hift_floats(args.in[b], slot, hift_ring_row(args.in[b], at.row)) + c);
-            v0 += x[0];
-            v1 += x[1];
+        if (!hift_active(args.step, slot)) return;
+        const Rings rings(args.step, args.mean, slot, {args.in[0], args.in[1], args.in[2], args.mean});
+        for (int i = 0; i < Rings::kItems; i += kThreads) {
+            const int item = simt::block_x() * Rings::kItems + i + simt::thread();
+            const int r = item / pairs, c = 2 * (item - r * pairs);
+            if (!rings.exists(r)) continue;
+            const auto x0 = simt::load<2>(hift_floats(args.in[0], slot, rings.template at<0>(r)) + c);
+            const auto x1 = simt::load<2>(hift_floats(args.in[1], slot, rings.template at<1>(r)) + c);
+            const auto x2 = simt::load<2>(hift_floats(args.in[2], slot, rings.template at<2>(r)) + c);
+            constexpr float kShare = 1.0F / static_cast<float>(kHiftJobs);
+            const float v0 = (x0[0] + x1[0] + x2[0]) * kShare, v1 = (x0[1] + x1[1] + x2[1]) * kShare;
+            hift_store<kBf16>(args.mean, slot, rings.template at<3>(r), c, v0 > 0.0F ? v0 : args.slope * v0,
+                              v1 > 0.0F ? v1 : args.slope * v1);
         }
-        constexpr float kShare = 1.0F / static_cast<float>(kHiftJobs);
-        v0 *= kShare;
-        v1 *= kShare;
-        hift_store<kBf16>(args.mean, slot, hift_ring_row(args.mean, at.row), c, v0 > 0.0F ? v0 : args.slope * v0,
-                          v1 > 0.0F ? v1 : args.slope * v1);
     }
 };
 
@@ -240,12 +287,15 @@ struct HiftAnalysis {
         const long long total = hift_total(args.excitation, hift_length(args.step, slot));
         const auto samples = hift_floats(args.excitation, slot, 0);
         const auto basis = simt::global(args.basis) + c * args.n_fft;
+        const long long first = at.row * args.hop - args.n_fft / 2;
+        const int start = hift_ring_row(args.excitation, first);
         float v0 = 0.0F, v1 = 0.0F;
         for (int i = 0; i < args.n_fft; ++i) {
-            long long sample = at.row * args.hop + i - args.n_fft / 2;
-            if (sample < 0) sample = -sample;
-            if (sample >= total) sample = 2 * (total - 1) - sample;
-            const int ring = hift_ring_row(args.excitation, sample);
+            const long long sample = first + i;
+            int ring = start + i;
+            if (ring >= args.excitation.rows) ring -= args.excitation.rows;
+            if (sample < 0) ring = hift_ring_row(args.excitation, -sample);
+            if (sample >= total) ring = hift_ring_row(args.excitation, 2 * (total - 1) - sample);
             const float x = samples[static_cast<std::ptrdiff_t>(ring) * args.excitation.stride];
             v0 += simt::load_constant(basis + i) * x;
             v1 += simt::load_constant(basis + args.n_fft + i) * x;
@@ -320,10 +370,9 @@ struct HiftEmit {
             const long long sample = from + i;
             if (sample < 0 || sample >= stop) continue;
             float value = 0.0F;
-            for (int t = 0; t < held; ++t) {
-                const long long in_frame = sample - (first_frame + t) * args.hop + half;
-                if (in_frame < 1 || in_frame >= args.n_fft) continue;
-                const auto weights = basis + in_frame * width;
+            const int place = static_cast<int>(sample - first_frame * args.hop) + half;  // in frame 0
+            for (int t = (place - 1) / args.hop; t >= 0 && place - t * args.hop < args.n_fft; --t) {
+                const auto weights = basis + (place - t * args.hop) * width;
                 for (int k = 0; k < width; ++k) {
                     const float x = spectra[t * width + k];
                     value += simt::load_constant(weights + k) * x;

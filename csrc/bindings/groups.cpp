@@ -1,0 +1,236 @@
+// EncoderGroup and DecoderGroup.
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "bindings/arrays.h"
+#include "bindings/handles.h"
+#include "bindings/status.h"
+
+namespace secousti::bindings {
+namespace {
+
+using EncoderGroupHandle = std::unique_ptr<secousti_encoder_group, Release<secousti_encoder_group_destroy>>;
+using DecoderGroupHandle = std::unique_ptr<secousti_decoder_group, Release<secousti_decoder_group_destroy>>;
+
+template <class Handle>
+struct Group {
+    Handle handle;
+    std::atomic<bool> busy{false};
+    py::ssize_t capacity, frame_size, frames, bands, dimension;
+
+    Group(typename Handle::pointer adopted, const Model& model, std::int32_t slots)
+        : handle(adopted),
+          capacity(slots),
+          frame_size(model.info.frame_size),
+          frames(model.info.frame_size / model.info.hop_length),
+          bands(model.info.n_mels),
+          dimension(model.info.dimension) {}
+};
+using EncoderGroup = Group<EncoderGroupHandle>;
+using DecoderGroup = Group<DecoderGroupHandle>;
+
+std::size_t size(py::ssize_t n) { return static_cast<std::size_t>(n); }
+
+/// A mask [capacity] of bool, or null for None.
+template <class G>
+const std::uint8_t* mask_of(const G& group, const py::object& object, const char* name) {
+    const auto mask = optional<bool>(object, name, std::array{group.capacity});
+    return object.is_none() ? nullptr : reinterpret_cast<const std::uint8_t*>(mask.data());
+}
+
+template <class Create, class Options>
+auto make(const Create& create, const Model& model, Options& options, std::int32_t capacity, std::int32_t threads,
+          std::int32_t spins, const std::string& device) {
+    options.capacity = capacity;
+    options.threads = threads;
+    options.spins = spins;
+    options.device = device.c_str();
+    return run(Source::model, [&] { return create(model.handle.get(), &options); });
+}
+
+std::unique_ptr<EncoderGroup> create_encoders(const Model& model, std::int32_t capacity, std::int32_t threads,
+                                              std::int32_t spins, const std::string& device) {
+    secousti_encoder_group_options options;
+    secousti_encoder_group_options_init(&options);
+    secousti_encoder_group* handle = nullptr;
+    make([&](auto* m, auto* o) { return secousti_encoder_group_create(m, o, &handle); }, model, options, capacity,
+         threads, spins, device);
+    return std::make_unique<EncoderGroup>(handle, model, capacity);
+}
+
+py::array_t<std::int32_t> step_encoders(EncoderGroup& group, const py::object& object, const py::object& active) {
+    const auto pcm = require<float>(object, "pcm", std::array{group.capacity, group.frame_size});
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const Exclusive lock(group.busy);
+    auto tokens = empty<std::int32_t>({size(group.capacity)});
+    const float* in = pcm.data();
+    std::int32_t* out = tokens.mutable_data();
+    run(Source::model, [&] { return secousti_encoder_group_step(group.handle.get(), in, mask, out); });
+    return tokens;
+}
+
+py::array_t<std::int32_t> flush_encoder(EncoderGroup& group, std::int32_t slot) {
+    const Exclusive lock(group.busy);
+    const std::size_t capacity = secousti_encoder_group_max_tokens(group.handle.get(), slot);
+    auto tokens = empty<std::int32_t>({capacity});
+    std::int32_t* out = tokens.mutable_data();
+    const auto count =
+        run(Source::model, [&] { return secousti_encoder_group_flush(group.handle.get(), slot, out, capacity); });
+    return shrink(std::move(tokens), size(count));
+}
+
+std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t capacity, const py::object& voice,
+                                              std::uint64_t seed, bool noise, std::int32_t look_ahead,
+                                              std::int32_t threads, std::int32_t spins, const std::string& device) {
+    const auto g = optional<float>(voice, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
+    secousti_decoder_group_options options;
+    secousti_decoder_group_options_init(&options);
+    options.look_ahead = look_ahead;
+    options.noise = noise ? 1 : 0;
+    options.seed = seed;
+    options.paralinguistic = voice.is_none() ? nullptr : g.data();
+    secousti_decoder_group* handle = nullptr;
+    make([&](auto* m, auto* o) { return secousti_decoder_group_create(m, o, &handle); }, model, options, capacity,
+         threads, spins, device);
+    return std::make_unique<DecoderGroup>(handle, model, capacity);
+}
+
+void start_decoder(DecoderGroup& group, std::int32_t slot, const py::object& voice, std::uint64_t seed, bool noise,
+                   std::int32_t look_ahead) {
+    const auto g = optional<float>(voice, "paralinguistic", std::array{group.dimension});
+    secousti_decoder_options options;
+    secousti_decoder_options_init(&options);
+    options.look_ahead = look_ahead;
+    options.noise = noise ? 1 : 0;
+    options.seed = seed;
+    options.paralinguistic = voice.is_none() ? nullptr : g.data();
+    const Exclusive lock(group.busy);
+    run(Source::model, [&] { return secousti_decoder_group_start(group.handle.get(), slot, &options); });
+}
+
+py::tuple step_decoders(DecoderGroup& group, const py::object& object) {
+    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity});
+    const Exclusive lock(group.busy);
+    auto pcm = empty<float>({size(group.capacity), size(group.frame_size)});
+    auto samples = empty<std::int32_t>({size(group.capacity)});
+    std::fill_n(pcm.mutable_data(), pcm.size(), 0.0F);  // rows are written as far as there are samples
+    const std::int32_t* in = tokens.data();
+    float* out = pcm.mutable_data();
+    std::int32_t* counts = samples.mutable_data();
+    run(Source::model, [&] { return secousti_decoder_group_step(group.handle.get(), in, out, counts); });
+    return py::make_tuple(pcm, samples);
+}
+
+py::array_t<float> step_to_mel(DecoderGroup& group, const py::object& object) {
+    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity});
+    const Exclusive lock(group.busy);
+    auto mel = empty<float>({size(group.capacity), size(group.frames), size(group.bands)});
+    std::fill_n(mel.mutable_data(), mel.size(), 0.0F);
+    const std::int32_t* in = tokens.data();
+    float* out = mel.mutable_data();
+    run(Source::model, [&] { return secousti_decoder_group_step_to_mel(group.handle.get(), in, out); });
+    return mel;
+}
+
+py::array_t<float> flush_decoder(DecoderGroup& group, std::int32_t slot) {
+    const Exclusive lock(group.busy);
+    const std::size_t capacity = secousti_decoder_group_max_samples(group.handle.get(), slot);
+    auto pcm = empty<float>({capacity});
+    float* out = pcm.mutable_data();
+    const auto count =
+        run(Source::model, [&] { return secousti_decoder_group_flush(group.handle.get(), slot, out, capacity); });
+    return shrink(std::move(pcm), size(count));
+}
+
+void set_voice(DecoderGroup& group, std::int32_t slot, const py::object& object) {
+    const auto g = require<float>(object, "paralinguistic", std::array{kAny});
+    const Exclusive lock(group.busy);
+    const float* in = g.data();
+    run(Source::model,
+        [&] { return secousti_decoder_group_set_paralinguistic(group.handle.get(), slot, in, length(g)); });
+}
+
+py::array_t<float> get_voice(DecoderGroup& group, std::int32_t slot) {
+    const Exclusive lock(group.busy);
+    auto g = empty<float>({size(group.dimension)});
+    float* out = g.mutable_data();
+    run(Source::model, [&] {
+        return secousti_decoder_group_get_paralinguistic(group.handle.get(), slot, out, size(group.dimension));
+    });
+    return g;
+}
+
+/// What both kinds have, by the C functions of each.
+template <class G, auto kReset, auto kMemory, auto kSnapshotSize, auto kSnapshot, auto kRestore>
+void bind_common(py::class_<G>& type) {
+    type.def(
+            "reset",
+            [](G& group, const py::object& object) {
+                const std::uint8_t* mask = mask_of(group, object, "mask");
+                const Exclusive lock(group.busy);
+                run(Source::model, [&] { return kReset(group.handle.get(), mask); });
+            },
+            py::arg("mask") = py::none(), "bool [capacity] of the slots that go back to the start; None: all.")
+        .def("memory_bytes", [](const G& group) { return kMemory(group.handle.get()); })
+        .def(
+            "snapshot",
+            [](G& group, std::int32_t slot) {
+                const Exclusive lock(group.busy);
+                const std::size_t bytes = kSnapshotSize(group.handle.get());
+                auto result = py::reinterpret_steal<py::bytes>(
+                    PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(bytes)));
+                if (!result) throw py::error_already_set();
+                char* data = PyBytes_AS_STRING(result.ptr());
+                run(Source::snapshot, [&] { return kSnapshot(group.handle.get(), slot, data, bytes); });
+                return result;
+            },
+            py::arg("slot"))
+        .def(
+            "restore",
+            [](G& group, std::int32_t slot, const py::bytes& bytes) {
+                const std::string_view data = bytes;
+                const Exclusive lock(group.busy);
+                run(Source::snapshot, [&] { return kRestore(group.handle.get(), slot, data.data(), data.size()); });
+            },
+            py::arg("slot"), py::arg("snapshot"));
+}
+
+}  // namespace
+
+void bind_groups(py::module_& module) {
+    py::class_<EncoderGroup> encoders(module, "EncoderGroup",
+                                      "Many encoders that step together. One thread at a time.");
+    encoders
+        .def(py::init(&create_encoders), py::arg("model"), py::arg("capacity"), py::arg("threads") = 1,
+             py::arg("spins") = -1, py::arg("device") = "cpu")
+        .def("step", &step_encoders, py::arg("pcm"), py::arg("active") = py::none(),
+             "float32 [capacity, frame_size], bool [capacity] -> int32 [capacity], -1 where there is no token.")
+        .def("flush", &flush_encoder, py::arg("slot"), "Ends the slot's stream; its remaining tokens, int32.");
+    bind_common<EncoderGroup, secousti_encoder_group_reset, secousti_encoder_group_memory,
+                secousti_encoder_group_snapshot_size, secousti_encoder_group_snapshot, secousti_encoder_group_restore>(
+        encoders);
+
+    py::class_<DecoderGroup> decoders(module, "DecoderGroup",
+                                      "Many decoders that step together. One thread at a time.");
+    decoders
+        .def(py::init(&create_decoders), py::arg("model"), py::arg("capacity"), py::arg("paralinguistic") = py::none(),
+             py::arg("seed") = 0, py::arg("noise") = true, py::arg("look_ahead") = -1, py::arg("threads") = 1,
+             py::arg("spins") = -1, py::arg("device") = "cpu")
+        .def("start", &start_decoder, py::arg("slot"), py::arg("paralinguistic") = py::none(), py::arg("seed") = 0,
+             py::arg("noise") = true, py::arg("look_ahead") = -1, "Begins a new stream in the slot.")
+        .def("step", &step_decoders, py::arg("tokens"),
+             "int32 [capacity] -> float32 [capacity, frame_size] and how many samples of each row count, int32.")
+        .def("step_to_mel", &step_to_mel, py::arg("tokens"),
+             "int32 [capacity] -> log-mel float32 [capacity, frames_per_token, n_mels]; 0 for slots not active.")
+        .def("flush", &flush_decoder, py::arg("slot"), "Ends the slot's stream; its remaining samples, float32.")
+        .def("set_paralinguistic", &set_voice, py::arg("slot"), py::arg("paralinguistic"))
+        .def("get_paralinguistic", &get_voice, py::arg("slot"));
+    bind_common<DecoderGroup, secousti_decoder_group_reset, secousti_decoder_group_memory,
+                secousti_decoder_group_snapshot_size, secousti_decoder_group_snapshot, secousti_decoder_group_restore>(
+        decoders);
+}
+
+}  // namespace secousti::bindings

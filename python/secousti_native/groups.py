@@ -1,0 +1,161 @@
+"""Groups: many streams that step together, so that one pass over the weights serves them all.
+
+A group has a fixed number of slots. Each is one independent stream with its own position, age and voice, and gives bit
+for bit what a stream of its own would (`streams`); their snapshots are interchangeable. A step feeds one token's worth
+to the slots that are active; slots join, leave and start again between any two steps. A group is used by one thread at
+a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from secousti_native import _core
+from secousti_native._arrays import Array, Tokens, as_floats, as_frames, like, to_numpy
+from secousti_native.errors import SnapshotError
+from secousti_native.stages import check_look_ahead, check_seed
+from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT
+
+if TYPE_CHECKING:
+    from secousti_native.codec import Codec
+
+INACTIVE = -1
+"""In a decoder group's tokens: the slot does not take part in this step."""
+LOST = -2
+"""The slot's token never came: it is concealed, as by `DecoderStream.conceal`."""
+
+
+class _Group:
+    """What both kinds share."""
+
+    _kind: bytes
+
+    def __init__(self, codec: Codec, core: _core.EncoderGroup | _core.DecoderGroup, capacity: int) -> None:
+        self._codec, self._capacity, self._both = codec, capacity, core
+
+    def __len__(self) -> int:
+        return self._capacity
+
+    @property
+    def capacity(self) -> int:
+        """Number of slots."""
+        return self._capacity
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the group holds beside the model's weights."""
+        return self._both.memory_bytes()
+
+    def reset(self, mask: Array | None = None) -> None:
+        """The slots that ``mask``, bool [capacity], names (None: all) go back to the start; voices and seeds stay."""
+        self._both.reset(None if mask is None else self._mask(mask, "mask"))
+
+    def snapshot(self, slot: int) -> bytes:
+        """One slot as the snapshot of a single stream: for `restore` here or in another group, or `Codec.restore`."""
+        return self._kind + self._both.snapshot(slot)
+
+    def restore(self, slot: int, snapshot: bytes) -> None:
+        """Puts the stream that ``snapshot`` was taken of, single or from a group, into the slot."""
+        if bytes(snapshot[:1]) != self._kind:
+            raise SnapshotError("snapshot: not of this kind of stream")
+        self._both.restore(slot, bytes(snapshot[1:]))
+
+    def _mask(self, mask: Array, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        values = to_numpy(mask, name)
+        if values.dtype != np.bool_ or values.shape != (self._capacity,):
+            raise ValueError(f"{name}: expected bool [{self._capacity}], got {values.dtype} {list(values.shape)}")
+        return np.ascontiguousarray(values)
+
+
+class EncoderGroup(_Group):
+    """Audio to tokens for many streams. Made by `Codec.encoder_group`."""
+
+    _kind = ENCODER_SNAPSHOT
+
+    def __init__(self, codec: Codec, core: _core.EncoderGroup, capacity: int) -> None:
+        super().__init__(codec, core, capacity)
+        self._core = core
+
+    def step(self, pcm: Array, active: Array | None = None) -> Array:
+        """Feeds ``frame_size`` samples to each active slot.
+
+        Args:
+            pcm: [capacity, frame_size] at the codec's rate, of any dtype that `EncoderStream.push` takes; rows of slots
+                that are not active are ignored.
+            active: bool [capacity]; None: all.
+
+        Returns:
+            int64 [capacity]: each slot's token, or -1 where there is none: the slot is not active, or its stream is so
+            young that its first token is not complete.
+
+        Raises:
+            ValueError: shapes, or a sample that is not finite. Nothing is consumed then.
+            RuntimeError: an active slot was flushed.
+        """
+        values = as_frames(pcm, "pcm", (self._capacity, self._codec.frame_size))
+        tokens = self._core.step(values, None if active is None else self._mask(active, "active"))
+        return like(tokens.astype(np.int64), pcm)
+
+    def flush(self, slot: int) -> Array:
+        """Ends one slot's stream: its remaining tokens, int64 [n]. It may not be active again until reset."""
+        return self._core.flush(slot).astype(np.int64)
+
+
+class DecoderGroup(_Group):
+    """Tokens to audio for many streams. Made by `Codec.decoder_group`."""
+
+    _kind = DECODER_SNAPSHOT
+
+    def __init__(self, codec: Codec, core: _core.DecoderGroup, capacity: int) -> None:
+        super().__init__(codec, core, capacity)
+        self._core = core
+
+    def start(
+        self, slot: int, paralinguistic: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
+    ) -> None:
+        """Begins a new stream in the slot; the arguments are those of `Codec.decoder`."""
+        voice = None
+        if paralinguistic is not None:
+            voice = as_floats(paralinguistic, "paralinguistic", (self._codec.dimension,))
+        checked = check_seed(seed)
+        self._core.start(slot, voice, 0 if checked is None else checked, checked is not None,
+                         check_look_ahead(look_ahead))  # fmt: skip
+
+    def paralinguistic(self, slot: int) -> Array:
+        """The slot's voice G, float32 [dimension]."""
+        return self._core.get_paralinguistic(slot)
+
+    def set_paralinguistic(self, slot: int, value: Array) -> None:
+        """Replaces the slot's voice from its next token on."""
+        self._core.set_paralinguistic(slot, as_floats(value, "paralinguistic", (self._codec.dimension,)))
+
+    def step(self, tokens: Array) -> tuple[Array, Array]:
+        """Feeds one token to each slot.
+
+        Args:
+            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2).
+
+        Returns:
+            Audio float32 [capacity, frame_size] and, int64 [capacity], how many samples at the start of each row are
+            the stream's: fewer than ``frame_size`` while it is young, 0 when it is not active. The rest is zeros.
+        """
+        pcm, samples = self._core.step(self._tokens(tokens))
+        return like(pcm, tokens), like(samples.astype(np.int64), tokens)
+
+    def step_to_mel(self, tokens: Array) -> Array:
+        """The same to log-mel, float32 [capacity, frames per token, n_mels], at once; zeros where not active."""
+        return like(self._core.step_to_mel(self._tokens(tokens)), tokens)
+
+    def flush(self, slot: int) -> Array:
+        """Ends one slot's stream: the rest of ``frame_size`` samples per token, float32 [n]."""
+        return self._core.flush(slot)
+
+    def _tokens(self, tokens: Array) -> Tokens:
+        values = to_numpy(tokens, "tokens")
+        if values.dtype.kind not in "iu" or values.shape != (self._capacity,):
+            raise ValueError(f"tokens: expected integers [{self._capacity}], got {values.dtype} {list(values.shape)}")
+        # What int32 cannot hold is out of range in any case.
+        result: Tokens = np.clip(values, -(2**31), 2**31 - 1).astype(np.int32)
+        return result
