@@ -17,8 +17,8 @@ namespace cuda {
 class DeviceModel;
 }
 
-/// The model's weights on the device. Throws Error: unsupported when this build has no CUDA, or the machine no driver or
-/// device; out_of_memory, with the bytes asked for.
+/// The model's weights on the device. Throws Error: unsupported when this build has no CUDA, or the machine no driver
+/// or device; out_of_memory, with the bytes asked for.
 std::shared_ptr<const cuda::DeviceModel> make_device_model(const Config& config, const WeightMap& weights);
 /// Bytes that the weights hold on the device.
 std::size_t device_weight_bytes(const cuda::DeviceModel& model);

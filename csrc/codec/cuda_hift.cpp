@@ -354,11 +354,11 @@ void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep
     HiftSumArgs args;
     args.step = step;
     args.precision = precision_;
-    args.trunk = view(op.trunk);
-    args.source = view(op.source);
-    args.sum = view(op.sum);
+    args.signals[0] = view(op.trunk);
+    args.signals[1] = view(op.source);
+    args.signals[2] = view(op.sum);
     for (int b = 0; b < kHiftJobs; ++b) {
-        args.next[b] = view(op.next[b]);
+        args.signals[3 + b] = view(op.next[b]);
         args.alpha[b] = op.alpha[b];
         args.inverse_alpha[b] = op.inverse_alpha[b];
     }
@@ -371,8 +371,8 @@ void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep
     HiftMeanArgs args;
     args.step = step;
     args.precision = precision_;
-    for (int b = 0; b < kHiftJobs; ++b) args.in[b] = view(op.in[b]);
-    args.mean = view(op.mean);
+    for (int b = 0; b < kHiftJobs; ++b) args.signals[b] = view(op.in[b]);
+    args.signals[kHiftJobs] = view(op.mean);
     args.slope = op.slope;
     args.width = op.width;
     hift_mean(stream, args);

@@ -142,8 +142,8 @@ std::size_t DeviceTransformer::weight_bytes() const {
 
 void DeviceTransformer::apply(const Step& step, const State& state, const Scratch& scratch, float* x) const {
     const int heads = spec_.dimension / spec_.head_dim;
-    rope_angles(step.stream, step.clock, turns_per_frame_.data(), step.tokens, spec_.head_dim / 2, scratch.cosine.data(),
-                scratch.sine.data());
+    rope_angles(step.stream, step.clock, turns_per_frame_.data(), step.tokens, spec_.head_dim / 2,
+                scratch.cosine.data(), scratch.sine.data());
     AttentionArgs attend;
     attend.clock = step.clock;
     attend.tokens = step.tokens;

@@ -39,8 +39,8 @@ class DeviceConv {
     /// Reads `<name>.weight` [outputs, inputs, kernel] and `<name>.bias`.
     DeviceConv(const Stream& stream, const Shape& shape, const WeightMap& weights, const std::string& name,
                Precision precision);
-    /// ConvTranspose1d with kernel 2*stride, `<name>.weight` [inputs, outputs, 2*stride]: a row of inputs gives `stride`
-    /// rows of outputs.
+    /// ConvTranspose1d with kernel 2*stride, `<name>.weight` [inputs, outputs, 2*stride]: a row of inputs gives
+    /// `stride` rows of outputs.
     static DeviceConv transposed(const Stream& stream, int inputs, int outputs, int stride, int rows_per_token,
                                  const WeightMap& weights, const std::string& name, Precision precision);
 
@@ -54,8 +54,8 @@ class DeviceConv {
     int history() const noexcept { return shape_.kernel - shape_.stride; }
 
     /// x [slots, tokens*rows_per_token, inputs] -> y [slots, rows_out, outputs]. `valid` as in ConvArgs.
-    void apply(const Step& step, const DeviceArray<float>& ring, const float* x, float* y, const float* residual = nullptr,
-               const std::int32_t* valid = nullptr, int valid_ratio = 1) const;
+    void apply(const Step& step, const DeviceArray<float>& ring, const float* x, float* y,
+               const float* residual = nullptr, const std::int32_t* valid = nullptr, int valid_ratio = 1) const;
 
   private:
     Shape shape_;

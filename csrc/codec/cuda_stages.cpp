@@ -34,7 +34,8 @@ SlotsState make_slots(const Stream& stream, const SeanetConvolutions& convolutio
     state.start = {stream, count, "clocks of a group"};
     for (std::size_t i = 0; i < convolutions.size(); ++i) {
         const DeviceConv& conv = convolutions[i];
-        state.rings[i] = {stream, area(slots, conv.ring_rows(max_tokens)) * static_cast<std::size_t>(conv.shape().inputs),
+        state.rings[i] = {stream,
+                          area(slots, conv.ring_rows(max_tokens)) * static_cast<std::size_t>(conv.shape().inputs),
                           "rings of a group's convolutions"};
     }
     for (const DeviceTransformer* transformer : transformers)
@@ -55,8 +56,12 @@ StepScratch make_step(const Stream& stream, const SeanetConvolutions& convolutio
     const int rows = slots * max_tokens;
     const std::size_t dimension = area(rows, widest.spec().dimension);
     const auto buffer = [&](std::size_t count) { return DeviceArray<float>(stream, count, "rows of a step"); };
-    return {buffer(floats),    buffer(floats),    buffer(floats),
-            buffer(dimension), buffer(dimension), widest.make_scratch(stream, rows),
+    return {buffer(floats),
+            buffer(floats),
+            buffer(floats),
+            buffer(dimension),
+            buffer(dimension),
+            widest.make_scratch(stream, rows),
             {stream, operand, "operands of a step"}};
 }
 
@@ -67,8 +72,8 @@ std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {
 }
 
 /// x + conv1x1(ELU(conv3(ELU(x)))) in place: convolutions i and i + 1.
-void residual(const Step& step, const SeanetConvolutions& convolutions, const SlotsState& state, std::size_t i, float* x,
-              float* hidden) {
+void residual(const Step& step, const SeanetConvolutions& convolutions, const SlotsState& state, std::size_t i,
+              float* x, float* hidden) {
     convolutions[i].apply(step, state.rings[i], x, hidden);
     convolutions[i + 1].apply(step, state.rings[i + 1], hidden, x, x);
 }
@@ -81,6 +86,14 @@ std::size_t SlotsState::bytes() const {
     for (const DeviceTransformer::State& transformer : transformers) {
         for (const auto& keys : transformer.keys) total += 2 * keys.bytes();
     }
+    return total;
+}
+
+std::size_t StepScratch::bytes() const {
+    std::size_t total = operand.bytes();
+    for (const DeviceArray<float>* part :
+         {&a, &b, &c, &x, &mu, &rows.qkv, &rows.attended, &rows.hidden, &rows.cosine, &rows.sine})
+        total += part->bytes();
     return total;
 }
 
@@ -118,8 +131,8 @@ SlotsState DeviceEncoder::make_state(const Stream& stream, int slots, int max_to
 
 StepScratch DeviceEncoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
     const int rows = slots * max_tokens;
-    return make_step(stream, convolutions_, transformer_, std::max(transformer_.operand(rows), mu_.operand(rows)), slots,
-                     max_tokens);
+    return make_step(stream, convolutions_, transformer_, std::max(transformer_.operand(rows), mu_.operand(rows)),
+                     slots, max_tokens);
 }
 
 std::size_t DeviceEncoder::weight_bytes() const {
@@ -130,7 +143,8 @@ std::size_t DeviceEncoder::weight_bytes() const {
 void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
                          const std::int32_t* valid, std::int32_t* tokens) const {
     float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
-    const auto apply = [&](std::size_t i, const float* in, float* out, const std::int32_t* frames = nullptr, int ratio = 1) {
+    const auto apply = [&](std::size_t i, const float* in, float* out, const std::int32_t* frames = nullptr,
+                           int ratio = 1) {
         convolutions_[i].apply(step, state.rings[i], in, out, nullptr, frames, ratio);
     };
     apply(0, mel, a);
@@ -200,8 +214,8 @@ SlotsState DeviceDecoder::make_state(const Stream& stream, int slots, int max_to
 
 StepScratch DeviceDecoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
     const int rows = slots * max_tokens;
-    return make_step(stream, convolutions_, transformer_, std::max(connector_.operand(rows), transformer_.operand(rows)),
-                     slots, max_tokens);
+    return make_step(stream, convolutions_, transformer_,
+                     std::max(connector_.operand(rows), transformer_.operand(rows)), slots, max_tokens);
 }
 
 std::size_t DeviceDecoder::weight_bytes() const {

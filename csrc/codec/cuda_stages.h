@@ -1,5 +1,5 @@
-// The encoder from mel to tokens and the decoder from tokens to mel on the device: the same stages as models/encoder.h and
-// models/decoder.h, a whole token frame at a time for every slot of a group.
+// The encoder from mel to tokens and the decoder from tokens to mel on the device: the same stages as models/encoder.h
+// and models/decoder.h, a whole token frame at a time for every slot of a group.
 #pragma once
 
 #include <array>
@@ -17,9 +17,9 @@ using SeanetConvolutions = std::array<DeviceConv, kSeanetConvolutions>;
 
 /// What a group's slots keep between steps of one of the two machines.
 struct SlotsState {
-    DeviceArray<std::uint64_t> position, start;             ///< [slots]: clock
+    DeviceArray<std::uint64_t> position, start;                 ///< [slots]: clock
     std::array<DeviceArray<float>, kSeanetConvolutions> rings;  ///< [slots, ring_rows, inputs], in order of application
-    std::vector<DeviceTransformer::State> transformers;     ///< in order of application
+    std::vector<DeviceTransformer::State> transformers;         ///< in order of application
 
     /// Device memory that this holds.
     std::size_t bytes() const;
@@ -31,6 +31,8 @@ struct StepScratch {
     DeviceArray<float> x, mu;    ///< [slots*tokens, dimension]
     DeviceTransformer::Scratch rows;
     DeviceArray<std::byte> operand;
+
+    std::size_t bytes() const;
 };
 
 class DeviceEncoder {

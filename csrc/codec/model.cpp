@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "codec/cuda.h"
 #include "models/limits.h"
 
 namespace secousti::core {
@@ -82,7 +83,8 @@ std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision) {
+std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision,
+                                         bool on_device) {
     const std::string_view format = file.metadata("format"), version = file.metadata("format_version");
     if (format != kFormat) {
         throw Error(Status::incompatible, file.path() + ": not a secousti model (metadata 'format' is " +
@@ -97,7 +99,9 @@ std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char
     config.precision = precision;
     const WeightMap weights(file);
     weights.require(required_tensors(config));
-    return std::make_shared<const Model>(backend, std::move(config), weights);
+    const auto model = std::make_shared<Model>(backend, std::move(config), weights);
+    if (on_device) model->device = make_device_model(model->config, weights);
+    return model;
 }
 
 Model::Model(const Backend& table, Config parsed, const WeightMap& weights)

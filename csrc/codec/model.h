@@ -17,6 +17,10 @@
 
 namespace secousti::core {
 
+namespace cuda {
+class DeviceModel;
+}
+
 /// What a decoder stream is used for; the first push decides, until reset.
 enum class DecoderUse : std::int32_t { undecided, tokens_to_pcm, tokens_to_mel, mel_to_pcm };
 
@@ -39,9 +43,10 @@ struct EncoderStreamHeader {
 
 class Model {
   public:
-    /// Loads from an opened file. `isa` null: the default kernel table. Throws Error.
+    /// Loads from an opened file. `isa` null: the default kernel table. `on_device`: also onto the CUDA device. Throws
+    /// Error.
     static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa,
-                                             Precision precision = Precision::fp32);
+                                             Precision precision = Precision::fp32, bool on_device = false);
 
     Model(const Backend& backend, Config config, const WeightMap& weights);
 
@@ -67,6 +72,9 @@ class Model {
     const Slice<std::byte> vocoder_state, vocoder_scratch;
     const Slice<float> encoder_mel, decoder_mel;
     const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
+
+    /// The weights on the CUDA device, when the model was loaded for it; else null.
+    std::shared_ptr<const cuda::DeviceModel> device;
 
     int encoder_latency() const noexcept { return mel.latency() + (config.frames_per_token() - 1) * config.hop_length; }
 };

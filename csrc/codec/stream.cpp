@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "codec/progress.h"
 #include "io/crc32.h"
 #include "models/limits.h"
 
@@ -25,21 +26,6 @@ struct SnapshotHeader {
     std::uint64_t fingerprint;  ///< of the model
     std::uint64_t state_bytes;
 };
-
-/// Frames that the front end has emitted after `samples`, and after the end.
-std::uint64_t frames_ready(const Config& config, std::uint64_t samples, bool end) {
-    const std::uint64_t n_fft = static_cast<std::uint64_t>(config.n_fft);
-    const std::uint64_t hop = static_cast<std::uint64_t>(config.hop_length);
-    if (end) return samples / hop;
-    const std::uint64_t padded = samples + (n_fft - hop) / 2;
-    return padded < n_fft ? 0 : (padded - n_fft) / hop + 1;
-}
-
-std::uint64_t tokens_ready(const Config& config, std::uint64_t samples, bool end) {
-    const std::uint64_t frames = frames_ready(config, samples, end);
-    const std::uint64_t ratio = static_cast<std::uint64_t>(config.frames_per_token());
-    return end ? (frames + ratio - 1) / ratio : frames / ratio;
-}
 
 }  // namespace
 

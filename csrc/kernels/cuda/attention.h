@@ -138,6 +138,7 @@ struct Attend {
     using Layout = HeadLayout<Ring, Dim>;
     using Element = typename Ring::Element;
     static constexpr int kThreads = kAttentionWarps * kWarp;
+    static constexpr int kBlocks = 2;  // one computes while the other loads
     static constexpr int kLoad = Layout::kLoad;
     static constexpr int kGroup = 8;  // rows of a lane whose loads are in flight together
     static constexpr std::size_t kSharedBytes = shared_bytes<float>(kAttentionWarps * (Dim + 4));

@@ -142,11 +142,11 @@ void hift_analysis(const Stream& stream, const HiftAnalysisArgs& args) {
 }
 
 void hift_sum(const Stream& stream, const HiftSumArgs& args) {
-    launch_items<HiftSum>(stream, args, args.precision, args.sum.rate * args.step.frames, args.width);
+    launch_items<HiftSum>(stream, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
 }
 
 void hift_mean(const Stream& stream, const HiftMeanArgs& args) {
-    launch_items<HiftMean>(stream, args, args.precision, args.mean.rate * args.step.frames, args.width);
+    launch_items<HiftMean>(stream, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
 }
 
 void hift_emit(const Stream& stream, const HiftEmitArgs& args) {

@@ -87,22 +87,21 @@ struct HiftSum {
         simt::wait_for_previous();
         const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
         if (!hift_active(args.step, slot)) return;
-        const Rings rings(args.step, args.sum, slot,
-                          {args.trunk, args.source, args.sum, args.next[0], args.next[1], args.next[2]});
+        const Rings rings(args.step, args.signals[2], slot, args.signals);
         for (int i = 0; i < Rings::kItems; i += kThreads) {
             const int item = simt::block_x() * Rings::kItems + i + simt::thread();
             const int r = item / pairs, c = 2 * (item - r * pairs);
             if (!rings.exists(r)) continue;
-            const auto trunk = simt::load<2>(hift_floats(args.trunk, slot, rings.template at<0>(r)) + c);
-            const auto source = simt::load<2>(hift_floats(args.source, slot, rings.template at<1>(r)) + c);
+            const auto trunk = simt::load<2>(hift_floats(args.signals[0], slot, rings.template at<0>(r)) + c);
+            const auto source = simt::load<2>(hift_floats(args.signals[1], slot, rings.template at<1>(r)) + c);
             const bool both = c + 1 < args.width;
             const float v0 = trunk[0] + source[0], v1 = both ? trunk[1] + source[1] : 0.0F;
-            hift_store<false>(args.sum, slot, rings.template at<2>(r), c, v0, v1);
-            activate(args.next[0], args.alpha[0], args.inverse_alpha[0], slot, rings.template at<3>(r), c, both, v0,
+            hift_store<false>(args.signals[2], slot, rings.template at<2>(r), c, v0, v1);
+            activate(args.signals[3], args.alpha[0], args.inverse_alpha[0], slot, rings.template at<3>(r), c, both, v0,
                      v1);
-            activate(args.next[1], args.alpha[1], args.inverse_alpha[1], slot, rings.template at<4>(r), c, both, v0,
+            activate(args.signals[4], args.alpha[1], args.inverse_alpha[1], slot, rings.template at<4>(r), c, both, v0,
                      v1);
-            activate(args.next[2], args.alpha[2], args.inverse_alpha[2], slot, rings.template at<5>(r), c, both, v0,
+            activate(args.signals[5], args.alpha[2], args.inverse_alpha[2], slot, rings.template at<5>(r), c, both, v0,
                      v1);
         }
     }
@@ -129,17 +128,17 @@ struct HiftMean {
         simt::wait_for_previous();
         const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
         if (!hift_active(args.step, slot)) return;
-        const Rings rings(args.step, args.mean, slot, {args.in[0], args.in[1], args.in[2], args.mean});
+        const Rings rings(args.step, args.signals[3], slot, args.signals);
         for (int i = 0; i < Rings::kItems; i += kThreads) {
             const int item = simt::block_x() * Rings::kItems + i + simt::thread();
             const int r = item / pairs, c = 2 * (item - r * pairs);
             if (!rings.exists(r)) continue;
-            const auto x0 = simt::load<2>(hift_floats(args.in[0], slot, rings.template at<0>(r)) + c);
-            const auto x1 = simt::load<2>(hift_floats(args.in[1], slot, rings.template at<1>(r)) + c);
-            const auto x2 = simt::load<2>(hift_floats(args.in[2], slot, rings.template at<2>(r)) + c);
+            const auto x0 = simt::load<2>(hift_floats(args.signals[0], slot, rings.template at<0>(r)) + c);
+            const auto x1 = simt::load<2>(hift_floats(args.signals[1], slot, rings.template at<1>(r)) + c);
+            const auto x2 = simt::load<2>(hift_floats(args.signals[2], slot, rings.template at<2>(r)) + c);
             constexpr float kShare = 1.0F / static_cast<float>(kHiftJobs);
             const float v0 = (x0[0] + x1[0] + x2[0]) * kShare, v1 = (x0[1] + x1[1] + x2[1]) * kShare;
-            hift_store<kBf16>(args.mean, slot, rings.template at<3>(r), c, v0 > 0.0F ? v0 : args.slope * v0,
+            hift_store<kBf16>(args.signals[3], slot, rings.template at<3>(r), c, v0 > 0.0F ? v0 : args.slope * v0,
                               v1 > 0.0F ? v1 : args.slope * v1);
         }
     }

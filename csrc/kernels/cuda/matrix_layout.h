@@ -9,7 +9,7 @@
 //         operand [rows/8][depth/16][32 lanes][8]: b[0], b[1] of the high terms, then of the low terms
 //   int8  weight scales [outputs], then weights [outputs/16][depth/32][32 lanes][16] as mma_int8 wants them
 //         operand [rows/8][depth/32][32 lanes][8], then row scales [rows]
-// Outputs are rounded up to 32, rows to 8 and depths to 32; the rest is zeros.
+// Outputs are rounded up to 64, rows to 8 and depths to 32; the rest is zeros.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace secousti::core::cuda {
 
 inline constexpr int kMaxChunks = 8;
 inline constexpr int kDepthStep = 32;
-inline constexpr int kOutputStep = 32;
+inline constexpr int kOutputStep = 64;
 inline constexpr int kRowTile = 8;
 
 constexpr int rounded_up(int count, int to) { return (count + to - 1) / to * to; }

@@ -46,9 +46,10 @@ void pack_tiles(const Padded& matrix, int per, Element* packed, Convert convert)
 }
 
 void pack_fp32(const Padded& matrix, float* packed) {
-    for (int o = 0; o < rounded_up(matrix.outputs, kOutputStep); o += kOutputStep) {
+    constexpr int kLanes = 32;
+    for (int o = 0; o < rounded_up(matrix.outputs, kOutputStep); o += kLanes) {
         for (int k = 0; k < padded_depth(matrix.depth); k += 4) {
-            for (int lane = 0; lane < kOutputStep; ++lane) {
+            for (int lane = 0; lane < kLanes; ++lane) {
                 for (int e = 0; e < 4; ++e) *packed++ = matrix(o + lane, k + e);
             }
         }

@@ -39,25 +39,27 @@ struct Fp32Math {
     using Sum = float;
     static constexpr int kOutputs = kWarp, kRows = Rows, kTile = 4;
 
-    int depth_tiles, first, end, tile;
+    Global<const float> weights;  ///< of the lane
+    int depth_tiles, first, end;
     Vector<float, 4> ahead[Ahead];
     float sums[Rows];
 
     SIMT_DEVICE Fp32Math(const ProductArgs& args, int out_tile, int chunk) {
         depth_tiles = cuda::padded_depth(args.depth) / kTile;
         const TileRange range = chunk_tiles(args.depth, chunk, kTile);
-        first = range.begin, end = range.end, tile = out_tile;
+        first = range.begin, end = range.end;
+        weights = global(static_cast<const float*>(args.weights)) +
+                  (static_cast<std::ptrdiff_t>(out_tile) * depth_tiles * kWarp + lane()) * 4;
         SIMT_UNROLL
         for (int r = 0; r < Rows; ++r) sums[r] = 0.0F;
     }
-    SIMT_DEVICE Vector<float, 4> weights_at(const ProductArgs& args, int k) const {
-        const auto weights = global(static_cast<const float*>(args.weights));
-        return load_constant<4>(weights + ((static_cast<std::ptrdiff_t>(tile) * depth_tiles + k) * kWarp + lane()) * 4);
+    SIMT_DEVICE Vector<float, 4> weights_at(int k) const {
+        return load_constant<4>(weights + static_cast<std::ptrdiff_t>(k) * (4 * kWarp));
     }
-    SIMT_DEVICE void prefetch(const ProductArgs& args) {
+    SIMT_DEVICE void prefetch() {
         SIMT_UNROLL
         for (int i = 0; i < Ahead; ++i) {
-            if (first + i < end) ahead[i] = weights_at(args, first + i);
+            if (first + i < end) ahead[i] = weights_at(first + i);
         }
     }
     template <class In>
@@ -73,12 +75,12 @@ struct Fp32Math {
     }
     /// Rows [row, row + rows) of the operand, rows <= kRows.
     template <class In>
-    SIMT_DEVICE void accumulate(const ProductArgs& args, const In& operand, int row, int rows) {
+    SIMT_DEVICE void accumulate(const In& operand, int row, int rows) {
         SIMT_UNROLL
         for (int i = 0; i < Ahead; ++i) {
             if (first + i < end) step(ahead[i], operand, row, rows, first + i);
         }
-        for (int k = first + Ahead; k < end; ++k) step(weights_at(args, k), operand, row, rows, k);
+        for (int k = first + Ahead; k < end; ++k) step(weights_at(k), operand, row, rows, k);
     }
     SIMT_DEVICE void put(const Shared<float>& out) const {
         SIMT_UNROLL
@@ -98,14 +100,18 @@ struct TensorMath {
     static constexpr int kOutputs = 16 * OutTiles, kRows = 8 * RowTiles;
     static constexpr int kWords = Traits::kWords;  // of a lane's part of an operand tile
 
-    int depth_tiles, first, end, tile;
+    Global<const std::uint32_t> weights;  ///< of the lane, at the first output tile
+    int depth_tiles, first, end;
     Vector<std::uint32_t, 4> ahead[Ahead][OutTiles];
     Sum sums[OutTiles][RowTiles][4];
 
     SIMT_DEVICE TensorMath(const ProductArgs& args, int out_tile, int chunk) {
         depth_tiles = cuda::padded_depth(args.depth) / Operand::kTile;
         const TileRange range = chunk_tiles(args.depth, chunk, Operand::kTile);
-        first = range.begin, end = range.end, tile = out_tile * OutTiles;
+        first = range.begin, end = range.end;
+        const auto* words = reinterpret_cast<const std::uint32_t*>(static_cast<const char*>(args.weights) +
+                                                                   Traits::weight_offset(args.outputs));
+        weights = global(words) + (static_cast<std::ptrdiff_t>(out_tile) * OutTiles * depth_tiles * kWarp + lane()) * 4;
         SIMT_UNROLL
         for (int o = 0; o < OutTiles; ++o) {
             SIMT_UNROLL
@@ -115,21 +121,15 @@ struct TensorMath {
             }
         }
     }
-    SIMT_DEVICE Vector<std::uint32_t, 4> weights_at(const ProductArgs& args, int o, int k) const {
-        const auto* words = reinterpret_cast<const std::uint32_t*>(static_cast<const char*>(args.weights) +
-                                                                   Traits::weight_offset(args.outputs));
-        // The last block's outputs may end before its tiles do: it repeats the last one, and stores nothing of it.
-        const int last = cuda::rounded_up(args.outputs, cuda::kOutputStep) / 16 - 1;
-        const int t = tile + o < last ? tile + o : last;
-        return load_constant<4>(global(words) +
-                                ((static_cast<std::ptrdiff_t>(t) * depth_tiles + k) * kWarp + lane()) * 4);
+    SIMT_DEVICE Vector<std::uint32_t, 4> weights_at(int o, int k) const {
+        return load_constant<4>(weights + (static_cast<std::ptrdiff_t>(o) * depth_tiles + k) * (4 * kWarp));
     }
-    SIMT_DEVICE void prefetch(const ProductArgs& args) {
+    SIMT_DEVICE void prefetch() {
         SIMT_UNROLL
         for (int i = 0; i < Ahead; ++i) {
             SIMT_UNROLL
             for (int o = 0; o < OutTiles; ++o) {
-                if (first + i < end) ahead[i][o] = weights_at(args, o, first + i);
+                if (first + i < end) ahead[i][o] = weights_at(o, first + i);
             }
         }
     }
@@ -147,16 +147,16 @@ struct TensorMath {
         }
     }
     template <class In>
-    SIMT_DEVICE void accumulate(const ProductArgs& args, const In& operand, int row, int rows) {
+    SIMT_DEVICE void accumulate(const In& operand, int row, int rows) {
         SIMT_UNROLL
         for (int i = 0; i < Ahead; ++i) {
             if (first + i < end) step(ahead[i], operand, row, rows, first + i);
         }
-        SIMT_UNROLL_BY(2)
+        SIMT_UNROLL_BY(OutTiles < 4 ? 2 : 1)
         for (int k = first + Ahead; k < end; ++k) {
             Vector<std::uint32_t, 4> a[OutTiles];
             SIMT_UNROLL
-            for (int o = 0; o < OutTiles; ++o) a[o] = weights_at(args, o, k);
+            for (int o = 0; o < OutTiles; ++o) a[o] = weights_at(o, k);
             step(a, operand, row, rows, k);
         }
     }
@@ -269,7 +269,7 @@ struct FusedProduct {
         const ProductArgs& product = args.product;
         const int out_tile = block_x();
         Math math(product, out_tile, warp());
-        math.prefetch(product);
+        math.prefetch();
         wait_for_previous();
         let_next_start();
 
@@ -281,7 +281,7 @@ struct FusedProduct {
             operand_rows * static_cast<int>(cuda::operand_row_bytes(Operand::kPrecision, product.depth) / 4));
         const Source source(args.source);
         write_operand<Operand>(source, args.norm, 0, product.rows, product.rows, product.depth, statistics, operand);
-        math.accumulate(product, operand, 0, product.rows);
+        math.accumulate(operand, 0, product.rows);
         math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
         barrier();
         finish<Math>(product, sums, [&](int row) -> float { return statistics[4 * row + 2]; }, out_tile, 0);
@@ -339,13 +339,14 @@ struct Product {
         ProductArgs product;
     };
     static constexpr int kThreads = kProductWarps * kWarp;
+    static constexpr int kBlocks = 2;  // one computes while the other loads
     using Operand = typename Math::Operand;
 
     SIMT_DEVICE static void run(const Args& args) {
         const ProductArgs& product = args.product;
         const int out_tile = block_x(), first_row = block_y() * Math::kRows;
         Math math(product, out_tile, warp());
-        math.prefetch(product);
+        math.prefetch();
         wait_for_previous();
         let_next_start();
 
@@ -353,7 +354,7 @@ struct Product {
         const auto sums = arena.take<typename Math::Sum>(kProductWarps * Math::kRows * (Math::kOutputs + kSumPadding));
         const auto operand = global(static_cast<const typename Operand::Word*>(args.operand));
         const int all = cuda::rounded_up(product.rows, cuda::kRowTile);
-        math.accumulate(product, operand, first_row, all - first_row < Math::kRows ? all - first_row : Math::kRows);
+        math.accumulate(operand, first_row, all - first_row < Math::kRows ? all - first_row : Math::kRows);
         math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
         barrier();
         const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(

@@ -204,8 +204,19 @@ SIMT_DEVICE void cos_sin_of_turns(double turns, float& cosine, float& sine) {
     sine = static_cast<float>(s);
 }
 
+/// Blocks that a multiprocessor should hold: Kernel::kBlocks where a kernel names it.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads, 1) entry(const __grid_constant__ typename Kernel::Args args) {
+constexpr int blocks_of() {
+    if constexpr (requires { Kernel::kBlocks; }) {
+        return Kernel::kBlocks;
+    } else {
+        return 1;
+    }
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, blocks_of<Kernel>())
+    entry(const __grid_constant__ typename Kernel::Args args) {
     Kernel::run(args);
 }
 

@@ -206,7 +206,7 @@ void hift_analysis(const Stream& stream, const HiftAnalysisArgs& args);
 struct HiftSumArgs {
     HiftStep step;
     Precision precision = Precision::fp32;  ///< of `next`
-    HiftSignal trunk, source, sum, next[kHiftJobs];
+    HiftSignal signals[3 + kHiftJobs];      ///< trunk, source, sum, next
     const float* alpha[kHiftJobs] = {};
     const float* inverse_alpha[kHiftJobs] = {};
     int width = 0;
@@ -217,7 +217,7 @@ void hift_sum(const Stream& stream, const HiftSumArgs& args);
 struct HiftMeanArgs {
     HiftStep step;
     Precision precision = Precision::fp32;  ///< of `mean`
-    HiftSignal in[kHiftJobs], mean;
+    HiftSignal signals[kHiftJobs + 1];      ///< the three, mean
     float slope = 0.0F;
     int width = 0;
 };

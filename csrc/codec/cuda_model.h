@@ -1,0 +1,35 @@
+// A model's weights on the device: immutable, shared by every group and stream there.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "codec/cuda.h"
+#include "codec/cuda_mel.h"
+#include "codec/cuda_stages.h"
+#include "codec/cuda_vocoder.h"
+
+namespace secousti::core::cuda {
+
+class DeviceModel {
+  public:
+    DeviceModel(const Stream& stream, const Config& config, const WeightMap& weights);
+
+    const DeviceMel mel;
+    const DeviceEncoder encoder;
+    const DeviceDecoder decoder;
+    const std::unique_ptr<const DeviceVocoder> vocoder;  ///< null when the model has none
+
+    std::size_t weight_bytes() const {
+        return encoder.weight_bytes() + decoder.weight_bytes() + (vocoder ? vocoder->weight_bytes() : 0);
+    }
+};
+
+}  // namespace secousti::core::cuda
+
+namespace secousti::core {
+
+/// Throws Error(unsupported) for a model that was loaded for the CPU alone.
+void require_on_device(const Model& model);
+
+}  // namespace secousti::core

@@ -1,0 +1,159 @@
+#include "codec/cuda_slots.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+std::size_t size(std::uint64_t n) { return static_cast<std::size_t>(n); }
+
+/// A slot's part of an array [slots, …].
+template <class T>
+struct Part {
+    T* data;
+    std::size_t count;
+
+    Part(const DeviceArray<T>& array, std::size_t slots, int slot)
+        : data(array.data() + array.count() / slots * static_cast<std::size_t>(slot)), count(array.count() / slots) {}
+    std::vector<T> fetch(const Stream& stream) const {
+        std::vector<T> values(count);
+        stream.copy_to_host(values.data(), data, count * sizeof(T));
+        stream.synchronize();
+        return values;
+    }
+    void put(const Stream& stream, const std::vector<T>& values) const {
+        stream.copy_to_device(data, values.data(), count * sizeof(T));
+        stream.synchronize();
+    }
+};
+
+/// Calls body(row of the device's ring, row of the CPU's window) for the rows of a convolution's history that exist.
+template <class Body>
+void for_history(const DeviceConv& conv, const Transformer::Clock& clock, std::size_t ring_rows, const Body& body) {
+    const std::uint64_t per_token = static_cast<std::uint64_t>(conv.shape().rows_per_token);
+    const std::uint64_t end = clock.position * per_token, first = clock.start * per_token;
+    const int history = conv.history();
+    for (int i = 0; i < history; ++i) {
+        const std::uint64_t before = static_cast<std::uint64_t>(history - i);
+        if (end < first + before) continue;  // before the stream's start
+        body(size((end - before) % ring_rows), static_cast<std::size_t>(i));
+    }
+}
+
+/// Calls body(row of the device's ring, row of the CPU's ring) for the positions that the next token still sees.
+template <class Body>
+void for_window(int context, const Transformer::Clock& clock, std::size_t ring_rows, const Body& body) {
+    const std::uint64_t length = static_cast<std::uint64_t>(context);
+    const std::uint64_t seen = std::min(length, clock.position - clock.start);
+    for (std::uint64_t p = clock.position - seen; p < clock.position; ++p) body(size(p % ring_rows), size(p % length));
+}
+
+/// Copies rows between a slot's ring on the device, [heads, ring_rows, row], and the CPU's, [heads, context, row].
+template <class Copy>
+void for_ring(const DeviceTransformer& transformer, const DeviceTransformer::State& state,
+              const Transformer::Clock& clock, const Copy& copy) {
+    const TransformerSpec& spec = transformer.spec();
+    const std::size_t row = static_cast<std::size_t>(spec.head_dim) * transformer.ring_element();
+    const std::size_t ring_rows = static_cast<std::size_t>(state.ring_rows);
+    const std::size_t context = static_cast<std::size_t>(spec.context);
+    for (std::size_t head = 0; head < static_cast<std::size_t>(spec.dimension / spec.head_dim); ++head) {
+        for_window(spec.context, clock, ring_rows, [&](std::size_t there, std::size_t here) {
+            copy((head * ring_rows + there) * row, (head * context + here) * row, row);
+        });
+    }
+}
+
+}  // namespace
+
+void save_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, std::byte* arena) {
+    const std::size_t slots = state.position.count();
+    const Transformer::Clock clock{Part(state.position, slots, slot).fetch(stream).front(),
+                                   Part(state.start, slots, slot).fetch(stream).front()};
+    for (std::size_t i = 0; i < machine.convolutions.size(); ++i) {
+        const DeviceConv& conv = machine.convolutions[i];
+        const Conv& cpu = *machine.cpu_convolutions[i];
+        float* window = cpu.window().in(arena);
+        std::fill_n(window, cpu.window().count, 0.0F);
+        *cpu.appended().in(arena) = 0;
+        if (conv.history() == 0) continue;
+        const std::size_t width = static_cast<std::size_t>(conv.shape().inputs);
+        const std::vector<float> ring = Part(state.rings[i], slots, slot).fetch(stream);
+        for_history(conv, clock, ring.size() / width, [&](std::size_t there, std::size_t here) {
+            std::copy_n(ring.begin() + static_cast<std::ptrdiff_t>(there * width), width, window + here * width);
+        });
+    }
+    for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
+        const Transformer& cpu = *machine.cpu_transformers[t];
+        *cpu.clock().in(arena) = clock;
+        const auto save = [&](const DeviceArray<std::byte>& from, const Slice<std::byte>& to) {
+            const std::vector<std::byte> ring = Part(from, slots, slot).fetch(stream);
+            std::fill_n(to.in(arena), to.count, std::byte{0});
+            for_ring(*machine.transformers[t], state.transformers[t], clock,
+                     [&](std::size_t there, std::size_t here, std::size_t bytes) {
+                         std::memcpy(to.in(arena) + here, ring.data() + there, bytes);
+                     });
+        };
+        for (std::size_t layer = 0; layer < state.transformers[t].keys.size(); ++layer) {
+            save(state.transformers[t].keys[layer], cpu.keys(layer));
+            save(state.transformers[t].values[layer], cpu.values(layer));
+        }
+    }
+}
+
+void load_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot,
+               const std::byte* arena) {
+    const std::size_t slots = state.position.count();
+    const Transformer::Clock clock = *machine.cpu_transformers.front()->clock().in(arena);
+    for (const Conv* conv : machine.cpu_convolutions) {
+        if (*conv->appended().in(arena) != 0) {
+            throw Error(Status::incompatible, "snapshot: taken within a token: a device takes streams between two");
+        }
+    }
+    Part(state.position, slots, slot).put(stream, {clock.position});
+    Part(state.start, slots, slot).put(stream, {clock.start});
+    for (std::size_t i = 0; i < machine.convolutions.size(); ++i) {
+        const DeviceConv& conv = machine.convolutions[i];
+        const float* window = machine.cpu_convolutions[i]->window().in(arena);
+        const Part part(state.rings[i], slots, slot);
+        const std::size_t width = static_cast<std::size_t>(conv.shape().inputs);
+        std::vector<float> ring(part.count);
+        for_history(conv, clock, ring.size() / width, [&](std::size_t there, std::size_t here) {
+            std::copy_n(window + here * width, width, ring.begin() + static_cast<std::ptrdiff_t>(there * width));
+        });
+        part.put(stream, ring);
+    }
+    for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
+        const Transformer& cpu = *machine.cpu_transformers[t];
+        const auto load = [&](const DeviceArray<std::byte>& to, const Slice<std::byte>& from) {
+            const Part part(to, slots, slot);
+            std::vector<std::byte> ring(part.count);
+            for_ring(*machine.transformers[t], state.transformers[t], clock,
+                     [&](std::size_t there, std::size_t here, std::size_t bytes) {
+                         std::memcpy(ring.data() + there, from.in(arena) + here, bytes);
+                     });
+            part.put(stream, ring);
+        };
+        for (std::size_t layer = 0; layer < state.transformers[t].keys.size(); ++layer) {
+            load(state.transformers[t].keys[layer], cpu.keys(layer));
+            load(state.transformers[t].values[layer], cpu.values(layer));
+        }
+    }
+}
+
+Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu) {
+    return {device.convolutions(), cpu.seanet().convolutions(), {&device.transformer()}, {&cpu.transformer()}};
+}
+
+Machine decoder_machine(const DeviceDecoder& device, const Decoder& cpu) {
+    return {device.convolutions(),
+            cpu.seanet().convolutions(),
+            {&device.connector(), &device.transformer()},
+            {&cpu.connector(), &cpu.transformer()}};
+}
+
+}  // namespace secousti::core::cuda

@@ -1,0 +1,60 @@
+// The device engine's decoder groups against the CPU's streams, at fp32, on small models.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "engine_models.h"
+
+namespace {
+
+using namespace engine_test;
+
+constexpr double kTolerance = 2e-4;  // absolute, of log-mel and samples of order one
+
+Tokens random_tokens(const Model& model, int count) {
+    Tokens tokens(static_cast<std::size_t>(count));
+    for (std::int32_t& token : tokens)
+        token = std::uniform_int_distribution<std::int32_t>(0, model.config.cardinality() - 1)(check::random());
+    return tokens;
+}
+
+std::vector<float> random_voice(const Model& model) {
+    return check::uniform_vector(static_cast<std::size_t>(model.config.dimension));
+}
+
+std::vector<float> cpu_mel(const ModelPtr& model, const Tokens& tokens, const std::vector<float>& voice) {
+    DecoderStream stream(model, {}, voice, 1);
+    std::vector<float> mel(tokens.size() *
+                           static_cast<std::size_t>(model->config.frames_per_token() * model->config.n_mels));
+    stream.push_to_mel(tokens.data(), tokens.size(), mel.data());
+    return mel;
+}
+
+}  // namespace
+
+TEST(engine_decoder_gives_the_mel_of_the_cpu) {
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const int steps = 9, slots = 2;
+        const std::size_t width = static_cast<std::size_t>(model->config.frames_per_token() * model->config.n_mels);
+        const auto group = make_device_decoder_group(model, {.capacity = slots}, {}, {});
+        std::vector<Tokens> clips;
+        std::vector<std::vector<float>> voices, heard(slots);
+        for (int s = 0; s < slots; ++s) {
+            clips.push_back(random_tokens(*model, steps));
+            voices.push_back(random_voice(*model));
+            group->set_paralinguistic(s, voices.back());
+        }
+        std::vector<float> mel(width * slots);
+        for (std::size_t i = 0; i < steps; ++i) {
+            const Tokens now{clips[0][i], clips[1][i]};
+            group->step_to_mel(now.data(), mel.data());
+            for (std::size_t s = 0; s < slots; ++s)
+                heard[s].insert(heard[s].end(), mel.begin() + static_cast<std::ptrdiff_t>(s * width),
+                                mel.begin() + static_cast<std::ptrdiff_t>((s + 1) * width));
+        }
+        for (std::size_t s = 0; s < slots; ++s)
+            CHECK_VECTORS_CLOSE(heard[s], cpu_mel(model, clips[s], voices[s]), kTolerance, kTolerance, shape.name);
+    }
+}
