@@ -45,7 +45,7 @@ struct HiftConvKernel {
 
     SIMT_DEVICE static void run(const Args& args) {
         simt::wait_for_previous();
-        // Indexed with constants only, so that the jobs stay where the arguments are.
+        // Constant indices keep addresses out of registers: two wide blocks fit a multiprocessor.
         const int z = simt::block_z();
         if (z == 0) {
             block(args.step, args.job[0]);
