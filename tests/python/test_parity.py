@@ -69,7 +69,7 @@ def test_hift_at_reduced_precision(published: Callable[[str], Path], precision: 
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize(("model", "check"), [("default", "first_86_check"), ("default-21", "first_21_check")])
+@pytest.mark.parametrize(("model", "check"), [("default", "default_86_check"), ("default-21", "default_21_check")])
 def test_embedded_models_on_every_isa(model: str, check: str, isa: str) -> None:
     codec = Codec.from_pretrained(model, isa=isa)
     assert codec.info["isa"] == isa
