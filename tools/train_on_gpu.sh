@@ -4,7 +4,8 @@
 #   tools/train_on_gpu.sh stage PARTS STORE        keeps the parts of tools/pack_corpus.py that came with this transfer
 #   tools/train_on_gpu.sh train STORE OUT SECONDS  prepares, trains, exports; OUT gets files of at most 15 MB
 #
-# PARTS holds part-*.tar, and wheels (*.whl) of packages that the machine lacks (soundfile, soxr, typer, rich, ...).
+# PARTS holds part-*.tar, wheels (*.whl) of packages that the machine lacks (soundfile, soxr, typer, rich, ...), and
+# default_86.safetensors or default_21.safetensors to go on from, if any.
 # Put the models together again with `cat default_86.safetensors.* > default_86.safetensors`.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,6 +17,7 @@ if [ "$action" = stage ]; then
     mkdir -p "$store/data" "$store/wheels"
     for part in "$parts"/part-*.tar; do [ -e "$part" ] && tar -xf "$part" -C "$store/data"; done
     cp "$parts"/*.whl "$store/wheels/" 2>/dev/null || true
+    cp "$parts"/*.safetensors "$store/data/" 2>/dev/null || true
     du -sh "$store"
     exit 0
 fi
@@ -23,7 +25,7 @@ fi
 store=$2 out=$3 seconds=$4
 deadline=$((SECONDS + seconds))
 mkdir -p "$out" "$store/site" "$store/package"
-"$python" -m pip install -q --no-index --no-deps --no-compile --target "$store/site" "$store"/wheels/*.whl
+"$python" -m pip install -q --upgrade --no-index --no-deps --no-compile --target "$store/site" "$store"/wheels/*.whl
 export PYTHONPATH="$store/package:$store/site" OMP_NUM_THREADS=1
 # A copy of the package, so that a run never depends on a tree that changes under it.
 cp -r "$repository/python/secousti_native" "$store/package/"
@@ -37,7 +39,7 @@ echo "built after ${SECONDS} s"
 
 train() { "$python" -c 'from secousti_native.training.cli import app; app()' "$@"; }
 
-for part in "$store"/data/part-*; do
+for part in "$store"/data/part-*/; do
     name=$(basename "$part")
     "$python" - "$part/manifest.jsonl" "$name" <<'P'
 import json, sys
@@ -56,9 +58,9 @@ print(" ".join(f"--hold-out {n}" for n in names))
 P
 )
 speeds=""
-for speed in ${SPEEDS:-0.82 0.91 1.0 1.1 1.22}; do speeds="$speeds --speed $speed"; done
+for speed in ${SPEEDS:-0.87 1.0 1.15}; do speeds="$speeds --speed $speed"; done
 # shellcheck disable=SC2086
-train prepare "$store/data/manifest.jsonl" -o "$store/cache" --jobs "$(nproc)" --valid 0.02 $speeds $held
+train prepare "$store/data/manifest.jsonl" -o "$store/cache" --jobs "$(env -u OMP_NUM_THREADS nproc)" --valid 0.02 $speeds $held
 echo "prepared after ${SECONDS} s"
 
 run() { # name, config, more options
@@ -67,14 +69,32 @@ run() { # name, config, more options
     train run "$config" -o "$store/runs/$name" --set data.cache="$store/cache" "$@" > "$store/$name.out" 2>&1
 }
 
-pids=()
-left=$((deadline - SECONDS - ${EXPORT_SECONDS:-35}))
-hours=$("$python" -c "print($left / 3600)")
-for name in default_86 default_21; do
+# Two processes that launch small kernels share a GPU well only through the multi-process service; without it one model
+# is trained after the other.
+export CUDA_MPS_PIPE_DIRECTORY="$store/mps" CUDA_MPS_LOG_DIRECTORY="$store/mps-log"
+mkdir -p "$store/mps" "$store/mps-log"
+shared=1
+if ! { command -v nvidia-cuda-mps-control && nvidia-cuda-mps-control -d &&
+    timeout 30 "$python" -c 'import torch; print(torch.ones(2, device="cuda").sum())'; }; then
+    echo quit | timeout 5 nvidia-cuda-mps-control || true
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    shared=0
+    echo "no multi-process service"
+fi
+left=$((deadline - SECONDS - ${EXPORT_SECONDS:-50}))
+model() { # name, seconds
+    local start=()
+    if [ -e "$store/data/$1.safetensors" ]; then start=(--set init="$store/data/$1.safetensors"); fi
     # shellcheck disable=SC2086
-    run $name ${name}_joint --set hours="$hours" --set threads=2 ${MODEL_SETTINGS:-} &
-    pids+=($!)
-done
+    run "$1" "$1_joint" --set hours="$("$python" -c "print($2 / 3600)")" --set threads=2 "${start[@]}" ${MODEL_SETTINGS:-}
+}
+pids=()
+if [ $shared = 1 ]; then
+    model default_86 $left & pids+=($!)
+    model default_21 $left & pids+=($!)
+else
+    { model default_86 $((left / 2)); model default_21 $((left / 2 - 15)); } & pids+=($! $!)
+fi
 # Ablations, small and at equal steps, one core each. Stages run one after another and share the steps.
 small=(--set 'codec.dimension=128' --set 'codec.feedforward=512' --set 'codec.n_filters=64' --set 'codec.layers={"acoustic":2,"semantic":2,"connector":1,"decoder":2}'
     --set data.batch=8 --set data.crop=128 --set threads=1 --set valid_every=250 --set save_every=1000 --set optimiser.ema=0.99
@@ -109,7 +129,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 models_running() { kill -0 "${pids[0]}" 2>/dev/null || kill -0 "${pids[1]}" 2>/dev/null; }
 while models_running && [ $SECONDS -lt $((deadline - 20)) ]; do
     sleep 5
-    if [ $((SECONDS % 60)) -lt 5 ]; then tail -qn 1 "$store"/runs/default_*/log.jsonl | cut -c1-200 || true; fi
+    if [ $((SECONDS % 60)) -lt 5 ]; then for log in "$store"/runs/default_*/log.jsonl; do tail -n 1 "$log"; done | cut -c1-200 || true; fi
 done
 for name in default_86 default_21; do
     tail -n 3 "$store/$name.out"

@@ -66,8 +66,9 @@ struct LinearArgs {
     Precision precision = Precision::fp32;  ///< of the weights
     const void* weights = nullptr;          ///< packed by pack_linear
     const std::byte* window = nullptr;      ///< rows by narrow_rows; weights by pack_narrow
-    const std::int8_t* x_int8 = nullptr;    ///< int8, in place of x: [rows, int8_stride(depth)] by quantise_rows
-    const float* x_scales = nullptr;        ///< int8: [rows]
+    const std::int8_t* x_int8 = nullptr;    ///< int8, in place of x: [rows, terms, int8_stride(depth)] by quantise_rows
+    const float* x_scales = nullptr;        ///< int8: [rows, terms]
+    int terms = 1;                          ///< int8: 1 or 2; the products of a row's terms are added
     const float* bias = nullptr;            ///< [outputs] or null
     Activation activation = Activation::none;
     float slope = 0.0F;               ///< of leaky_relu
@@ -119,9 +120,10 @@ struct Backend {
     void (*pack_linear)(Precision precision, const float* weights, int outputs, int inputs, void* packed);
     /// int8 from weights [outputs, inputs] that are integers -127..127 already, and their scales [outputs].
     void (*pack_integers)(const std::int8_t* weights, const float* scales, int outputs, int inputs, void* packed);
-    /// Rows of `depth` floats -> x_int8 [rows, int8_stride(depth)] and scales [rows]: x is about scale * x_int8, where
-    /// scale = max |x| / 127. Rows that hold NaN or infinity get a NaN scale.
-    void (*quantise_rows)(const float* x, int rows, int depth, std::int8_t* x_int8, float* scales);
+    /// Rows of `depth` floats -> x_int8 [rows, terms, int8_stride(depth)] and scales [rows, terms]: x is about the sum
+    /// of scale * x_int8 over the terms. Of the first, scale = max |x| / 127; the second is what the first leaves,
+    /// quantised likewise: 15 bits in all. Rows that hold NaN or infinity get NaN scales.
+    void (*quantise_rows)(const float* x, int rows, int depth, int terms, std::int8_t* x_int8, float* scales);
     std::size_t (*packed_narrow_bytes)(Precision precision, int outputs, int taps, int depth);
     /// weights [outputs, taps, depth] row-major -> packed, for products of narrow rows.
     void (*pack_narrow)(Precision precision, const float* weights, int outputs, int taps, int depth, void* packed);

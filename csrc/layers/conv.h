@@ -113,8 +113,8 @@ class Conv {
     }
 
     const ConvSpec& spec() const noexcept { return conv_.spec(); }
-    /// Where a stream's state lies, which a device takes from there and back: the rows of the window, and how many there
-    /// are beyond the left padding.
+    /// Where a stream's state lies, which a device takes from there and back: the rows of the window, and how many
+    /// there are beyond the left padding.
     const Slice<float>& window() const noexcept { return window_; }
     const Slice<std::int32_t>& appended() const noexcept { return appended_; }
     /// Most rows that pushing `rows`, or finishing, can return.

@@ -15,8 +15,8 @@ namespace secousti::core {
 
 /// Scratch for int8 rows of activations.
 struct QuantisedRows {
-    std::int8_t* rows = nullptr;  ///< [rows, int8_stride(inputs)]
-    float* scales = nullptr;      ///< [rows]
+    std::int8_t* rows = nullptr;  ///< [rows, terms, int8_stride(inputs)]
+    float* scales = nullptr;      ///< [rows, terms]
 };
 
 class Linear {
@@ -30,11 +30,12 @@ class Linear {
           weights_(backend, precision, weight, outputs, inputs, std::move(block)),
           bias_(bias.begin(), bias.end()) {}
 
-    /// `weight` [outputs, inputs] as stored; no bias.
+    /// `weight` [outputs, inputs] as stored; no bias. `terms` of int8 activations: see LinearArgs.
     Linear(const Backend& backend, int inputs, int outputs, StoredWeights weight, Precision precision,
-           std::shared_ptr<WeightBlock> block)
+           std::shared_ptr<WeightBlock> block, int terms = 1)
         : inputs_(inputs),
           outputs_(outputs),
+          terms_(terms),
           weights_(backend, precision, std::move(weight), outputs, inputs, std::move(block)) {}
 
     int inputs() const noexcept { return inputs_; }
@@ -46,9 +47,10 @@ class Linear {
         LinearArgs args;
         args.precision = weights_.precision();
         if (args.precision == Precision::int8) {
-            exec->quantise_rows(x, rows, inputs_, quantised.rows, quantised.scales);
+            exec->quantise_rows(x, rows, inputs_, terms_, quantised.rows, quantised.scales);
             args.x_int8 = quantised.rows;
             args.x_scales = quantised.scales;
+            args.terms = terms_;
         }
         args.x = x;
         args.row_stride = inputs_;
@@ -70,6 +72,7 @@ class Linear {
   private:
     int inputs_ = 0;
     int outputs_ = 0;
+    int terms_ = 1;
     PackedWeights weights_;
     AlignedVector<float> bias_;
 };

@@ -37,8 +37,10 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layer.scale2 = weights.get(name + "layer_scale_2.scale");
         layer.in_projection = {backend, d, 3 * d, weights.stored(name + "self_attn.in_proj_weight"), precision, block};
         layer.out_projection = {backend, d, d, weights.stored(name + "self_attn.out_proj.weight"), precision, block};
-        layer.expand = {backend, d, spec.feedforward, weights.stored(name + "linear1.weight"), precision, block};
-        layer.contract = {backend, spec.feedforward, d, weights.stored(name + "linear2.weight"), precision, block};
+        layer.expand = {backend,   d,     spec.feedforward, weights.stored(name + "linear1.weight"),
+                        precision, block, spec.terms};
+        layer.contract = {backend, spec.feedforward, d, weights.stored(name + "linear2.weight"), precision,
+                          block,   spec.terms};
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
         layers_.push_back(std::move(layer));
@@ -52,8 +54,9 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     cos_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     sin_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     if (precision == Precision::int8) {
-        quantised_ = scratch.reserve<std::int8_t>(size(max_rows, int8_stride(std::max(d, spec.feedforward))));
-        quantised_scales_ = scratch.reserve<float>(size(max_rows));
+        quantised_ =
+            scratch.reserve<std::int8_t>(size(max_rows, spec.terms, int8_stride(std::max(d, spec.feedforward))));
+        quantised_scales_ = scratch.reserve<float>(size(max_rows, spec.terms));
     }
 }
 

@@ -25,6 +25,7 @@ struct TransformerSpec {
     int context = 0;  ///< positions that a query sees, itself included
     double rope_base = 0.0;
     Precision precision = Precision::fp32;  ///< of the matrices; keys and values are kept in bf16 unless it is fp32
+    int terms = 1;                          ///< of int8 activations in the feed-forward part: see LinearArgs
 };
 
 class Transformer {

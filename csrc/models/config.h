@@ -75,8 +75,8 @@ struct Config {
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
     int frame_size() const noexcept { return hop_length * frames_per_token(); }
     int cardinality() const noexcept;
-    TransformerSpec transformer(int layers) const noexcept {
-        return {layers, dimension, head_dim, feedforward, context, rope_base, precision};
+    TransformerSpec transformer(int layers, int terms = 1) const noexcept {
+        return {layers, dimension, head_dim, feedforward, context, rope_base, precision, terms};
     }
 };
 

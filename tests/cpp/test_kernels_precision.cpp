@@ -81,7 +81,7 @@ struct Int8Case {
         packed = pack(backend, Precision::int8, weights, outputs, inputs);
         x_int8.assign(u(rows * int8_stride(inputs)), 77);
         x_scales.assign(u(rows), -1.0F);
-        backend.quantise_rows(x.data(), rows, inputs, x_int8.data(), x_scales.data());
+        backend.quantise_rows(x.data(), rows, inputs, 1, x_int8.data(), x_scales.data());
         y.assign(u(rows * outputs), std::numeric_limits<float>::quiet_NaN());
         args = {};
         args.depth = inputs;
@@ -278,6 +278,52 @@ TEST(int8_bits_do_not_depend_on_rows_panels_or_threads) {
             Exec{&backend, &pool}.linear(c.args);
             CHECK_MSG(c.y == whole, c.describe(backend) + " threads");
         }
+    });
+}
+
+TEST(int8_products_of_two_terms_are_the_sums_of_both) {
+    for_each_backend([](const Backend& backend) {
+        for (const int rows : {1, 2, 3, 5, 6, 7, 13}) {
+            Int8Case c(backend, rows, backend.panel + 5, 300);
+            const int stride = int8_stride(c.inputs);
+            std::fill_n(c.x.begin(), 300, 0.0F);
+            AlignedVector<std::int8_t> terms(u(2 * rows * stride), 77);
+            std::vector<float> scales(u(2 * rows), NAN);
+            backend.quantise_rows(c.x.data(), rows, c.inputs, 2, terms.data(), scales.data());
+            for (int m = 0; m < rows; ++m) {
+                float top = 0.0F;
+                for (int k = 0; k < c.inputs; ++k) top = std::max(top, std::abs(c.x[u(m * c.inputs + k)]));
+                for (int k = 0; k < stride; ++k) {
+                    double sum = 0.0;
+                    for (const int t : {0, 1}) sum += double{scales[u(2 * m + t)]} * terms[u((2 * m + t) * stride + k)];
+                    const double x = k < c.inputs ? double{c.x[u(m * c.inputs + k)]} : 0.0;
+                    CHECK_MSG(std::abs(sum - x) <= double{top} / (127.0 * 254.0), c.describe(backend));
+                }
+            }
+            // One product after the other, then one with both.
+            std::vector<float> expected(c.y.size());
+            LinearArgs one = c.args;
+            one.rows = 1;
+            for (int m = 0; m < rows; ++m) {
+                one.y = c.y.data() + m * c.outputs;
+                for (const int t : {0, 1}) {
+                    one.x_int8 = terms.data() + (2 * m + t) * stride;
+                    one.x_scales = scales.data() + 2 * m + t;
+                    backend.linear(one, 0, panels(backend, c.outputs));
+                    for (int n = 0; n < c.outputs; ++n) expected[u(m * c.outputs + n)] += c.y[u(m * c.outputs + n)];
+                }
+            }
+            c.args.x_int8 = terms.data();
+            c.args.x_scales = scales.data();
+            c.args.terms = 2;
+            c.run(backend);
+            CHECK_MSG(c.y == expected, c.describe(backend));
+        }
+        const float bad[] = {1.0F, NAN};
+        std::int8_t q[128];
+        float scales[2];
+        backend.quantise_rows(bad, 1, 2, 2, q, scales);
+        CHECK(std::isnan(scales[0]) && std::isnan(scales[1]));
     });
 }
 

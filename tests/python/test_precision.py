@@ -22,8 +22,8 @@ REDUCED = ("bf16", "int8")
 
 # On tests/data/speech.flac: tokens equal to those of fp32 and mean absolute difference of log-mels decoded from fp32's
 # tokens. Limits are what was measured (docs/precision.md), minus a margin of about three tokens in a thousand.
-AGREEMENT = {("default", "bf16"): 0.994, ("default", "int8"): 0.975,
-             ("default-21", "bf16"): 0.99, ("default-21", "int8"): 0.96}  # fmt: skip
+AGREEMENT = {("default", "bf16"): 0.994, ("default", "int8"): 0.985,
+             ("default-21", "bf16"): 0.99, ("default-21", "int8"): 0.98}  # fmt: skip
 MEL_ERROR = {"bf16": 0.004, "int8": 0.006}
 PESQ_LOSS = 0.03
 
@@ -123,7 +123,7 @@ def test_command_line(tmp_path: Path) -> None:
     (row,) = document("decode", encoded, "-o", tmp_path / "x.wav", "--precision", "bf16")["results"]
     assert row["tokens"] == 1234
     report = document("bench", "default-21", "--seconds", "0.1", "--precision", "int8")
-    assert report["machine"]["precision"] == "int8"
+    assert {row["precision"] for row in report["models"]} == {"int8"}
 
 
 def test_snapshots_belong_to_one_model_at_one_precision(tmp_path: Path) -> None:

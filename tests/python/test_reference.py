@@ -107,7 +107,7 @@ def test_decoder_matches_golden(published: tuple[Any, dict[str, npt.NDArray[Any]
 @pytest.mark.parametrize("rate", ["86", "21"])
 def test_default_models_match_their_recorded_outputs(rate: str) -> None:
     codec = load_codec(ASSETS / f"default_{rate}.safetensors")
-    with np.load(DATA / f"first_{rate}_check.npz", allow_pickle=False) as stored:
+    with np.load(DATA / f"default_{rate}_check.npz", allow_pickle=False) as stored:
         data = {name: stored[name] for name in stored.files}
     with torch.no_grad():
         mel = LogMel(codec.config)(torch.from_numpy(data["pcm"].astype(np.float32) / 32768))[None]

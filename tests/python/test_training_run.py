@@ -21,7 +21,7 @@ from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training import cli
 from secousti_native.training.config import TrainConfig, from_dict, read_config
 from secousti_native.training.export import export
-from secousti_native.training.optim import rate_factor
+from secousti_native.training.optim import Muon, rate_factor
 from secousti_native.training.prepare import Cache
 from secousti_native.training.start import initial_codec, load_run
 from secousti_native.training.system import TrainingSystem
@@ -380,3 +380,37 @@ def test_command_line_errors(arguments: list[str], problem: str) -> None:
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 1
     assert problem in result.output
+
+
+def test_muon_is_torchs_for_all_matrices_at_once() -> None:
+    shapes = [(24, 8), (8, 24), (24, 8), (8, 8)]
+    starts = [torch.randn(s) for s in shapes]
+    ours, theirs = ([torch.nn.Parameter(s.clone()) for s in starts] for _ in range(2))
+    mine = Muon(ours, lr=0.02, weight_decay=0.1)
+    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="original")
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            b.grad = torch.randn_like(b)
+            a.grad = b.grad.clone()
+        mine.step()
+        reference.step()
+    for a, b, start in zip(ours, theirs, starts, strict=True):
+        moved = (b - start).norm()
+        assert moved > 0.05
+        assert (a - b).norm() < 0.02 * moved  # the iteration runs in bfloat16, in another order
+
+
+def test_a_model_file_goes_on_where_it_was(cache: Path, tmp_path: Path, stages: dict[str, Path]) -> None:
+    """Folding normalisation and batch norms away, then taking them up again to train on, changes nothing."""
+    model = tmp_path / "model.safetensors"
+    export(stages["tiny_3_joint"], model, dtype="float32")
+    trainer = start("tiny_3_joint", cache, tmp_path / "run", init=str(model))
+    mel = torch.from_numpy(trainer.cache.mel[:90].astype(np.float32))[None]
+    codec, _ = load_run(stages["tiny_3_joint"])
+    codec.eval()
+    trainer.system.eval()
+    with torch.no_grad():
+        before, after = codec(mel), trainer.system.codec(mel)
+        assert (before - after).abs().max() < 1e-3
+        g = codec.paralinguistic(mel)
+        assert (g - trainer.system.codec.paralinguistic(mel)).norm() < 1e-4 * g.norm()

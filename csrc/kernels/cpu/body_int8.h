@@ -54,13 +54,26 @@ void to_int8(const float* x, int count, float inverse, std::int8_t* q) {
     }
 }
 
-void quantise_rows(const float* x, int rows, int depth, std::int8_t* x_int8, float* scales) {
+void quantise_rows(const float* x, int rows, int depth, int terms, std::int8_t* x_int8, float* scales) {
     const int stride = int8_stride(depth);
-    for (int r = 0; r < rows; ++r, x += depth, x_int8 += stride) {
+    for (int r = 0; r < rows; ++r, x += depth) {
         const Int8Range range = int8_range(x, depth);
-        scales[r] = range.scale;
         to_int8(x, depth, range.inverse, x_int8);
         for (int i = depth; i < stride; ++i) x_int8[i] = 0;
+        *scales++ = range.scale;
+        x_int8 += stride;
+        if (terms == 1) continue;
+        // Half a step at most, whatever the row holds: so its scale needs no pass to find the largest.
+        const Int8Range left{range.scale * (0.5F / kInt8Limit), range.inverse * (2.0F * kInt8Limit)};
+        for (int i = 0; i < depth; i += kWidth) {
+            const int n = depth - i < kWidth ? depth - i : kWidth;
+            const V v = load_n(x + i, n);
+            const V rest = mul(fnma(set1(range.scale), round(mul(v, set1(range.inverse))), v), set1(left.inverse));
+            store_int8(x_int8 + i, round(min(max(rest, set1(-kInt8Limit)), set1(kInt8Limit))), n);
+        }
+        for (int i = depth; i < stride; ++i) x_int8[i] = 0;
+        *scales++ = left.scale;
+        x_int8 += stride;
     }
 }
 
@@ -164,19 +177,30 @@ struct Int8Tile {
     }
 };
 
+/// Rows of sums [2 * rows, kPanel] in pairs -> [rows, kPanel].
+void add_terms(int rows, int vectors, float* sums) {
+    for (int r = 0; r < rows; ++r) {
+        for (int v = 0; v < vectors; ++v) {
+            const float* pair = sums + 2 * r * kPanel + v * kWidth;
+            store(sums + r * kPanel + v * kWidth, add(load(pair), load(pair + kPanel)));
+        }
+    }
+}
+
 void linear_int8(const LinearArgs& args, int panel_begin, int panel_end) {
     alignas(64) float sums[kTileRows * kPanel];
     const int stride = int8_stride(args.depth);
     for (int p = panel_begin; p < panel_end; ++p) {
         const int vectors = vectors_of(args.outputs - p * kPanel);
         const Int8Panel panel = int8_panel(args.weights, p, args.depth);
-        const int tiles = (args.rows + kTileRows - 1) / kTileRows;
+        const int limit = kTileRows / args.terms, tiles = (args.rows + limit - 1) / limit;
         for (int t = 0, row = 0; t < tiles; ++t) {
             const int rows = (args.rows - row + tiles - t - 1) / (tiles - t);
-            const auto run =
-                row == 0 ? tile_of<Int8Tile, true>(rows, vectors) : tile_of<Int8Tile, false>(rows, vectors);
-            run(args.x_int8 + static_cast<std::ptrdiff_t>(row) * stride, stride, args.x_scales + row, panel,
-                groups_of(args.depth), sums);
+            const auto run = row == 0 ? tile_of<Int8Tile, true>(rows * args.terms, vectors)
+                                      : tile_of<Int8Tile, false>(rows * args.terms, vectors);
+            run(args.x_int8 + static_cast<std::ptrdiff_t>(row) * args.terms * stride, stride,
+                args.x_scales + row * args.terms, panel, groups_of(args.depth), sums);
+            if (args.terms == 2) add_terms(rows, vectors, sums);
             finish(args, p * kPanel, row, rows, sums);
             row += rows;
         }

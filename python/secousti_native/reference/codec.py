@@ -102,6 +102,13 @@ class SecoustiCodec(nn.Module):
         self.normalisation.deviation.copy_(deviation)
 
     @torch.no_grad()
+    def unfold(self, mean: Tensor, deviation: Tensor) -> None:
+        """Makes a codec without normalisation compute the same with one, for fine-tuning: the inverse of `folded`."""
+        self.set_mel_normalisation(mean, deviation)
+        self.normalisation.unfold_from_input(self.encoder.first.layer)
+        self.normalisation.unfold_from_input(self.paralinguistic_encoder.first)
+        self.normalisation.unfold_from_output(self.decoder.last.layer)
+
     def folded(self) -> SecoustiCodec:
         """A copy that computes the same without normalisation, for export in the published layout."""
         model = copy.deepcopy(self)

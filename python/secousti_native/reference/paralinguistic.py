@@ -73,6 +73,24 @@ class ParalinguisticEncoder(nn.Module):
         last: Tensor = state[-1]
         return last
 
+    @torch.no_grad()
+    def restart_batch_norms(self, mel: Tensor) -> None:
+        """Gives batch norms that do nothing (folded away in a model file) the statistics of ``mel [B, P, n_mels]``.
+
+        The function stays as it is, and training mode, which normalises by the batch, keeps close to it.
+        """
+        x = F.conv1d(self.normalisation.pad(mel, 1, 1), self.first.weight, self.first.bias)
+        for i in range(1, len(PARALINGUISTIC_CHANNELS) + 1):
+            x = x if i == 1 else self.get_submodule(f"conv2d_{i}")(x)
+            norm = self.get_submodule(f"batchnorm_{i}")
+            assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None and norm.running_var is not None
+            mean, variance = x.mean((0, 2)), x.var((0, 2), correction=0)
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_((variance + norm.eps).sqrt())
+            norm.bias.copy_(mean)
+            x = x.relu()
+
     def forward(self, mel: Tensor) -> Tensor:
         mu: Tensor = self.dense_mu(self.hidden(mel))
         return mu

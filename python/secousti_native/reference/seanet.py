@@ -106,6 +106,22 @@ class MelNormalisation(nn.Module):
         conv.bias.copy_(conv.bias.double() * deviation + self.mean.double())
         conv.weight.copy_(conv.weight.double() * deviation[:, None, None])
 
+    @torch.no_grad()
+    def unfold_from_input(self, conv: nn.Conv1d) -> None:
+        """Undoes `fold_into_input`."""
+        assert conv.bias is not None
+        weight = conv.weight.double()
+        conv.bias.copy_(conv.bias.double() + torch.einsum("oik,i->o", weight, self.mean.double()))
+        conv.weight.copy_(weight * self.deviation.double()[:, None])
+
+    @torch.no_grad()
+    def unfold_from_output(self, conv: nn.Conv1d) -> None:
+        """Undoes `fold_into_output`."""
+        assert conv.bias is not None
+        deviation = self.deviation.double()
+        conv.bias.copy_((conv.bias.double() - self.mean.double()) / deviation)
+        conv.weight.copy_(conv.weight.double() / deviation[:, None, None])
+
 
 class SEANetEncoder(nn.Module):
     """Log-mel ``[B, T, n_mels]`` to ``[B, ceil(T / (r1 r2)), dimension]``."""

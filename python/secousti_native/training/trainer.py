@@ -70,8 +70,11 @@ class Trainer:
         torch.manual_seed(config.seed)
         codec = initial_codec(config)
         self.cache.check(codec.config)
-        if not config.init:
-            codec.set_mel_normalisation(torch.from_numpy(self.cache.mean), torch.from_numpy(self.cache.deviation))
+        statistics = torch.from_numpy(self.cache.mean), torch.from_numpy(self.cache.deviation)
+        if Path(config.init).is_file():
+            codec.unfold(*statistics)
+        elif not config.init:
+            codec.set_mel_normalisation(*statistics)
         self.codec_config = codec.config
         self.system = TrainingSystem(codec, len(self.cache.symbols), config).to(self.device)
         self.optimisers = Optimisers(self.system, config.optimiser)
@@ -86,6 +89,9 @@ class Trainer:
             source_weights=config.data.source_weights,
             device=self.device,
         )
+        if Path(config.init).suffix == ".safetensors" and "paralinguistic_encoder" in config.modules:
+            codec.paralinguistic_encoder.restart_batch_norms(self.sampler(0).prompt)
+            self.average = WeightAverage(self.system, config.optimiser.ema)
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         state = run / STATE
         if state.exists():
