@@ -1,5 +1,6 @@
 #!/bin/bash
-# Trains both default models at once on a lent GPU, unattended, within a given time; ablations run on its idle CPU cores.
+# Trains both default models at once on a lent GPU, unattended, within a given time. ABLATION_STEPS=600 also
+# runs tools/ablations.sh on its CPU cores, which slows the models' own processes down.
 #
 #   tools/train_on_gpu.sh stage PARTS STORE        keeps the parts of tools/pack_corpus.py that came with this transfer
 #   tools/train_on_gpu.sh train STORE OUT SECONDS  prepares, trains, exports; OUT gets files of at most 15 MB
@@ -95,35 +96,8 @@ if [ $shared = 1 ]; then
 else
     { model default_86 $((left / 2)); model default_21 $((left / 2 - 15)); } & pids+=($! $!)
 fi
-# Ablations, small and at equal steps, one core each. Stages run one after another and share the steps.
-small=(--set 'codec.dimension=128' --set 'codec.feedforward=512' --set 'codec.n_filters=64' --set 'codec.layers={"acoustic":2,"semantic":2,"connector":1,"decoder":2}'
-    --set data.batch=8 --set data.crop=128 --set threads=1 --set valid_every=250 --set save_every=1000 --set optimiser.ema=0.99
-    --set optimiser.warmup=50 --set data.valid_utterances=12 --set augment.chance=0.0)
-steps=${ABLATION_STEPS:-1500}
-third=$((steps / 3))
-ablation() { # name, more options
-    local name=$1
-    shift
-    CUDA_VISIBLE_DEVICES="" run "ablation_$name" default_86_joint "${small[@]}" --set steps="$steps" --set optimiser.decay=$third "$@" || true
-}
-staged() {
-    local common=("${small[@]}" --set steps=$third --set optimiser.decay=$((third / 2)))
-    export CUDA_VISIBLE_DEVICES=""
-    run ablation_staged_1 default_86_joint "${common[@]}" --set stage=acoustic
-    run ablation_staged_2 default_86_joint "${common[@]}" --set stage=semantic --set init="$store/runs/ablation_staged_1" --set losses.acoustic=1.0
-    run ablation_staged_3 default_86_joint "${common[@]}" --set init="$store/runs/ablation_staged_2"
-}
-if [ "$steps" -gt 0 ]; then
-    ablation base & pids+=($!)
-    ablation no_contrastive --set losses.contrastive=0.0 & pids+=($!)
-    ablation contrastive_strong --set losses.contrastive=0.05 & pids+=($!)
-    ablation vae --set quantiser.sample=true --set losses.kl_semantic=0.0001 --set losses.kl_start=0 --set losses.kl_end=500 & pids+=($!)
-    ablation vq --set quantiser.kind=vq & pids+=($!)
-    ablation no_fsq_regularisation --set losses.fsq=0.0 --set losses.entropy=0.0 & pids+=($!)
-    ablation entropy_strong --set losses.entropy=0.3 & pids+=($!)
-    ablation adamw --set optimiser.muon=false & pids+=($!)
-    ablation augmented --set augment.chance=0.5 & pids+=($!)
-    staged & pids+=($!)
+if [ "${ABLATION_STEPS:-0}" -gt 0 ]; then
+    PYTHON=$python "$repository/tools/ablations.sh" "$store/cache" "$store/runs/ablations" "$ABLATION_STEPS" 9 & pids+=($!)
 fi
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 models_running() { kill -0 "${pids[0]}" 2>/dev/null || kill -0 "${pids[1]}" 2>/dev/null; }
@@ -135,6 +109,6 @@ for name in default_86 default_21; do
     tail -n 3 "$store/$name.out"
     train export "$store/runs/$name" -o "$store/$name.safetensors" --name "${name/_/-}" ${EXPORT_OPTIONS:---newest} && split -b 15000000 -d -a 1 "$store/$name.safetensors" "$out/$name.safetensors."
 done
-tar -czf "$out/logs.tar.gz" -C "$store" $(cd "$store" && ls -- *.out runs/*/log.jsonl runs/*/config.json cache/meta.json)
+tar -czf "$out/logs.tar.gz" -C "$store" $(cd "$store" && find . -name '*.out' -o -name log.jsonl -o -name config.json -o -name meta.json)
 ls -la "$out"
 echo "done after ${SECONDS} s"
