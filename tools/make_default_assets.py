@@ -63,7 +63,8 @@ def main() -> int:
             parser.error(f"--model {model}: expected NAME=CHECKPOINT")
         out = arguments.assets / f"{name.replace('-', '_')}.safetensors"
         staged = out.with_suffix(".staged")
-        report = convert_checkpoint(checkpoint, staged, dtype=arguments.dtype, name=name)
+        # Rounded, the tokens of these models change by more than the precisions promise: docs/precision.md.
+        report = convert_checkpoint(checkpoint, staged, dtype=arguments.dtype, name=name, token_precision="fp32")
         if report.bytes > MAX_BYTES:
             staged.unlink()
             parser.error(f"{out.name}: {report.bytes:,} bytes, more than {MAX_BYTES:,}")

@@ -52,7 +52,8 @@ HiftConfig parse_hift(const JsonValue& object) {
     return hift;
 }
 
-void append_transformer(const Config& config, const std::string& prefix, int layers, std::vector<TensorSpec>& tensors) {
+void append_transformer(const Config& config, const std::string& prefix, int layers, Precision precision,
+                        std::vector<TensorSpec>& tensors) {
     const int d = config.dimension;
     for (int i = 0; i < layers; ++i) {
         const std::string name = prefix + ".layers." + std::to_string(i) + ".";
@@ -62,10 +63,10 @@ void append_transformer(const Config& config, const std::string& prefix, int lay
         tensors.push_back({name + "norm2.bias", {d}});
         tensors.push_back({name + "layer_scale_1.scale", {d}});
         tensors.push_back({name + "layer_scale_2.scale", {d}});
-        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, config.precision});
-        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, config.precision});
-        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, config.precision});
-        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, config.precision});
+        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, precision});
+        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, precision});
+        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, precision});
+        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, precision});
     }
 }
 
@@ -121,6 +122,16 @@ Config Config::parse(std::string_view json, const std::string& file) {
                      "their product does not fit 31 bits");
     }
     config.prompt_frames = integer(root, "prompt_frames", 1, 100000);
+    if (const auto value = root.find("token_precision")) {
+        const std::string_view name = value->as_string();
+        if (name == "fp32") {
+            config.token_precision = Precision::fp32;
+        } else if (name == "bf16") {
+            config.token_precision = Precision::bf16;
+        } else if (name != "int8") {
+            value->fail("is " + quoted(name) + ", expected 'fp32', 'bf16' or 'int8'");
+        }
+    }
 
     const JsonValue vocoder = root.at("vocoder");
     const std::string_view kind = vocoder.at("kind").as_string();
@@ -140,11 +151,12 @@ Config Config::parse(std::string_view json, const std::string& file) {
 std::vector<TensorSpec> required_tensors(const Config& config) {
     std::vector<TensorSpec> tensors;
     append_seanet_tensors(config, tensors);
-    append_transformer(config, "encoder_transformer.transformer", config.acoustic_layers, tensors);
+    append_transformer(config, "encoder_transformer.transformer", config.acoustic_layers, config.precision, tensors);
     append_transformer(config, "vae_semantic_transformer.semantic_transformer.transformer", config.semantic_layers,
-                       tensors);
-    append_transformer(config, "semantic_connector.semantic_transformer.transformer", config.connector_layers, tensors);
-    append_transformer(config, "decoder_transformer.transformer", config.decoder_layers, tensors);
+                       config.semantic_precision(), tensors);
+    append_transformer(config, "semantic_connector.semantic_transformer.transformer", config.connector_layers,
+                       config.precision, tensors);
+    append_transformer(config, "decoder_transformer.transformer", config.decoder_layers, config.precision, tensors);
     append_quantiser_tensors(config, tensors);
     append_paralinguistic_tensors(config, tensors);
     if (config.vocoder == VocoderKind::hift) {

@@ -1,6 +1,7 @@
 // Every size of a model, read from the JSON in its file's metadata and checked before anything is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -60,6 +61,9 @@ struct Config {
     VocoderKind vocoder = VocoderKind::none;
     SpectralConfig spectral;
     HiftConfig hift;
+    /// The least that the transformer which leads to tokens may be kept at: "token_precision" of the file, int8
+    /// without. A model whose tokens change with the rounding of its weights says fp32 (docs/precision.md).
+    Precision token_precision = Precision::int8;
     /// Of the weights in memory that most of the work is with: transformers, and HiFT's upsampling and residual blocks.
     /// Not in the file: whoever opens the model picks it.
     Precision precision = Precision::fp32;
@@ -72,11 +76,21 @@ struct Config {
     Precision decoder_convolutions() const noexcept {
         return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     }
+    /// Of the transformer that leads to tokens.
+    Precision semantic_precision() const noexcept { return std::min(precision, token_precision); }
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
     int frame_size() const noexcept { return hop_length * frames_per_token(); }
     int cardinality() const noexcept;
-    TransformerSpec transformer(int layers, int terms = 1) const noexcept {
-        return {layers, dimension, head_dim, feedforward, context, rope_base, precision, terms};
+    TransformerSpec transformer(int layers) const noexcept {
+        return {layers, dimension, head_dim, feedforward, context, rope_base, precision};
+    }
+    /// The transformer that leads to tokens. Rounding its feed-forward part's activations to 8 bits is most of what
+    /// int8 costs in tokens, so they have two terms.
+    TransformerSpec semantic_transformer() const noexcept {
+        TransformerSpec spec = transformer(semantic_layers);
+        spec.precision = semantic_precision();
+        spec.terms = 2;
+        return spec;
     }
 };
 

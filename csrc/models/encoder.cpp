@@ -6,11 +6,6 @@
 
 namespace secousti::core {
 
-namespace {
-/// Rounding the feed-forward part's activations to 8 bits is most of what int8 costs in tokens (docs/precision.md).
-constexpr int kTokenTerms = 2;
-}  // namespace
-
 Encoder::Encoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
                  ArenaLayout& scratch)
     : dimension_(static_cast<std::size_t>(config.dimension)), quantiser_(backend, config, weights) {
@@ -21,7 +16,7 @@ Encoder::Encoder(const Backend& backend, const Config& config, const WeightMap& 
     tokens_ = scratch.reserve<std::int32_t>(kRows);
     ArenaLayout convolutions = scratch;
     seanet_ = {backend, config, weights, state, convolutions};
-    semantic_ = {backend,    config.transformer(config.semantic_layers, kTokenTerms),
+    semantic_ = {backend,    config.semantic_transformer(),
                  weights,    "vae_semantic_transformer.semantic_transformer.transformer",
                  kMaxTokens, state,
                  scratch};

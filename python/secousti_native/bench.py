@@ -25,6 +25,7 @@ from secousti_native import __version__, _kernels
 from secousti_native.codec import Codec
 
 Row = dict[str, Any]
+_ELEMENT_BYTES = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 2)}  # of weights, and of keys and values; finest first
 _STACKS = {"encode": ("semantic",), "decode to mel": ("connector", "decoder")}
 
 
@@ -117,35 +118,46 @@ def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
     Both are measured here: the bandwidth with a block of that size, read again and again as a stream does (small models
     stay in a cache), the peak with multiply-adds of the precision that touch no memory. Small parts are left out.
     """
-    peak = partial(_kernels.peak, codec.info["isa"])
+    config, info = codec.config, codec.info
     # Transformers multiply float32 activations unless they are int8; HiFT's are as narrow as its weights.
-    matrix_peak = peak("int8" if codec.precision == "int8" else "fp32") * 1e6
-    vocoder_peak = peak(codec.precision) * 1e6
+    matrix_peak = _kernels.peak(info["isa"], "int8" if codec.precision == "int8" else "fp32") * 1e6
+    vocoder_peak = _kernels.peak(info["isa"], codec.precision) * 1e6
     for row in rows:
-        tokens = row["audio_ms"] / 1e3 * codec.frame_rate
-        stage = row["stage"]
-        stacks = next((stacks for name, stacks in _STACKS.items() if stage.startswith(name)), None)
-        if stacks is not None:
-            size = step_bytes(codec.config, stacks, codec.precision)
-            floor = tokens * 2 * step_multiplies(codec.config, stacks) / matrix_peak
-        elif stage.startswith("vocoder hift"):
-            size, multiplies = hift_work(codec.config, codec.precision)
-            floor = tokens * codec.info["frame_size"] / codec.info["hop_length"] * 2 * multiplies / vocoder_peak
-        else:
+        stacks = _stacks_of(row["stage"])
+        vocoder = info["vocoder"] == "hift" and row["stage"].startswith(("vocoder", "full duplex"))
+        if not stacks and not vocoder:
             yield row
             continue
+        frames = row["audio_ms"] / 1e3 * info["sample_rate"] / info["hop_length"]
+        multiplies = frames / (info["frame_size"] // info["hop_length"]) * step_multiplies(config, stacks)
+        size, floor = step_bytes(config, stacks, codec.precision), 2 * multiplies / matrix_peak
+        if vocoder:
+            vocoder_size, per_frame = hift_work(config, codec.precision)
+            size, floor = size + vocoder_size, floor + 2 * frames * per_frame / vocoder_peak
         bandwidth = _kernels.read_bandwidth(max(1, size // 1_000_000), 20)
         row["read_gb_s"] = round(bandwidth, 1)
         row["floor_ms"] = round(max(floor, size / bandwidth / 1e6), 3)
         yield row
 
 
+def _stacks_of(stage: str) -> tuple[str, ...]:
+    """The transformers that a stage passes. The offline stage of the encoder gives its acoustic embedding as well."""
+    own = next((stacks for name, stacks in _STACKS.items() if stage.startswith(name)), ())
+    if stage == "full duplex":
+        return tuple(stack for stacks in _STACKS.values() for stack in stacks)
+    return (*own, "acoustic") if stage == "encode mel offline" else own
+
+
 def step_bytes(config: dict[str, Any], stacks: tuple[str, ...], precision: str = "fp32") -> int:
     """Bytes of weights, keys and values that one token passes in these transformers."""
-    d, layers = config["dimension"], sum(config["layers"][stack] for stack in stacks)
-    weights = 4 * d * d + 2 * d * config["feedforward"]
-    weight, ring = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 2)}[precision]
-    return int(layers * (weight * weights + ring * 2 * config["context"] * d))
+    d = config["dimension"]
+    total = 0
+    for stack in stacks:
+        least = config.get("token_precision", "int8") if stack == "semantic" else "int8"
+        weight, ring = _ELEMENT_BYTES[min(precision, least, key=list(_ELEMENT_BYTES).index)]
+        matrices, rings = weight * (4 * d * d + 2 * d * config["feedforward"]), ring * 2 * config["context"] * d
+        total += config["layers"][stack] * (matrices + rings)
+    return total
 
 
 def step_multiplies(config: dict[str, Any], stacks: tuple[str, ...]) -> int:

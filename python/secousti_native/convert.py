@@ -30,7 +30,7 @@ except ImportError:
 from torch import Tensor
 
 from .reference.codec import SecoustiCodec
-from .reference.config import CodecConfig, LayerCounts, VocoderConfig
+from .reference.config import PRECISIONS, CodecConfig, LayerCounts, VocoderConfig
 from .reference.hift import HiFT
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -39,7 +39,6 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 FORMAT, FORMAT_VERSION = "secousti", "1"
 VOCODER_PREFIX = "vocoder."
 BATCH_NORM_EPSILON = 1e-5
-PRECISIONS = ("fp32", "bf16", "int8")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _GAIN, _DIRECTION = ".parametrizations.weight.original0", ".parametrizations.weight.original1"
@@ -81,6 +80,7 @@ def convert_checkpoint(
     *,
     dtype: str = "float32",
     precision: str = "fp32",
+    token_precision: str | None = None,
     config: CodecConfig | None = None,
     name: str | None = None,
 ) -> ConversionReport:
@@ -93,7 +93,8 @@ def convert_checkpoint(
     ``dtype`` is ``float32``, ``float16`` or ``bfloat16``, but folded batch norms stay float32. ``precision`` other than
     ``fp32`` stores the transformers' matrices as the engine keeps them when it opens the file at that precision: such a
     file loads faster, gives the same tokens at that precision, and opens at any other with rounded weights. ``int8`` is
-    ``I8`` integers and ``<name>.scale``, a float32 for each output. The file appears whole or not at all.
+    ``I8`` integers and ``<name>.scale``, a float32 for each output. ``token_precision`` is written to the config: the
+    least that the transformer which leads to tokens is ever kept at. The file appears whole or not at all.
 
     Raises `ConversionError` for a file that is no checkpoint and for missing, misshapen, or non-finite tensors, all of
     them named at once; `ConfigError` for sizes that make no codec; `OSError` if a file cannot be read or written.
@@ -106,6 +107,8 @@ def convert_checkpoint(
     config = config or described or infer_config(state)
     if name is not None or config.name == CodecConfig.name:
         config = config.replace(name=name or f"secousticodec-{int(config.frame_rate)}")
+    if token_precision is not None:
+        config = config.replace(token_precision=token_precision)
     label = _label(source)
 
     native = is_native(state)
@@ -130,7 +133,7 @@ def convert_checkpoint(
     parameters = sum(value.numel() for value in tensors.values())
     tensors = {key: _cast(key, value, DTYPES[dtype], label) for key, value in sorted(tensors.items())}
     path = Path(out)
-    size = _write(reduce_precision(tensors, precision), config, path)
+    size = _write(reduce_precision(tensors, config, precision), config, path)
     return ConversionReport(path, config, parameters, size, tuple(sorted(dropped)), tuple(sorted(training_only)))
 
 
@@ -368,14 +371,16 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
     return integers, torch.where(live, top / limit, torch.zeros_like(top))
 
 
-def reduce_precision(tensors: dict[str, Tensor], precision: str) -> dict[str, Tensor]:
+def reduce_precision(tensors: dict[str, Tensor], config: CodecConfig, precision: str) -> dict[str, Tensor]:
     """The tensors of a model file with the transformers' matrices stored at ``precision``."""
     reduced: dict[str, Tensor] = {}
     for name, value in tensors.items():
-        if precision == "int8" and is_matrix(name):
+        semantic = name.startswith(_TRANSFORMERS["semantic"])
+        own = (config.semantic_precision(precision) if semantic else precision) if is_matrix(name) else "fp32"
+        if own == "int8":
             reduced[name], reduced[name + _SCALE] = quantise(value)
         else:
-            reduced[name] = value.bfloat16() if precision == "bf16" and is_matrix(name) else value
+            reduced[name] = value.bfloat16() if own == "bf16" else value
     return dict(sorted(reduced.items()))
 
 

@@ -1,9 +1,13 @@
 // Streams of models opened at bf16 and int8: the promises of test_stream.cpp hold at every precision.
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "allocations.h"
+#include "codec/model.h"
+#include "codec/offline.h"
 #include "kernels/backend.h"
 #include "streams.h"
 
@@ -167,4 +171,32 @@ TEST(reduced_precision_steps_do_not_allocate) {
         CHECK(decoder.push(coded, std::span<float>(out)) > 0);
         CHECK(allocations::count() == before);
     }
+}
+
+TEST(what_leads_to_tokens_stays_as_precise_as_the_file_demands) {
+    using namespace secousti::core;
+    std::string json = tiny::config_json(tiny::kPlain);
+    const auto tensors = tiny::random_tensors(json, 1);
+    const auto tokens_of = [&](const std::string& config, Precision precision) {
+        const auto bytes = tiny::safetensors(config, tensors);
+        const auto model = Model::load(SafetensorsFile::from_memory(bytes, "model"), nullptr, precision);
+        const std::size_t frames = 200;
+        std::mt19937 generator(7);
+        std::normal_distribution<float> normal(0.0F, 2.0F);
+        std::vector<float> mel(frames * static_cast<std::size_t>(model->config.n_mels));
+        for (float& value : mel) value = normal(generator);
+        std::vector<std::int32_t> tokens(frames);
+        Offline(*model, 1).encode_mel(mel.data(), frames, {.rows = {.tokens = tokens.data()}});
+        return tokens;
+    };
+    std::string demanding = json;
+    demanding.insert(demanding.rfind('}'), R"(, "token_precision": "fp32")");
+    const auto expected = tokens_of(json, Precision::fp32);
+    CHECK(std::any_of(expected.begin(), expected.end(), [&](auto t) { return t != expected[0]; }));
+    CHECK(tokens_of(json, Precision::int8) != expected);
+    for (const Precision precision : {Precision::fp32, Precision::bf16, Precision::int8})
+        CHECK(tokens_of(demanding, precision) == expected);
+    std::string wrong = json;
+    wrong.insert(wrong.rfind('}'), R"(, "token_precision": "fp64")");
+    CHECK_THROWS(tokens_of(wrong, Precision::fp32), secousti::core::Error, "token_precision: is 'fp64'");
 }

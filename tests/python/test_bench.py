@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from secousti_native import Codec, bench
 from secousti_native.cli.app import app
 
-FLOORED = {"encode", "decode to mel", "encode mel offline", "decode to mel offline"}
-STAGES = FLOORED | {"full duplex"}
+STAGES = {"encode", "decode to mel", "full duplex", "encode mel offline", "decode to mel offline"}
 
 
 def check(row: bench.Row) -> None:
@@ -35,7 +34,7 @@ def test_every_stage_is_measured() -> None:
     for row in rows:
         check(row)
     floors = {row["stage"]: row["floor_ms"] for row in rows if "floor_ms" in row}
-    assert set(floors) == FLOORED | {"encode 0.01 min of audio"}
+    assert set(floors) == STAGES | {"encode 0.01 min of audio"}
     assert all(floor > 0 for floor in floors.values())
     assert report["machine"]["threads"] == 1
     peaks = report["machine"]["peak_gops"]
@@ -44,7 +43,7 @@ def test_every_stage_is_measured() -> None:
     assert len(weights) == 3 and weights[0] > weights[1] > weights[2] > 0
     for row in report["models"]:
         assert row["open_ms"] > 0
-        assert 0 < row["encoder_stream_mb"] < row["decoder_stream_mb"]
+        assert row["encoder_stream_mb"] > 0 and row["decoder_stream_mb"] > 0
 
 
 def test_step_bytes_of_a_hand_computed_case() -> None:

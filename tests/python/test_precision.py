@@ -20,11 +20,9 @@ Floats = npt.NDArray[np.float32]
 MODELS = ("default", "default-21")
 REDUCED = ("bf16", "int8")
 
-# On tests/data/speech.flac: tokens equal to those of fp32 and mean absolute difference of log-mels decoded from fp32's
-# tokens. Limits are what was measured (docs/precision.md), minus a margin of about three tokens in a thousand.
-AGREEMENT = {("default", "bf16"): 0.994, ("default", "int8"): 0.985,
-             ("default-21", "bf16"): 0.99, ("default-21", "int8"): 0.98}  # fmt: skip
-MEL_ERROR = {"bf16": 0.004, "int8": 0.006}
+# On tests/data/speech.flac: all tokens are those of fp32, because the embedded models demand it, and the mean absolute
+# difference of log-mels decoded from them is what was measured (docs/precision.md) and a margin.
+MEL_ERROR = {"bf16": 0.004, "int8": 0.010}
 PESQ_LOSS = 0.03
 
 
@@ -52,7 +50,7 @@ def test_a_model_says_its_precision(codec: Codec) -> None:
         assert other.precision == other.info["precision"] == other.with_threads(2).precision == precision
         assert f"{precision}, threads=1" in repr(other)
         assert other.identity == codec.identity
-        assert other.info["memory_bytes"] < 0.6 * memory
+        assert other.info["memory_bytes"] < 0.75 * memory  # the part that leads to tokens stays fp32
 
 
 @pytest.mark.parametrize("precision", ["fp16", "INT8", "", "int4"])
@@ -92,11 +90,10 @@ def test_speech_stays_near_fp32(opened: Codec, full: dict[str, Codec], codec: Co
     reference = full[opened.name]
     expected = reference.encode(speech)
     encoded = opened.encode(speech)
-    agreement = float(np.mean(encoded.tokens == expected.tokens))
     mels: list[Any] = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (opened, reference)]
     error = float(np.abs(mels[0] - mels[1]).mean())
-    print(f"{model} {precision}: {agreement:.4f} of the tokens agree, log-mel error {error:.5f}")
-    assert agreement >= AGREEMENT[model, precision]
+    print(f"{model} {precision}: log-mel error {error:.5f}")
+    assert np.array_equal(encoded.tokens, expected.tokens)
     assert 0.0 < error <= MEL_ERROR[precision]
     assert np.array_equal(encoded.paralinguistic, expected.paralinguistic)  # the voice's encoder stays fp32
 

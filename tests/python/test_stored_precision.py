@@ -146,3 +146,22 @@ def test_damaged_integers_are_named(
     safetensors.torch.save_file(state, path, metadata)
     with pytest.raises(ModelFormatError, match=re.escape(message)):
         Codec.from_pretrained(str(path), precision=precision)
+
+
+def test_token_precision_is_kept_in_the_file_and_by_the_engine(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = SecoustiCodec(SMALL, layer_scale=0.5).state_dict()
+    state["fsq.project_in.weight"] *= 100.0
+    path = tmp_path / "exact.safetensors"
+    report = convert_checkpoint(state, path, config=SMALL, precision="int8", token_precision="fp32")
+    assert report.config.token_precision == "fp32"
+    stored = safetensors.torch.load_file(path)
+    semantic = [name for name in stored if is_matrix(name) and "vae_semantic_transformer" in name]
+    assert len(semantic) == 4 * 2
+    assert all(stored[name].dtype == torch.float32 for name in semantic)
+    assert stored[MATRIX].dtype == torch.int8
+    assert results(path, "int8")[0] == results(path, "fp32")[0]
+    again = convert_checkpoint(path, tmp_path / "again.safetensors")
+    assert again.config.token_precision == "fp32"
+    with pytest.raises(ValueError, match="token_precision: 'fp8' is not one of fp32, bf16, int8"):
+        convert_checkpoint(state, path, config=SMALL, token_precision="fp8")

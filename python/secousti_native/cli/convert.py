@@ -37,6 +37,9 @@ def convert(
     precision: Annotated[
         Precision, typer.Option(help="Of the transformers' matrices: a file of bf16 or int8 is small and loads fast.")
     ] = Precision.fp32,
+    token_precision: Annotated[
+        Precision | None, typer.Option(help="The least that the transformer which leads to tokens is ever kept at.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     force: Force = False,
     json: Json = False,
@@ -51,7 +54,10 @@ def convert(
     try:
         from secousti_native.convert import convert_checkpoint
 
-        report = convert_checkpoint(source, output, vocoder, dtype=dtype.value, precision=precision.value, name=name)
+        tokens = token_precision.value if token_precision else None
+        report = convert_checkpoint(
+            source, output, vocoder, dtype=dtype.value, precision=precision.value, token_precision=tokens, name=name
+        )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     result = {
