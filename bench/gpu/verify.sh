@@ -63,7 +63,9 @@ options=(-S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSECOUSTI_C
 phase configure 60 cmake "${options[@]}" || exit 1
 tests=secousti_gpu_tests
 [[ $emulate -eq 1 ]] && tests=secousti_simt_engine_tests
-phase build 200 cmake --build "$build" --parallel "$jobs" --target _core _kernels "$tests"
+targets=(_core _kernels "$tests")
+[[ $emulate -eq 0 ]] && targets+=(secousti_gpu_kernels)
+phase build 200 cmake --build "$build" --parallel "$jobs" --target "${targets[@]}"
 grep -E "spill|Compiling entry|registers" "$results/build.log" >"$results/registers.txt" || true
 
 # The package from the source tree, with the modules just built.
@@ -82,6 +84,9 @@ models=$build/models
 ) >"$results/models.log" 2>&1 &
 making=$!
 [[ -n $program ]] && phase tests $((smoke ? 70 : 100)) "$program"
+
+# Single kernels beside their floors: its log is the table.
+[[ $emulate -eq 0 ]] && phase kernels 30 "$build/tests/simt/secousti_gpu_kernels"
 
 if [[ $smoke -eq 0 && $emulate -eq 0 && -n $program ]]; then
     # A short list: kernels run up to a hundred times slower here.
@@ -102,5 +107,6 @@ say "seconds in all: $((SECONDS - started))"
 echo
 echo "=== results"
 sed -n '/^=== table/,$p' "$results/bench.log"
+[[ -f $results/kernels.log ]] && cat "$results/kernels.log"
 cat "$summary"
 exit $failed
