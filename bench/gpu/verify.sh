@@ -64,7 +64,7 @@ phase configure 60 cmake "${options[@]}" || exit 1
 tests=secousti_gpu_tests
 [[ $emulate -eq 1 ]] && tests=secousti_simt_engine_tests
 targets=(_core _kernels "$tests")
-[[ $emulate -eq 0 ]] && targets+=(secousti_gpu_kernels)
+[[ $emulate -eq 0 ]] && targets+=(secousti_gpu_kernels secousti_bench_vocoders)
 phase build 200 cmake --build "$build" --parallel "$jobs" --target "${targets[@]}"
 grep -E "spill|Compiling entry|registers" "$results/build.log" >"$results/registers.txt" || true
 
@@ -87,6 +87,8 @@ making=$!
 
 # Single kernels beside their floors: its log is the table.
 [[ $emulate -eq 0 ]] && phase kernels 30 "$build/tests/simt/secousti_gpu_kernels"
+# Front end and vocoders alone, one JSON object a line.
+[[ $emulate -eq 0 ]] && phase vocoders 40 "$build/tests/simt/secousti_bench_vocoders" $((smoke ? 10 : 60))
 
 if [[ $smoke -eq 0 && $emulate -eq 0 && -n $program ]]; then
     # A short list: kernels run up to a hundred times slower here.
@@ -107,6 +109,6 @@ say "seconds in all: $((SECONDS - started))"
 echo
 echo "=== results"
 sed -n '/^=== table/,$p' "$results/bench.log"
-[[ -f $results/kernels.log ]] && cat "$results/kernels.log"
+for table in kernels vocoders; do [[ -f $results/$table.log ]] && cat "$results/$table.log"; done
 cat "$summary"
 exit $failed
