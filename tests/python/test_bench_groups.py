@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from secousti_native import Codec, bench_groups
+from secousti_native import Codec, bench, bench_groups
 
 
 def test_rows_of_groups(codec21: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_the_largest_group_in_real_time(milliseconds: float, limit: int, expecte
     # Each stream costs the same here, and a step stands for 46.5 ms.
     asked: list[int] = []
 
-    def row(size: int) -> bench_groups.Row:
+    def row(size: int) -> bench.Row:
         asked.append(size)
         return {"streams": size, "audio_ms": 46.5, "p50_ms": milliseconds * size}
 
