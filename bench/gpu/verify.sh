@@ -60,12 +60,14 @@ fi
 options=(-S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSECOUSTI_CUDA=$backend -DSECOUSTI_BUILD_PYTHON=ON
     -DSECOUSTI_BUILD_EXAMPLES=OFF -DSECOUSTI_BUILD_SHARED=OFF "-DPython_EXECUTABLE=$(command -v "$python")")
 [[ $emulate -eq 0 ]] && options+=(-DCMAKE_CUDA_ARCHITECTURES=90a-real)
-phase configure 60 cmake "${options[@]}" || exit 1
+# Without the Python part (pybind11 missing, say) tests and kernel times are still worth having.
+phase configure 60 cmake "${options[@]}" ||
+    phase configure_without_python 60 cmake "${options[@]}" -DSECOUSTI_BUILD_PYTHON=OFF || exit 1
 tests=secousti_gpu_tests
 [[ $emulate -eq 1 ]] && tests=secousti_simt_engine_tests
 targets=(_core _kernels "$tests")
 [[ $emulate -eq 0 ]] && targets+=(secousti_gpu_kernels secousti_bench_vocoders)
-phase build 200 cmake --build "$build" --parallel "$jobs" --target "${targets[@]}"
+phase build 200 cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
 grep -E "spill|Compiling entry|registers" "$results/build.log" >"$results/registers.txt" || true
 
 # The package from the source tree, with the modules just built.
