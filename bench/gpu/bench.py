@@ -145,7 +145,7 @@ def vocoder(arguments: argparse.Namespace, model: Path, report: Report) -> None:
             count = max(2, arguments.steps // 8)
             timing, audio_seconds = engine.vocode(model, streams, frames, count, arguments.device)
             speed = round(audio_seconds / (timing.milliseconds(50) / 1e3), 1)
-            yield row(f"vocoder, {frames} mel frames", "secousti", "fp32", streams, timing, times_real_time=speed)
+            yield row(f"vocoder, {frames} mel frames", "secousti", "bf16", streams, timing, times_real_time=speed)
 
         def theirs(streams: int = streams, frames: int = frames) -> Iterator[Row]:
             timing = torch_graphs.vocode(
