@@ -42,11 +42,11 @@ def empty_like(template: Array, dtype: str, shape: tuple[int, ...]) -> Array:
     if is_torch(template):
         torch = loaded("torch")
         assert torch is not None
-        return torch.empty(shape, dtype=getattr(torch, dtype), device=template.device)  # type: ignore[attr-defined]
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=template.device)
     cupy = loaded("cupy")
     if cupy is None:
         raise TypeError(f"results for {type(template).__name__} arrays on the device need torch or CuPy")
-    return cupy.empty(shape, dtype=dtype)  # type: ignore[attr-defined]
+    return cupy.empty(shape, dtype=dtype)
 
 
 def current_stream(template: Array) -> int:
@@ -54,9 +54,9 @@ def current_stream(template: Array) -> int:
     if is_torch(template):
         torch = loaded("torch")
         assert torch is not None
-        return int(torch.cuda.current_stream(template.device).cuda_stream)  # type: ignore[attr-defined]
+        return int(torch.cuda.current_stream(template.device).cuda_stream)
     cupy = loaded("cupy")
     if cupy is not None:
-        return int(cupy.cuda.get_current_stream().ptr)  # type: ignore[attr-defined]
+        return int(cupy.cuda.get_current_stream().ptr)
     # By the protocol: the producer's stream, 1 being the legacy default one.
     return int(template.__cuda_array_interface__.get("stream") or 1)
