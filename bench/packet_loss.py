@@ -2,6 +2,7 @@
 """Quality under packet loss: concealment beside plain repetition and silence. docs/packet_loss.md explains the tables.
 
     python bench/packet_loss.py SPEECH_FOLDER [-m default -m default-21] [--clips 12] > table.md
+    python bench/packet_loss.py SPEECH_FOLDER --correlation     # of tokens' codes over time, what the hold is fitted to
 
 Packets hold as many tokens as last about 46 ms. Random losses are independent; bursts come from Gilbert's two-state
 channel (1960) with a mean length of three packets. Every method sees the same losses. PESQ and STOI compare with the
@@ -97,14 +98,34 @@ def table(model: str, folder: Path, clips: int, seconds: float) -> None:
         print(f"| {kind} | {method if rate_lost else ''} | " + " | ".join(f"{value:.3f}" for value in mean) + " |")
 
 
+def correlation(model: str, folder: Path, clips: int) -> None:
+    """Mean over clips and dimensions of the correlation of codes some tokens apart."""
+    codec = Codec.from_pretrained(model)
+    levels = np.array(codec.config["fsq_levels"])
+    basis = np.concatenate([[1], np.cumprod(levels[:-1])])
+    streams = []
+    for path in sorted(folder.glob("*.flac"))[:clips]:
+        tokens = np.asarray(codec.encode(*audio.load(path)).tokens)
+        streams.append((tokens[:, None] // basis % levels - (levels - 1) / 2) / ((levels - 1) / 2))
+    print(f"\n{model}, {clips} clips")
+    for lag in (1, 2, 4, 8, 16):
+        products = sum(float((codes[lag:] * codes[:-lag]).sum()) for codes in streams)
+        squares = sum(float((codes[lag:] ** 2).sum()) for codes in streams)
+        print(f"{1000 * lag / codec.frame_rate:6.1f} ms: {products / squares:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of FLAC files, as tools/make_eval_set.py makes it")
     parser.add_argument("-m", "--model", action="append")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each clip")
+    parser.add_argument("--correlation", action="store_true", help="of codes, instead of the tables")
     arguments = parser.parse_args()
     for model in arguments.model or ("default", "default-21"):
+        if arguments.correlation:
+            correlation(model, arguments.folder, arguments.clips)
+            continue
         table(model, arguments.folder, arguments.clips, arguments.seconds)
 
 

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 TIMES = (0.0, 0.6, 1.2, 2.4, 3.5, 7.0, 14.0, 28.0)
 STEP_SECONDS = 0.02
-PART_BYTES, PART_HEADER = 32, 2
+PART_BYTES, PART_HEADER = 66, 2
 
 
 def embedder() -> Callable[[Floats, int], Floats] | None:

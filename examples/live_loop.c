@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     periods = (samples + (size_t)info.sample_rate / 2) / PERIOD; /* half a second for what is still on its way */
     heard = (float*)calloc(periods + 1, PERIOD * sizeof *heard);
     pcm = (float*)realloc(pcm, (periods + 1) * PERIOD * sizeof *pcm);
-    if (heard == NULL || pcm == NULL || !ring_create(&l.microphone, 1 << 16) || !ring_create(&l.speaker, 1 << 16) ||
+    if (heard == NULL || pcm == NULL || !ring_create(&l.microphone, 1 << 18) || !ring_create(&l.speaker, 1 << 18) ||
         sem_init(&l.work, 0, 0) != 0 || pthread_create(&thread, NULL, codec_thread, &l) != 0) {
         return fail("out of memory or threads");
     }

@@ -138,13 +138,17 @@ static void* endpoint_thread(void* user) {
     int32_t tokens[8];
     float* g = (float*)malloc(dimension * sizeof *g);
     double due = now();
+    secousti_packet_counts c;
+    uint64_t restarts = 0;
     size_t step, written = 0;
     int64_t i;
 
+    memset(&c, 0, sizeof c);
+    c.struct_size = sizeof c;
     secousti_packet_options_init(&options, s->model);
     options.tokens_per_packet = TOKENS_PER_PACKET;
     options.redundancy = s->redundancy;
-    options.voice_repeat = 100;
+    options.voice_repeat = 50;
     /* Packets late by the jitter still come in time; and a packet more, since tokens wait for their packet. */
     options.depth = (int32_t)(s->jitter / 1000.0 * s->info.frame_rate) + 3 * TOKENS_PER_PACKET;
     if (g == NULL || secousti_packet_writer_create(&options, &writer) != SECOUSTI_OK ||
@@ -176,6 +180,9 @@ static void* endpoint_thread(void* user) {
         while ((size = recv(e->socket, packet, sizeof packet, 0)) > 0) {
             secousti_packet_reader_push(reader, packet, (size_t)size);
         }
+        secousti_packet_reader_get_counts(reader, &c);
+        if (c.restarts != restarts) printf("%c restart\n", e->name);
+        restarts = c.restarts;
         if (secousti_packet_reader_take_voice(reader, g, dimension) > 0) {
             secousti_decoder_set_paralinguistic(decoder, g, dimension);
             print_voice(e->name, g, dimension);
@@ -199,9 +206,6 @@ static void* endpoint_thread(void* user) {
         wait_until(due);
     }
     if (e->failed == NULL) {
-        secousti_packet_counts c;
-        memset(&c, 0, sizeof c);
-        c.struct_size = sizeof c;
         secousti_packet_reader_get_counts(reader, &c);
         printf("%c packets %d late %d known %d stray %d damaged %d tokens %d recovered %d lost %d\n", e->name,
                (int)c.packets, (int)c.late, (int)c.known, (int)c.stray, (int)c.damaged, (int)c.tokens, (int)c.recovered,

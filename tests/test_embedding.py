@@ -54,12 +54,12 @@ def test_live_loop_plays_what_was_said(release: Path, tmp_path: Path, model: str
     pcm = speech_wav(tmp_path / "in.wav", codec, "FLOAT")
     said = run(
         release / "examples" / "secousti_live_loop", MODELS / f"{model}.safetensors", tmp_path / "in.wav",
-        tmp_path / "out.wav", "4",
+        tmp_path / "out.wav",
     )  # fmt: skip
     silent = {int(period) for period in re.findall(r"^silence in period (\d+)$", said, re.MULTILINE)}
     summary = re.search(r"^(\d+) periods, (\d+) of them late, voice of ([\d.]+) s of speech$", said, re.MULTILINE)
     assert summary is not None, said
-    assert float(summary.group(3)) > 2.0
+    assert float(summary.group(3)) > 0.5
     periods = heard(tmp_path / "out.wav").reshape(-1, PERIOD)
     assert len(periods) == int(summary.group(1)) == (len(pcm) + codec.sample_rate // 2) // PERIOD
     # Where the codec's thread came late on a busy machine there is silence instead, and everything is later by as much.
@@ -67,24 +67,27 @@ def test_live_loop_plays_what_was_said(release: Path, tmp_path: Path, model: str
     played = np.delete(periods, sorted(silent), axis=0).reshape(-1)
     whole = len(periods) * PERIOD
     expected = as_int16(live(codec, np.pad(pcm, (0, max(0, whole - len(pcm))))[:whole], PERIOD))
-    assert len(played) > len(pcm) // 2
-    assert np.abs(played).max() > 1000
+    assert len(played) > codec.sample_rate
+    assert np.abs(played).max() > 300
     assert np.array_equal(played, expected[: len(played)])
 
 
-def replay(codec: Codec, lines: list[list[str]]) -> tuple[Floats, list[int]]:
-    """What an end of a call heard, and the tokens it got (-1: lost), from what it printed."""
+def replay(codec: Codec, lines: list[list[str]]) -> tuple[Floats, list[list[int]]]:
+    """What an end of a call heard, and the tokens it got (-1: lost) from each restart on, from what it printed."""
     decoder = codec.decoder()
-    parts, tokens = [], []
+    parts: list[Floats] = []
+    tokens: list[list[int]] = [[]]
     for line in lines:
         if line[0] == "voice":
             decoder.paralinguistic = np.array([float.fromhex(value) for value in line[1:]], np.float32)
         elif line[0] == "token":
             parts.append(decoder.push(np.array([int(line[1])])))
-            tokens.append(int(line[1]))
+            tokens[-1].append(int(line[1]))
         elif line[0] == "lost":
             parts.append(decoder.conceal())
-            tokens.append(-1)
+            tokens[-1].append(-1)
+        elif line[0] == "restart":  # on a machine too busy to send in time
+            tokens.append([])
         elif line[0] == "wait":
             parts.append(np.zeros(codec.frame_size, np.float32))
     return np.concatenate(parts), tokens
@@ -100,7 +103,7 @@ def test_two_calls_over_udp_with_loss_and_reordering(release: Path, tmp_path: Pa
     said = run(
         release / "examples" / "secousti_udp_call", model, tmp_path / "a.wav", tmp_path / "b.wav",
         tmp_path / "heard_by_a.wav", tmp_path / "heard_by_b.wav", "loss=0.2", "jitter=60",
-        f"redundancy={redundancy}", "speed=2", "seed=3",
+        f"redundancy={redundancy}", "seed=3",
     )  # fmt: skip
     for end, other in (("A", "B"), ("B", "A")):
         lines = [line.split()[1:] for line in said.splitlines() if line.startswith(f"{end} ")]
@@ -110,11 +113,12 @@ def test_two_calls_over_udp_with_loss_and_reordering(release: Path, tmp_path: Pa
         assert np.abs(result).max() > 1000
 
         sent = codec.encoder().push(np.pad(np.ascontiguousarray(says[other]), (0, 2 * codec.sample_rate)))
-        got = np.array(tokens)
-        # The call may begin some tokens into the stream, if the first packets are lost; then everything is in place.
-        fits = [first for first in range(60) if np.all((got == -1) | (got == sent[first : first + len(got)]))]
-        assert fits, "tokens came out of order"
-        lost = float(np.mean(got[: len(says[other]) // codec.frame_size] == -1))
+        for part in tokens:
+            # The stream may begin some tokens late, if its first packets are lost; then everything is in place.
+            got = np.array(part, np.int64)
+            ends = range(len(sent) - len(got) + 1)
+            assert any(np.all((got == -1) | (got == sent[first : first + len(got)])) for first in ends), "out of order"
+        lost = float(np.mean(np.concatenate(tokens)[: len(says[other]) // codec.frame_size] == -1))
         counts = next(dict(zip(line[::2], map(int, line[1::2]), strict=True)) for line in lines if line[0] == "packets")
         assert counts["damaged"] == counts["stray"] == 0
         assert counts["tokens"] > 100

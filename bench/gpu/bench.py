@@ -1,9 +1,10 @@
 """Every row of docs/cuda.md's speed table, ours and PyTorch's CUDA graphs in one process: bench/gpu/verify.sh runs it.
 
-python bench/gpu/bench.py MODEL_FOLDER --json report.json [--smoke] [--device cpu|cuda]
+python bench/gpu/bench.py MODEL_FOLDER --json report.json [--smoke] [--rehearse]
 
 The table comes last on standard output; the JSON is written anew after every row, so that a run that is cut short keeps
-what it measured. `--device cpu` rehearses the script without a GPU: its numbers mean nothing.
+what it measured. `--rehearse` runs the script without a GPU, ours on `--device` (in a build with SECOUSTI_CUDA=EMULATED
+that may be "cuda") and PyTorch on the CPU, on the smallest sizes: its numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ class Report:
             self.path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def machine(device: str) -> dict[str, Any]:
+def machine(torch_device: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"date": date.today().isoformat(), "torch": torch.__version__, "host": platform.machine()}
-    if device == "cuda":
+    if torch_device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         facts |= {
             "device": properties.name,
@@ -126,7 +127,7 @@ def steps(arguments: argparse.Namespace, model: Path, report: Report) -> None:
             def theirs(precision: str = precision, streams: int = streams) -> Iterator[Row]:
                 count = max(8, min(arguments.steps, 3000 // max(1, streams // 8)))
                 timings = torch_graphs.encode_and_decode(
-                    engine.config_of(model), precision, streams, count, arguments.device
+                    engine.config_of(model), precision, streams, count, arguments.torch_device
                 )
                 for stage, timing in timings.items():
                     yield row(stage, "PyTorch CUDA graph", precision, streams, timing)
@@ -138,16 +139,17 @@ def steps(arguments: argparse.Namespace, model: Path, report: Report) -> None:
 
 def vocoder(arguments: argparse.Namespace, model: Path, report: Report) -> None:
     """The vocoder alone: one stream live, and many for throughput."""
-    for streams, frames in ((1, 4), (1, 32), (64, 16)):
+    for streams, frames in ((1, 4),) if arguments.rehearse else ((1, 4), (1, 32), (64, 16)):
 
         def ours(streams: int = streams, frames: int = frames) -> Iterator[Row]:
-            timing, audio_seconds = engine.vocode(model, streams, frames, arguments.steps // 4, arguments.device)
+            count = max(2, arguments.steps // 8)
+            timing, audio_seconds = engine.vocode(model, streams, frames, count, arguments.device)
             speed = round(audio_seconds / (timing.milliseconds(50) / 1e3), 1)
-            yield row(f"vocoder, {frames} mel frames", "secousti", "fp32", streams, timing, times_real_time=speed)
+            yield row(f"vocoder, {frames} mel frames", "secousti", "bf16", streams, timing, times_real_time=speed)
 
         def theirs(streams: int = streams, frames: int = frames) -> Iterator[Row]:
             timing = torch_graphs.vocode(
-                engine.config_of(model), streams, frames, max(4, arguments.steps // 8), arguments.device
+                engine.config_of(model), streams, frames, max(4, arguments.steps // 8), arguments.torch_device
             )
             if timing is not None:
                 yield row(f"vocoder, {frames} mel frames", "PyTorch eager", "fp32", streams, timing)
@@ -187,6 +189,7 @@ def main() -> int:
     parser.add_argument("models", type=Path, help="folder of bench/golden_models.py")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    parser.add_argument("--rehearse", action="store_true", help="without a GPU")
     parser.add_argument("--smoke", action="store_true", help="a few timings only")
     parser.add_argument("--no-baseline", action="store_true", help="without PyTorch")
     parser.add_argument("--streams", type=int, nargs="+", default=None)
@@ -197,14 +200,20 @@ def main() -> int:
     arguments.duplex = [64] if arguments.smoke else [1024, 1536, 2048]
     arguments.offline = [64] if arguments.smoke else [1024]
     arguments.clip_seconds = 2.0 if arguments.smoke else 10.0
-    if arguments.device == "cpu":
-        arguments.duplex, arguments.offline, arguments.clip_seconds = [2], [2], 0.1
+    arguments.torch_device = "cpu" if arguments.rehearse else "cuda"
+    if arguments.rehearse:
+        arguments.streams, arguments.steps = [1], 2
+        arguments.duplex, arguments.offline, arguments.clip_seconds = [1], [1], 0.02
 
-    report = Report(arguments.json, arguments.device)
+    report = Report(arguments.json, arguments.torch_device)
     model = arguments.models / "86_hz.safetensors"
     for part in (steps, duplex, vocoder, offline):
         part(arguments, model, report)
-    print("\n".join(["", json.dumps(report.machine), *map(line, report.rows), *(f"FAILED {e}" for e in report.errors)]))
+    print(
+        "\n".join(
+            ["=== table", json.dumps(report.machine), *map(line, report.rows), *(f"FAILED {e}" for e in report.errors)]
+        )
+    )
     return 1 if report.errors else 0
 
 

@@ -1,7 +1,10 @@
 // EncoderGroup and DecoderGroup.
+#include <pybind11/stl.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -43,16 +46,16 @@ const std::uint8_t* mask_of(const G& group, const py::object& object, const char
 
 template <class Create, class Options>
 auto make(const Create& create, const Model& model, Options& options, std::int32_t capacity, std::int32_t threads,
-          std::int32_t spins, const std::string& device) {
+          std::int32_t spins, const std::optional<std::string>& device) {
     options.capacity = capacity;
     options.threads = threads;
     options.spins = spins;
-    options.device = device.c_str();
+    options.device = device ? device->c_str() : nullptr;
     return run(Source::model, [&] { return create(model.handle.get(), &options); });
 }
 
 std::unique_ptr<EncoderGroup> create_encoders(const Model& model, std::int32_t capacity, std::int32_t threads,
-                                              std::int32_t spins, const std::string& device) {
+                                              std::int32_t spins, const std::optional<std::string>& device) {
     secousti_encoder_group_options options;
     secousti_encoder_group_options_init(&options);
     secousti_encoder_group* handle = nullptr;
@@ -72,6 +75,23 @@ py::array_t<std::int32_t> step_encoders(EncoderGroup& group, const py::object& o
     return tokens;
 }
 
+/// A pointer into device memory, or a stream, as Python has it: an integer.
+template <class T>
+T* on_device(std::uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
+void step_encoders_on_device(EncoderGroup& group, std::uintptr_t stream, std::uintptr_t pcm, const py::object& active,
+                             std::uintptr_t tokens) {
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const Exclusive lock(group.busy);
+    run(Source::model, [&] {
+        return secousti_encoder_group_step_on_device(group.handle.get(), on_device<void>(stream),
+                                                     on_device<const float>(pcm), mask,
+                                                     on_device<std::int32_t>(tokens));
+    });
+}
+
 py::array_t<std::int32_t> flush_encoder(EncoderGroup& group, std::int32_t slot) {
     const Exclusive lock(group.busy);
     const std::size_t capacity = secousti_encoder_group_max_tokens(group.handle.get(), slot);
@@ -84,7 +104,8 @@ py::array_t<std::int32_t> flush_encoder(EncoderGroup& group, std::int32_t slot) 
 
 std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t capacity, const py::object& voice,
                                               std::uint64_t seed, bool noise, std::int32_t look_ahead,
-                                              std::int32_t threads, std::int32_t spins, const std::string& device) {
+                                              std::int32_t threads, std::int32_t spins,
+                                              const std::optional<std::string>& device) {
     const auto g = optional<float>(voice, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
     secousti_decoder_group_options options;
     secousti_decoder_group_options_init(&options);
@@ -133,6 +154,28 @@ py::array_t<float> step_to_mel(DecoderGroup& group, const py::object& object) {
     float* out = mel.mutable_data();
     run(Source::model, [&] { return secousti_decoder_group_step_to_mel(group.handle.get(), in, out); });
     return mel;
+}
+
+void step_decoders_on_device(DecoderGroup& group, std::uintptr_t stream, std::uintptr_t tokens,
+                             const py::object& active, std::uintptr_t pcm, std::uintptr_t samples) {
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const Exclusive lock(group.busy);
+    run(Source::model, [&] {
+        return secousti_decoder_group_step_on_device(group.handle.get(), on_device<void>(stream),
+                                                     on_device<const std::int32_t>(tokens), mask, on_device<float>(pcm),
+                                                     on_device<std::int32_t>(samples));
+    });
+}
+
+void step_to_mel_on_device(DecoderGroup& group, std::uintptr_t stream, std::uintptr_t tokens, const py::object& active,
+                           std::uintptr_t mel) {
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const Exclusive lock(group.busy);
+    run(Source::model, [&] {
+        return secousti_decoder_group_step_to_mel_on_device(group.handle.get(), on_device<void>(stream),
+                                                            on_device<const std::int32_t>(tokens), mask,
+                                                            on_device<float>(mel));
+    });
 }
 
 py::array_t<float> flush_decoder(DecoderGroup& group, std::int32_t slot) {
@@ -205,9 +248,11 @@ void bind_groups(py::module_& module) {
                                       "Many encoders that step together. One thread at a time.");
     encoders
         .def(py::init(&create_encoders), py::arg("model"), py::arg("capacity"), py::arg("threads") = 1,
-             py::arg("spins") = -1, py::arg("device") = "cpu")
+             py::arg("spins") = -1, py::arg("device") = py::none())
         .def("step", &step_encoders, py::arg("pcm"), py::arg("active") = py::none(),
              "float32 [capacity, frame_size], bool [capacity] -> int32 [capacity], -1 where there is no token.")
+        .def("step_on_device", &step_encoders_on_device, py::arg("stream"), py::arg("pcm"), py::arg("active"),
+             py::arg("tokens"), "The same with addresses of device memory, in the order of a stream; does not wait.")
         .def("flush", &flush_encoder, py::arg("slot"), "Ends the slot's stream; its remaining tokens, int32.");
     bind_common<EncoderGroup, secousti_encoder_group_reset, secousti_encoder_group_memory,
                 secousti_encoder_group_snapshot_size, secousti_encoder_group_snapshot, secousti_encoder_group_restore>(
@@ -218,13 +263,18 @@ void bind_groups(py::module_& module) {
     decoders
         .def(py::init(&create_decoders), py::arg("model"), py::arg("capacity"), py::arg("paralinguistic") = py::none(),
              py::arg("seed") = 0, py::arg("noise") = true, py::arg("look_ahead") = -1, py::arg("threads") = 1,
-             py::arg("spins") = -1, py::arg("device") = "cpu")
+             py::arg("spins") = -1, py::arg("device") = py::none())
         .def("start", &start_decoder, py::arg("slot"), py::arg("paralinguistic") = py::none(), py::arg("seed") = 0,
              py::arg("noise") = true, py::arg("look_ahead") = -1, "Begins a new stream in the slot.")
         .def("step", &step_decoders, py::arg("tokens"),
              "int32 [capacity] -> float32 [capacity, frame_size] and how many samples of each row count, int32.")
         .def("step_to_mel", &step_to_mel, py::arg("tokens"),
              "int32 [capacity] -> log-mel float32 [capacity, frames_per_token, n_mels]; 0 for slots not active.")
+        .def("step_on_device", &step_decoders_on_device, py::arg("stream"), py::arg("tokens"), py::arg("active"),
+             py::arg("pcm"), py::arg("samples"),
+             "The same with addresses of device memory, in the order of a stream; does not wait.")
+        .def("step_to_mel_on_device", &step_to_mel_on_device, py::arg("stream"), py::arg("tokens"), py::arg("active"),
+             py::arg("mel"), "Likewise.")
         .def("flush", &flush_decoder, py::arg("slot"), "Ends the slot's stream; its remaining samples, float32.")
         .def("set_paralinguistic", &set_voice, py::arg("slot"), py::arg("paralinguistic"))
         .def("get_paralinguistic", &get_voice, py::arg("slot"));

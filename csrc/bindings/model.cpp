@@ -30,16 +30,18 @@ std::int32_t precision_of(const std::string& name) {
     throw py::value_error("precision: '" + name + "' is none of fp32, bf16, int8");
 }
 
-secousti_model_options options_for(const char* isa, const std::string& precision) {
+secousti_model_options options_for(const char* isa, const std::string& precision, const std::string& device) {
     secousti_model_options options;
     secousti_model_options_init(&options);
     options.isa = isa;
     options.precision = precision_of(precision);
+    options.device = device.c_str();
     return options;
 }
 
-std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::string& precision) {
-    const auto options = options_for(isa, precision);
+std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::string& precision,
+                            const std::string& device) {
+    const auto options = options_for(isa, precision, device);
     const std::string name = path;
     secousti_model* handle = nullptr;
     run(Source::model, [&] { return secousti_model_open(name.c_str(), &options, &handle); });
@@ -69,8 +71,9 @@ class ContiguousBytes {
     Py_buffer view_{};
 };
 
-std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::string& precision) {
-    const auto options = options_for(isa, precision);
+std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::string& precision,
+                                   const std::string& device) {
+    const auto options = options_for(isa, precision, device);
     const ContiguousBytes bytes(data);
     secousti_model* handle = nullptr;
     run(Source::model, [&] { return secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle); });
@@ -102,6 +105,8 @@ py::dict info(const Model& model) {
     d["identity"] = i.identity;
     d["parameters"] = i.parameters;
     d["memory_bytes"] = i.memory_bytes;
+    d["device"] = i.device;
+    d["device_bytes"] = i.device_bytes;
     return d;
 }
 
@@ -214,9 +219,10 @@ py::array_t<float> vocode(const Model& model, const py::object& mel_object, std:
 void bind_model(py::module_& module) {
     py::class_<Model>(module, "Model", "An opened model: immutable, for any number of threads.")
         .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr, py::arg("precision") = "fp32",
-             "Opens the safetensors file at `path` (bytes in the file system's encoding).")
+             py::arg("device") = "cpu", "Opens the safetensors file at `path` (bytes in the file system's encoding).")
         .def_static("from_memory", &open_memory, py::arg("data"), py::arg("isa") = nullptr,
-                    py::arg("precision") = "fp32", "Opens a safetensors file held in memory; the data is copied.")
+                    py::arg("precision") = "fp32", py::arg("device") = "cpu",
+                    "Opens a safetensors file held in memory; the data is copied.")
         .def("info", &info, "Sizes, latencies (samples), identity and configuration.")
         .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")
         .def("encode_mel", &encode_mel, py::arg("mel"), py::arg("threads") = 1,

@@ -22,9 +22,12 @@ static_assert(kLostToken == SECOUSTI_TOKEN_LOST);
 
 namespace {
 
+const char* device_of(const Model& model) { return model.device ? "cuda" : "cpu"; }
+
 template <class Options>
-GroupOptions group_options(const Options& options) {
-    return {options.capacity, options.threads, options.spins, options.device == nullptr ? "cpu" : options.device};
+GroupOptions group_options(const Model& model, const Options& options) {
+    return {options.capacity, options.threads, options.spins,
+            options.device == nullptr ? device_of(model) : options.device};
 }
 
 std::string named(int slot) { return "slot " + std::to_string(slot); }
@@ -57,12 +60,31 @@ void require_running(const Group& group, int slot) {
     }
 }
 
-/// Checks a step before anything of it happens.
-void require_step(const DecoderGroup& group, const std::int32_t* tokens, DecoderUse use) {
-    require_pointer(tokens, "tokens");
+/// The same of all slots that a mask names (null: all).
+void require_running(const Group& group, const std::uint8_t* active) {
+    for (int slot = 0; slot < group.capacity(); ++slot) {
+        if (active == nullptr || active[slot] != 0) require_running(group, slot);
+    }
+}
+
+void require_vocoder(const DecoderGroup& group, DecoderUse use) {
     if (use != DecoderUse::tokens_to_mel && !group.model().vocoder) {
         throw Error(Status::unsupported, "the model " + group.model().config.name + " has no vocoder: step to mel");
     }
+}
+
+void require_use(const DecoderGroup& group, int slot, DecoderUse use) {
+    require_running(group, slot);
+    if (group.use(slot) != DecoderUse::undecided && group.use(slot) != use) {
+        throw Error(Status::invalid_state,
+                    named(slot) + " was used otherwise before (tokens to PCM, tokens to mel): reset it to change");
+    }
+}
+
+/// Checks a step before anything of it happens.
+void require_step(const DecoderGroup& group, const std::int32_t* tokens, DecoderUse use) {
+    require_pointer(tokens, "tokens");
+    require_vocoder(group, use);
     for (int slot = 0; slot < group.capacity(); ++slot) {
         if (tokens[slot] == SECOUSTI_TOKEN_NONE) continue;
         if (tokens[slot] != SECOUSTI_TOKEN_LOST &&
@@ -70,11 +92,15 @@ void require_step(const DecoderGroup& group, const std::int32_t* tokens, Decoder
             invalid("tokens[" + std::to_string(slot) + "] is " + std::to_string(tokens[slot]) + ", expected 0 to " +
                     std::to_string(group.model().config.cardinality() - 1) + ", -1 (not active) or -2 (lost)");
         }
-        require_running(group, slot);
-        if (group.use(slot) != DecoderUse::undecided && group.use(slot) != use) {
-            throw Error(Status::invalid_state,
-                        named(slot) + " was used otherwise before (tokens to PCM, tokens to mel): reset it to change");
-        }
+        require_use(group, slot, use);
+    }
+}
+
+/// The same of a step whose tokens the host does not see.
+void require_step(const DecoderGroup& group, const std::uint8_t* active, DecoderUse use) {
+    require_vocoder(group, use);
+    for (int slot = 0; slot < group.capacity(); ++slot) {
+        if (active == nullptr || active[slot] != 0) require_use(group, slot, use);
     }
 }
 
@@ -133,9 +159,10 @@ secousti_status secousti_encoder_group_create(secousti_model* model, const secou
         require_pointer(group, "group");
         *group = nullptr;
         GroupOptions checked;
+        checked.device = device_of(*model->model);
         if (options != nullptr) {
             require_size(options->struct_size, sizeof *options, "secousti_encoder_group_options");
-            checked = group_options(*options);
+            checked = group_options(*model->model, *options);
         }
         *group = new secousti_encoder_group{make_encoder_group(model->model, checked)};
         return SECOUSTI_OK;
@@ -166,6 +193,18 @@ secousti_status secousti_encoder_group_step(secousti_encoder_group* handle, cons
             }
         }
         group.step(pcm, active, tokens);
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_encoder_group_step_on_device(secousti_encoder_group* handle, void* stream, const float* pcm,
+                                                      const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        EncoderGroup& group = group_of(handle);
+        require_pointer(pcm, "pcm");
+        require_pointer(tokens, "tokens");
+        require_running(group, active);
+        group.step_on_device(stream, pcm, active, tokens);
         return SECOUSTI_OK;
     });
 }
@@ -213,10 +252,11 @@ secousti_status secousti_decoder_group_create(secousti_model* model, const secou
         require_pointer(group, "group");
         *group = nullptr;
         GroupOptions checked;
+        checked.device = device_of(*model->model);
         DecoderSettings settings;
         if (options != nullptr) {
             require_size(options->struct_size, sizeof *options, "secousti_decoder_group_options");
-            checked = group_options(*options);
+            checked = group_options(*model->model, *options);
             const secousti_decoder_options of_slots{
                 sizeof(secousti_decoder_options), 1, options->look_ahead, options->noise, options->seed,
                 options->paralinguistic};
@@ -291,6 +331,32 @@ secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* handl
         require_pointer(mel, "mel");
         require_step(group, tokens, DecoderUse::tokens_to_mel);
         group.step_to_mel(tokens, mel);
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* handle, void* stream,
+                                                      const int32_t* tokens, const uint8_t* active, float* pcm,
+                                                      int32_t* samples) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        DecoderGroup& group = group_of(handle);
+        require_pointer(tokens, "tokens");
+        require_pointer(pcm, "pcm");
+        require_step(group, active, DecoderUse::tokens_to_pcm);
+        group.step_on_device(stream, tokens, active, pcm, samples);
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_group_step_to_mel_on_device(secousti_decoder_group* handle, void* stream,
+                                                             const int32_t* tokens, const uint8_t* active,
+                                                             float* mel) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        DecoderGroup& group = group_of(handle);
+        require_pointer(tokens, "tokens");
+        require_pointer(mel, "mel");
+        require_step(group, active, DecoderUse::tokens_to_mel);
+        group.step_to_mel_on_device(stream, tokens, active, mel);
         return SECOUSTI_OK;
     });
 }

@@ -9,6 +9,7 @@
 
 #include "codec/c_api.h"
 #include "codec/checks.h"
+#include "codec/cuda.h"
 #include "io/safetensors.h"
 #include "kernels/backend.h"
 
@@ -80,15 +81,23 @@ Precision checked_precision(std::int32_t value) {
     return static_cast<Precision>(value);
 }
 
+bool wants_cuda(const char* device) {
+    const std::string name = device == nullptr ? "cpu" : device;
+    if (name != "cpu" && name != "cuda") invalid("device is '" + name + "', expected 'cpu' or 'cuda'");
+    return name == "cuda";
+}
+
 secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options, secousti_model** model) {
     const char* isa = nullptr;
     Precision precision = Precision::fp32;
+    bool on_device = false;
     if (options != nullptr) {
         require_size(options->struct_size, sizeof *options, "secousti_model_options");
         isa = options->isa;
         precision = checked_precision(options->precision);
+        on_device = wants_cuda(options->device);
     }
-    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa, precision)}).release();
+    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa, precision, on_device)}).release();
     return SECOUSTI_OK;
 }
 
@@ -140,7 +149,7 @@ const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT {
 }
 
 void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT {
-    if (options != nullptr) *options = {sizeof *options, nullptr, SECOUSTI_PRECISION_FP32};
+    if (options != nullptr) *options = {sizeof *options, nullptr, SECOUSTI_PRECISION_FP32, nullptr};
 }
 
 secousti_status secousti_model_open(const char* path, const secousti_model_options* options,
@@ -198,6 +207,8 @@ secousti_status secousti_model_get_info(const secousti_model* model, secousti_mo
         out.isa = m.backend.name;
         out.vocoder = vocoder_name(m);
         out.precision = static_cast<std::int32_t>(m.config.precision);
+        out.device = m.device ? "cuda" : "cpu";
+        out.device_bytes = m.device ? device_weight_bytes(*m.device) : 0;
         *info = out;
         return SECOUSTI_OK;
     });

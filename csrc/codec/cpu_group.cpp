@@ -251,6 +251,18 @@ void check(const Model& model, const GroupOptions& options) {
 
 }  // namespace
 
+namespace {
+[[noreturn]] void on_the_cpu() {
+    throw Error(Status::unsupported, "this group is on the CPU: it takes arrays in host memory");
+}
+}  // namespace
+
+void EncoderGroup::step_on_device(void*, const float*, const std::uint8_t*, std::int32_t*) { on_the_cpu(); }
+void DecoderGroup::step_on_device(void*, const std::int32_t*, const std::uint8_t*, float*, std::int32_t*) {
+    on_the_cpu();
+}
+void DecoderGroup::step_to_mel_on_device(void*, const std::int32_t*, const std::uint8_t*, float*) { on_the_cpu(); }
+
 std::unique_ptr<EncoderGroup> make_encoder_group(ModelPtr model, const GroupOptions& options) {
     check(*model, options);
     if (options.device == "cuda") return make_device_encoder_group(std::move(model), options);

@@ -38,8 +38,9 @@ class DeviceDecoderGroup final : public DecoderGroup {
     /// they do not wait. `active` [capacity] (null: all) is host memory; tokens of active slots are in range. `samples`
     /// may be null.
     void step_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active, float* pcm,
-                        std::int32_t* samples);
-    void step_to_mel_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active, float* mel);
+                        std::int32_t* samples) override;
+    void step_to_mel_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
+                               float* mel) override;
 
   private:
     enum Output { to_mel, to_pcm };

@@ -30,7 +30,7 @@ class DeviceEncoderGroup final : public EncoderGroup {
 
     /// As `step`, with pcm [capacity, frame_size] and tokens [capacity] in device memory, in the order of the caller's
     /// stream (a cudaStream_t); does not wait. `active` is host memory. Non-finite samples spoil their own slot only.
-    void step_on_device(void* stream, const float* pcm, const std::uint8_t* active, std::int32_t* tokens);
+    void step_on_device(void* stream, const float* pcm, const std::uint8_t* active, std::int32_t* tokens) override;
 
     /// Feeds any number of samples, up to frame_size, to the slots that `active` names: a stream that is pushed in
     /// chunks. `pcm` is [capacity, samples].

@@ -109,6 +109,9 @@ DeviceTransformer::State DeviceTransformer::make_state(const Stream& stream, int
     for (int i = 0; i < spec_.layers; ++i) {
         state.keys.emplace_back(stream, bytes, "keys of a group's slots");
         state.values.emplace_back(stream, bytes, "values of a group's slots");
+        // A snapshot copies rows that no step has written yet.
+        stream.fill(state.keys.back().data(), 0, bytes);
+        stream.fill(state.values.back().data(), 0, bytes);
     }
     return state;
 }

@@ -37,6 +37,7 @@ SlotsState make_slots(const Stream& stream, const SeanetConvolutions& convolutio
         state.rings[i] = {stream,
                           area(slots, conv.ring_rows(max_tokens)) * static_cast<std::size_t>(conv.shape().inputs),
                           "rings of a group's convolutions"};
+        stream.fill(state.rings[i].data(), 0, state.rings[i].bytes());
     }
     for (const DeviceTransformer* transformer : transformers)
         state.transformers.push_back(transformer->make_state(stream, slots, max_tokens));

@@ -65,6 +65,9 @@ class EncoderGroup : public Group {
     /// frame_size]; rows of other slots are not read. Writes tokens [capacity]: -1 for a slot that is not active or
     /// has none yet. The first tokens come late by the front end's window; after that each step gives one.
     virtual void step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) = 0;
+    /// The same with arrays in device memory, in the order of the caller's stream (a cudaStream_t); does not wait.
+    /// `active` is host memory. Throws Error(unsupported) on the CPU.
+    virtual void step_on_device(void* stream, const float* pcm, const std::uint8_t* active, std::int32_t* tokens);
     /// Most tokens that flushing the slot returns; 0 once it has ended.
     virtual std::size_t tokens_after_flush(int slot) const noexcept = 0;
     /// Ends one slot's stream: writes its remaining tokens, returns how many.
@@ -91,6 +94,12 @@ class DecoderGroup : public Group {
     virtual void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) = 0;
     /// The same to log-mel [capacity, frames_per_token, n_mels], at once; rows of slots that are not active stay.
     virtual void step_to_mel(const std::int32_t* tokens, float* mel) = 0;
+    /// The same two with arrays in device memory, as EncoderGroup::step_on_device. `active` [capacity] (null: all) is
+    /// host memory; tokens of active slots are in range. `samples` may be null.
+    virtual void step_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active, float* pcm,
+                                std::int32_t* samples);
+    virtual void step_to_mel_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
+                                       float* mel);
     /// Samples that flushing the slot returns at most; 0 once it has ended.
     virtual std::size_t samples_owed(int slot) const noexcept = 0;
     virtual std::size_t flush(int slot, float* pcm) = 0;

@@ -81,6 +81,21 @@ std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config
     return nullptr;
 }
 
+/// Sizes such as the context cost a file nothing: what streams take has to be in proportion to its weights.
+void check_stream_memory(const Model& model, const std::string& path) {
+    const std::uint64_t limit = (std::uint64_t{64} << 20U) + 64 * model.weight_bytes;
+    const auto check = [&](const char* what, const ArenaLayout& state, const ArenaLayout& scratch) {
+        const std::uint64_t bytes = std::uint64_t{state.bytes()} + scratch.bytes();
+        if (bytes <= limit) return;
+        throw Error(Status::incompatible, path + ": each " + what + " of this configuration would take " +
+                                              std::to_string(bytes) + " bytes, for " +
+                                              std::to_string(model.weight_bytes) + " bytes of weights");
+    };
+    check("encoder", model.encoder_state, model.encoder_scratch);
+    check("decoder", model.decoder_state, model.decoder_scratch);
+    check("acoustic encoder", model.acoustic_state, model.acoustic_scratch);
+}
+
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision,
@@ -100,6 +115,7 @@ std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char
     const WeightMap weights(file);
     weights.require(required_tensors(config));
     const auto model = std::make_shared<Model>(backend, std::move(config), weights);
+    check_stream_memory(*model, file.path());
     if (on_device) model->device = make_device_model(model->config, weights);
     return model;
 }

@@ -89,6 +89,7 @@ typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
     int32_t precision;  /**< a secousti_precision; default fp32 */
+    const char* device; /**< "cpu" or "cuda": where its groups work; default NULL: "cpu". Never falls back silently */
 } secousti_model_options;
 
 /** What a model is. */
@@ -116,6 +117,8 @@ typedef struct secousti_model_info {
     const char* isa;             /**< kernel table in use */
     const char* vocoder;         /**< "spectral", "hift" or "none" */
     int32_t precision;           /**< a secousti_precision */
+    const char* device;          /**< "cpu" or "cuda" */
+    uint64_t device_bytes;       /**< of the weights on the device; 0 on the CPU */
 } secousti_model_info;
 
 /** Defaults. */
@@ -257,7 +260,7 @@ typedef struct secousti_encoder_group_options {
     int32_t capacity;   /**< slots, 1..4096; default 1 */
     int32_t threads;    /**< that work on a step, the caller's included; default 1 */
     int32_t spins;      /**< how often an idle worker polls before it sleeps; default -1: some microseconds' worth */
-    const char* device; /**< "cpu" or "cuda"; default NULL: "cpu" */
+    const char* device; /**< "cpu", or "cuda" if the model was opened for it; default NULL: the model's */
 } secousti_encoder_group_options;
 
 /** How a decoder group works: capacity, threads, spins and device as for encoder groups. */
@@ -266,7 +269,7 @@ typedef struct secousti_decoder_group_options {
     int32_t capacity;            /**< slots, 1..4096; default 1 */
     int32_t threads;             /**< default 1 */
     int32_t spins;               /**< default -1 */
-    const char* device;          /**< "cpu" or "cuda"; default NULL: "cpu" */
+    const char* device;          /**< "cpu" or "cuda"; default NULL: the model's */
     int32_t look_ahead;          /**< this and what follows: as in secousti_decoder_options, for every slot */
     int32_t noise;               /**< 0 or 1 */
     uint64_t seed;               /**< of the vocoder's noise */
@@ -291,6 +294,12 @@ SECOUSTI_API size_t secousti_encoder_group_memory(const secousti_encoder_group* 
     that the first token is not complete (secousti_model_info.encoder_latency). */
 SECOUSTI_API secousti_status secousti_encoder_group_step(secousti_encoder_group* group, const float* pcm,
                                                          const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT;
+/** As secousti_encoder_group_step with pcm and tokens in device memory, for groups on "cuda": the work joins `stream`,
+   a cudaStream_t of the first device, and the call does not wait for it. `active` is host memory. Samples that are not
+    finite are not found; they spoil their own slot. */
+SECOUSTI_API secousti_status secousti_encoder_group_step_on_device(secousti_encoder_group* group, void* stream,
+                                                                   const float* pcm, const uint8_t* active,
+                                                                   int32_t* tokens) SECOUSTI_NOEXCEPT;
 /** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start. */
 SECOUSTI_API secousti_status secousti_encoder_group_reset(secousti_encoder_group* group,
                                                           const uint8_t* mask) SECOUSTI_NOEXCEPT;
@@ -337,6 +346,15 @@ SECOUSTI_API secousti_status secousti_decoder_group_step(secousti_decoder_group*
 /** The same to log-mel [capacity, frame_size / hop_length, n_mels]; rows of slots that are not active stay. */
 SECOUSTI_API secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* group, const int32_t* tokens,
                                                                 float* mel) SECOUSTI_NOEXCEPT;
+/** As secousti_decoder_group_step with arrays in device memory; see secousti_encoder_group_step_on_device. `active`
+    [capacity] is host memory, NULL: all; the tokens of active slots are in range. `samples` may be NULL. */
+SECOUSTI_API secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* group, void* stream,
+                                                                   const int32_t* tokens, const uint8_t* active,
+                                                                   float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT;
+/** The same to log-mel; rows of slots that are not active mean nothing. */
+SECOUSTI_API secousti_status secousti_decoder_group_step_to_mel_on_device(secousti_decoder_group* group, void* stream,
+                                                                          const int32_t* tokens, const uint8_t* active,
+                                                                          float* mel) SECOUSTI_NOEXCEPT;
 /** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start: same G, same seed. */
 SECOUSTI_API secousti_status secousti_decoder_group_reset(secousti_decoder_group* group,
                                                           const uint8_t* mask) SECOUSTI_NOEXCEPT;

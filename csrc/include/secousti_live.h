@@ -51,7 +51,7 @@ SECOUSTI_API int64_t secousti_packet_writer_push(secousti_packet_writer* writer,
 /** Writes the tokens that wait as a shorter packet and returns its size; 0 if none wait. */
 SECOUSTI_API int64_t secousti_packet_writer_flush(secousti_packet_writer* writer, void* bytes,
                                                   size_t capacity) SECOUSTI_NOEXCEPT;
-/** Sends G ([dimension] finite floats), at eight bits a value and in parts of 32 bytes, with the next packets. */
+/** Sends G ([dimension] finite floats), at eight bits a value and 64 values a packet, with the next packets. */
 SECOUSTI_API secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer,
                                                               const float* paralinguistic,
                                                               size_t dimension) SECOUSTI_NOEXCEPT;
@@ -100,7 +100,7 @@ SECOUSTI_API int64_t secousti_packet_reader_push(secousti_packet_reader* reader,
 SECOUSTI_API int64_t secousti_packet_reader_pop(secousti_packet_reader* reader, int32_t* token) SECOUSTI_NOEXCEPT;
 /** Tokens from the one to be played next to the newest that came, gaps included: the delay at hand. */
 SECOUSTI_API size_t secousti_packet_reader_buffered(const secousti_packet_reader* reader) SECOUSTI_NOEXCEPT;
-/** Writes G if a whole one has come since the last call and returns 1, else 0. */
+/** Writes G and returns 1 if every part of it has come and any is newer than at the last call; else returns 0. */
 SECOUSTI_API int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* paralinguistic,
                                                        size_t dimension) SECOUSTI_NOEXCEPT;
 /** Fills `counts`, whose struct_size the caller has set. */

@@ -90,7 +90,7 @@ class PacketReader {
     }
     /// Tokens from the one to be played next to the newest that came.
     std::size_t buffered() const noexcept { return secousti_packet_reader_buffered(handle_.get()); }
-    /// G, if a whole one has come since the last call; valid until the next. Empty otherwise.
+    /// G, if every part has come and any is newer than at the last call; valid until the next. Empty otherwise.
     std::span<const float> take_voice() {
         const std::int64_t taken = secousti_packet_reader_take_voice(handle_.get(), voice_.data(), voice_.size());
         return detail::checked(taken) == 0 ? std::span<const float>() : std::span<const float>(voice_);

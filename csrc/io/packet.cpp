@@ -130,7 +130,7 @@ PacketReader::PacketReader(const PacketStream& stream, std::size_t depth)
       depth_(static_cast<std::int64_t>(in_range("depth", depth, 1, kWindow / 2))),
       slots_(kWindow, -1),
       voice_(paralinguistic_bytes(stream.dimension)),
-      voice_have_(part_count(voice_.size())) {}
+      voice_versions_(part_count(voice_.size()), -1) {}
 
 bool PacketReader::parse(std::span<const std::byte> packet, Parsed& parsed) noexcept {
     if (packet.size() < kHeaderBytes + kCheckBytes) return false;
@@ -165,23 +165,19 @@ void PacketReader::restart(std::int64_t position) noexcept {
     playing_ = false;
     late_in_a_row_ = 0;
     stray_next_ = -1;
-    voice_version_ = voice_taken_ = -1;  // who is somewhere else may be somebody else
+    std::fill(voice_versions_.begin(), voice_versions_.end(), -1);  // who is somewhere else may be somebody else
 }
 
 bool PacketReader::store_voice(const Parsed& parsed) noexcept {
     if (!parsed.has_voice) return false;
-    if (parsed.voice_version != voice_version_) {
-        // Parts of the version before may still come after those of a new one; they must not throw it away.
-        if (voice_version_ >= 0 && static_cast<std::uint8_t>(voice_version_ - parsed.voice_version) < 8) return false;
-        voice_version_ = parsed.voice_version;
-        std::fill(voice_have_.begin(), voice_have_.end(), false);
-        voice_missing_ = voice_have_.size();
-    }
-    if (voice_have_[parsed.voice_part]) return false;
-    voice_have_[parsed.voice_part] = true;
-    --voice_missing_;
+    // Parts of different versions go together: each is the newest word on its values. Late ones of an older version
+    // change nothing.
+    std::int32_t& version = voice_versions_[parsed.voice_part];
+    if (version >= 0 && static_cast<std::int8_t>(parsed.voice_version - version) <= 0) return false;
+    version = parsed.voice_version;
     std::copy(parsed.voice.begin(), parsed.voice.end(),
               voice_.begin() + static_cast<std::ptrdiff_t>(parsed.voice_part * kVoicePartBytes));
+    voice_renewed_ = true;
     return true;
 }
 
@@ -260,8 +256,10 @@ std::size_t PacketReader::buffered() const noexcept {
 }
 
 bool PacketReader::take_voice(std::span<float> voice) noexcept {
-    if (voice_version_ < 0 || voice_missing_ != 0 || voice_taken_ == voice_version_) return false;
-    voice_taken_ = voice_version_;
+    if (!voice_renewed_ || std::find(voice_versions_.begin(), voice_versions_.end(), -1) != voice_versions_.end()) {
+        return false;
+    }
+    voice_renewed_ = false;
     return dequantise_paralinguistic(voice_, voice);
 }
 

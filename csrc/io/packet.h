@@ -23,8 +23,8 @@ struct PacketStream {
 inline constexpr std::uint32_t kMaxPacketDimension = 4096;
 /// Most new tokens, and most repeated ones, in a packet.
 inline constexpr std::size_t kMaxPacketTokens = 15;
-/// Bytes of the coded G that a packet carries.
-inline constexpr std::size_t kVoicePartBytes = 32;
+/// Bytes of the coded G that a packet carries: a block of 64 values, so that each part can be read alone.
+inline constexpr std::size_t kVoicePartBytes = 66;
 
 struct PacketWriterOptions {
     std::size_t tokens_per_packet = 4;  ///< 1..15
@@ -93,7 +93,7 @@ class PacketReader {
     Next pop(std::int32_t& token) noexcept;
     /// Tokens from the one to be played next to the newest that came, gaps included.
     std::size_t buffered() const noexcept;
-    /// Copies G if a whole one came since the last call.
+    /// Copies G if every part has come and any is newer than at the last call.
     bool take_voice(std::span<float> voice) noexcept;
 
     const PacketCounts& counts() const noexcept { return counts_; }
@@ -119,9 +119,8 @@ class PacketReader {
     std::int32_t stray_next_ = -1;  ///< sequence number that would follow the last stray packet
     int late_in_a_row_ = 0;
     std::vector<std::byte> voice_;
-    std::vector<bool> voice_have_;
-    std::size_t voice_missing_ = 0;
-    std::int32_t voice_version_ = -1, voice_taken_ = -1;
+    std::vector<std::int32_t> voice_versions_;  ///< of each part; -1: it has not come
+    bool voice_renewed_ = false;
     PacketCounts counts_;
 };
 

@@ -77,11 +77,12 @@ def run(
     baselines: bool = False,
     precisions: Sequence[str] = ("fp32",),
     offline_minutes: float = 0.0,
+    groups: bool = False,
 ) -> dict[str, Any]:
     """Measures every model at every precision.
 
     ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled, and ONNX Runtime where it is
-    installed; ``offline_minutes`` adds encoding that much audio in one call.
+    installed; ``offline_minutes`` adds encoding that much audio in one call; ``groups`` adds groups of streams.
 
     Returns {"machine": facts, "models": load times and memory, "rows": one for each precision, stage and engine}.
     """
@@ -93,6 +94,10 @@ def run(
             opened.append(open_row(model, codec))
             measured = [*native_rows(codec, seconds), *offline_rows(codec, offline_minutes)]
             rows += [row | {"precision": precision} for row in with_floor(measured, codec)]
+            if groups:
+                # Imports this module, so not at the top.
+                group_rows = importlib.import_module("secousti_native.bench_groups").group_rows
+                rows += [row | {"precision": precision} for row in group_rows(codec, seconds)]
         if baselines:
             rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
     return {"machine": machine(threads, precisions), "models": opened, "rows": rows}

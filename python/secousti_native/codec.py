@@ -23,6 +23,7 @@ from secousti_native.streams import DecoderStream, EncoderStream
 _ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}
 PRECISIONS = ("fp32", "bf16", "int8")
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Codec:
         cls,
         model: str | os.PathLike[str] | None = None,
         *,
-        precision: str = "fp32",
+        precision: str | None = None,
         threads: int = 1,
         device: str = "cpu",
         isa: str | None = None,
@@ -80,9 +81,10 @@ class Codec:
             model: name or path of a ``.safetensors`` file; None is "default".
             precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
                 scale per output; activations are quantised too). The last two also keep keys and values in bf16 and
-                are faster, because a step is bound by the bytes that it reads (docs/precision.md).
+                are faster, because a step is bound by the bytes that it reads (docs/precision.md). None: "fp32" on the
+                CPU, "bf16" on "cuda".
             threads: threads that work on one call, the caller's included.
-            device: "cpu".
+            device: "cpu", or "cuda" for groups on the first CUDA device (docs/cuda.md). It never falls back.
             isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
 
         Raises:
@@ -90,12 +92,14 @@ class Codec:
             ModelFormatError: it is no intact model file.
             UnsupportedError: precision, device or instruction set.
         """
+        if device not in DEVICES:
+            raise UnsupportedError(f"device {device!r} is not supported; 'cpu' and 'cuda' are")
+        if precision is None:
+            precision = "bf16" if device == "cuda" else "fp32"
         if precision not in PRECISIONS:
             names = ", ".join(repr(name) for name in PRECISIONS)
             raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
-        if device != "cpu":
-            raise UnsupportedError(f"device {device!r} is not supported yet; only 'cpu' is")
-        return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision), threads)
+        return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision, device), threads)
 
     # ---- what the model is ----
 
@@ -153,6 +157,11 @@ class Codec:
     def precision(self) -> str:
         """Of the transformers' weights in memory: "fp32", "bf16" or "int8"."""
         return self._info["precision"]
+
+    @property
+    def device(self) -> str:
+        """Where groups work: "cpu" or "cuda"."""
+        return self._info["device"]
 
     @property
     def threads(self) -> int:
@@ -297,7 +306,7 @@ class Codec:
         return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
 
     def encoder_group(
-        self, capacity: int, *, threads: int | None = None, spins: int | None = None, device: str = "cpu"
+        self, capacity: int, *, threads: int | None = None, spins: int | None = None, device: str | None = None
     ) -> EncoderGroup:
         """``capacity`` streams from audio to tokens that step together: one pass over the weights serves them all.
 
@@ -306,7 +315,7 @@ class Codec:
             threads: that work on a step, the caller's included; None takes the codec's.
             spins: how often a worker that waits for the next step polls before it sleeps; None: some tens of
                 microseconds' worth. 0 leaves the processor to others at once.
-            device: "cpu" or "cuda".
+            device: "cpu", or "cuda" if the codec was opened for it; None: the codec's.
         """
         count = self._threads if threads is None else _check_threads(threads)
         core = _core.EncoderGroup(self._model, capacity, count, -1 if spins is None else spins, device)
@@ -321,7 +330,7 @@ class Codec:
         look_ahead: int | None = None,
         threads: int | None = None,
         spins: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> DecoderGroup:
         """``capacity`` streams from tokens to audio, or to log-mel, that step together.
 

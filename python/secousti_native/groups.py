@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from secousti_native import _core
+from secousti_native import _core, _device
 from secousti_native._arrays import Array, Tokens, as_floats, as_frames, like, to_numpy
 from secousti_native.errors import SnapshotError
 from secousti_native.stages import check_look_ahead, check_seed
@@ -62,7 +63,7 @@ class _Group:
             raise SnapshotError("snapshot: not of this kind of stream")
         self._both.restore(slot, bytes(snapshot[1:]))
 
-    def _mask(self, mask: Array, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _mask(self, mask: Array, name: str) -> npt.NDArray[np.bool_]:
         values = to_numpy(mask, name)
         if values.dtype != np.bool_ or values.shape != (self._capacity,):
             raise ValueError(f"{name}: expected bool [{self._capacity}], got {values.dtype} {list(values.shape)}")
@@ -93,10 +94,24 @@ class EncoderGroup(_Group):
         Raises:
             ValueError: shapes, or a sample that is not finite. Nothing is consumed then.
             RuntimeError: an active slot was flushed.
+
+        On the device, float32 torch or CuPy arrays in its memory stay there: the step joins their current stream and
+        does not wait, ``active`` is a host array, the result is an int32 array on the device, and samples that are not
+        finite are not found (they spoil their own slot).
         """
+        if _device.is_on_device(pcm) and self._codec.device == "cuda":
+            return self._step_on_device(pcm, active)
         values = as_frames(pcm, "pcm", (self._capacity, self._codec.frame_size))
         tokens = self._core.step(values, None if active is None else self._mask(active, "active"))
         return like(tokens.astype(np.int64), pcm)
+
+    def _step_on_device(self, pcm: Array, active: Array | None) -> Array:
+        source = _device.address(pcm, "pcm", "float32", (self._capacity, self._codec.frame_size))
+        tokens = _device.empty_like(pcm, "int32", (self._capacity,))
+        target = _device.address(tokens, "tokens", "int32", (self._capacity,))
+        mask = None if active is None else self._mask(active, "active")
+        self._core.step_on_device(_device.current_stream(pcm), source, mask, target)
+        return tokens
 
     def flush(self, slot: int) -> Array:
         """Ends one slot's stream: its remaining tokens, int64 [n]. It may not be active again until reset."""
@@ -131,26 +146,59 @@ class DecoderGroup(_Group):
         """Replaces the slot's voice from its next token on."""
         self._core.set_paralinguistic(slot, as_floats(value, "paralinguistic", (self._codec.dimension,)))
 
-    def step(self, tokens: Array) -> tuple[Array, Array]:
+    def step(self, tokens: Array, active: Array | None = None) -> tuple[Array, Array]:
         """Feeds one token to each slot.
 
         Args:
-            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2).
+            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2; on the CPU).
+            active: bool [capacity], for tokens on the device only, where the host does not see which are `INACTIVE`;
+                None: all.
 
         Returns:
             Audio float32 [capacity, frame_size] and, int64 [capacity], how many samples at the start of each row are
             the stream's: fewer than ``frame_size`` while it is young, 0 when it is not active. The rest is zeros.
+
+        On the device, int32 torch or CuPy tokens in its memory give results there (counts int32): the step joins their
+        current stream and does not wait. Tokens are not checked then, and samples beyond the counts mean nothing.
         """
+        if _device.is_on_device(tokens) and self._codec.device == "cuda":
+            source, mask = self._on_device(tokens, active)
+            audio = _device.empty_like(tokens, "float32", (self._capacity, self._codec.frame_size))
+            counts = _device.empty_like(tokens, "int32", (self._capacity,))
+            self._core.step_on_device(
+                _device.current_stream(tokens), source, mask,
+                _device.address(audio, "pcm", "float32", (self._capacity, self._codec.frame_size)),
+                _device.address(counts, "samples", "int32", (self._capacity,)),
+            )  # fmt: skip
+            return audio, counts
+        self._check_no_mask(active)
         pcm, samples = self._core.step(self._tokens(tokens))
         return like(pcm, tokens), like(samples.astype(np.int64), tokens)
 
-    def step_to_mel(self, tokens: Array) -> Array:
+    def step_to_mel(self, tokens: Array, active: Array | None = None) -> Array:
         """The same to log-mel, float32 [capacity, frames per token, n_mels], at once; zeros where not active."""
+        if _device.is_on_device(tokens) and self._codec.device == "cuda":
+            source, mask = self._on_device(tokens, active)
+            info = self._codec.info
+            shape = (self._capacity, info["frame_size"] // info["hop_length"], info["n_mels"])
+            mel = _device.empty_like(tokens, "float32", shape)
+            target = _device.address(mel, "mel", "float32", shape)
+            self._core.step_to_mel_on_device(_device.current_stream(tokens), source, mask, target)
+            return mel
+        self._check_no_mask(active)
         return like(self._core.step_to_mel(self._tokens(tokens)), tokens)
 
     def flush(self, slot: int) -> Array:
         """Ends one slot's stream: the rest of ``frame_size`` samples per token, float32 [n]."""
         return self._core.flush(slot)
+
+    def _on_device(self, tokens: Array, active: Array | None) -> tuple[int, npt.NDArray[np.bool_] | None]:
+        source = _device.address(tokens, "tokens", "int32", (self._capacity,))
+        return source, None if active is None else self._mask(active, "active")
+
+    def _check_no_mask(self, active: Array | None) -> None:
+        if active is not None:
+            raise TypeError("active: for tokens in device memory only; host tokens say it themselves (INACTIVE)")
 
     def _tokens(self, tokens: Array) -> Tokens:
         values = to_numpy(tokens, "tokens")

@@ -183,7 +183,8 @@ FUZZ_TARGET(config) {
 FUZZ_TARGET(model) {
     constexpr std::uint64_t kLargest = 2U << 20U;
     fuzz::Input input(bytes);
-    const std::size_t length = std::min<std::size_t>(input.take<std::uint32_t>(), input.rest().size());
+    const std::size_t claimed = input.take<std::uint32_t>();
+    const std::size_t length = std::min(claimed, input.rest().size());
     const std::string header(text_of(input.rest().first(length)));
     std::uint64_t data = 0;
     try {

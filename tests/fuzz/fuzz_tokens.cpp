@@ -33,6 +33,7 @@ void read_and_check(fuzz::Bytes bytes) {
         const auto& parts = contents.bytes;
         REQUIRE(parts.tokens + parts.framing + parts.header + parts.paralinguistic + parts.damaged == bytes.size());
         if (contents.info_lost || contents.info.cardinality < 2) return;
+        if (contents.tokens.size() > 100'000) return;  // announced ones: nothing new, and slow
         // What was read can be written and reads back the same, but for a G that no quantiser makes.
         ContainerInfo info = contents.info;
         info.samples = -1;

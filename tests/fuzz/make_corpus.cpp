@@ -125,8 +125,8 @@ int main(int argc, char** argv) {
         write("paralinguistic_code", std::to_string(seed), random_bytes(300, seed));
     }
     for (std::uint32_t seed = 0; seed < 10; ++seed) {
-        for (const char* target : {"encode", "decode", "snapshot"}) {
-            auto bytes = random_bytes(160, seed);
+        for (const char* target : {"encode", "decode", "snapshot", "packet", "group"}) {
+            auto bytes = random_bytes(400, seed);
             bytes[0] = static_cast<std::byte>(seed % 5);  // each model
             bytes[1] = std::byte{0};
             write(target, std::to_string(seed), bytes);

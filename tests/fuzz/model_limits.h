@@ -12,8 +12,8 @@ constexpr std::size_t json(std::size_t size) { return 64 * size + 4096; }
 constexpr std::size_t header(std::size_t size) { return 100 * size + (64U << 10U); }
 /// Opening a model, at its peak.
 constexpr std::size_t opening(std::size_t size) { return 100 * size + 64 * kMiB; }
-/// One encoder and one decoder.
-constexpr std::size_t streams(std::size_t size) { return 2 * (64 * size + 64 * kMiB); }
+/// One encoder and one decoder: each 64 MiB and 64 times the weights in memory, which are at most twice the file.
+constexpr std::size_t streams(std::size_t size) { return 2 * (128 * size + 64 * kMiB); }
 constexpr std::size_t container(std::size_t size) { return 128 * size + (64U << 10U) + 64 * kMiB; }
 
 }  // namespace limits

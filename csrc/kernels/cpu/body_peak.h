@@ -40,7 +40,9 @@ std::uint64_t multiply_add(Precision precision, int rounds, float* sink) {
         const Bytes a = load_group(reinterpret_cast<const std::int8_t*>(start));
         const Bytes b = broadcast_group(reinterpret_cast<const std::int8_t*>(start));
         Ints sum = load_ints(start);
-        count = kGroup * run_chains(rounds, start, load_ints, [a, b](Ints acc) { return dot(acc, a, b); }, &sum);
+        // Not load_ints itself: without optimisation a function that is always inlined cannot be called by its address.
+        const auto integers = [](const std::int32_t* p) { return load_ints(p); };
+        count = kGroup * run_chains(rounds, start, integers, [a, b](Ints acc) { return dot(acc, a, b); }, &sum);
         last = to_floats(sum);
     }
     *sink = hsum(last);

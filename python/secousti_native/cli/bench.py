@@ -24,6 +24,9 @@ def bench(
         bool, typer.Option("--baselines", help="Also time the PyTorch reference and ONNX Runtime at the same sizes.")
     ] = False,
     offline: Annotated[float, typer.Option(min=0.0, help="Also encode so many minutes of audio in one call.")] = 0.0,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Also time groups of streams: how many one machine holds in real time.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Milliseconds a frame (p50, p99) and real-time factor of encoder, decoder and vocoder."""
@@ -31,7 +34,7 @@ def bench(
     try:
         # Named at run time: the benchmark needs packages that the other commands do not.
         report = importlib.import_module("secousti_native.bench").run(
-            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline
+            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline, groups
         )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None

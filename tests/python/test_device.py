@@ -1,0 +1,82 @@
+"""Devices: errors that say why, and arrays in device memory as their libraries describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secousti_native import Codec, UnsupportedError, _device
+
+
+class OnDevice:
+    """What torch and CuPy say of an array on a device; nobody reads the memory."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str = "<f4", strides: tuple[int, ...] | None = None) -> None:
+        self.__cuda_array_interface__: dict[str, Any] = {
+            "shape": shape, "typestr": dtype, "data": (0xABC0, False), "version": 3, "strides": strides, "stream": 7,
+        }  # fmt: skip
+
+
+def on_a_machine_with_a_gpu() -> bool:
+    try:
+        Codec.from_pretrained(device="cuda")
+    except UnsupportedError:
+        return False
+    return True
+
+
+def test_device_is_cpu_unless_asked_for() -> None:
+    codec = Codec.from_pretrained()
+    assert codec.device == codec.info["device"] == "cpu"
+    assert codec.info["device_bytes"] == 0
+    assert codec.precision == "fp32"
+    with pytest.raises(UnsupportedError, match="'tpu'"):
+        Codec.from_pretrained(device="tpu")
+    with pytest.raises(ValueError, match="'tpu'"):
+        codec.encoder_group(1, device="tpu")
+
+
+@pytest.mark.skipif(on_a_machine_with_a_gpu(), reason="there is a GPU")
+def test_cuda_where_it_cannot_be_says_why() -> None:
+    reasons = "no CUDA|CUDA driver"
+    with pytest.raises(UnsupportedError, match=f"'cuda'.*({reasons})"):
+        Codec.from_pretrained(device="cuda")
+    codec = Codec.from_pretrained()
+    for make in (codec.encoder_group, codec.decoder_group):
+        with pytest.raises(UnsupportedError, match=f"'cuda'.*({reasons})"):
+            make(2, device="cuda")
+
+
+def test_addresses_of_device_arrays_are_checked() -> None:
+    assert _device.is_on_device(OnDevice((2, 3)))
+    assert not _device.is_on_device(np.zeros(3))
+    assert _device.address(OnDevice((2, 3)), "pcm", "float32", (2, 3)) == 0xABC0
+    assert _device.address(OnDevice((2, 3), strides=(12, 4)), "pcm", "float32", (2, 3)) == 0xABC0
+    assert _device.address(OnDevice((1, 3), strides=(999, 4)), "pcm", "float32", (1, 3)) == 0xABC0
+    with pytest.raises(TypeError, match="pcm: expected float32 in device memory, got float64"):
+        _device.address(OnDevice((2, 3), "<f8"), "pcm", "float32", (2, 3))
+    with pytest.raises(ValueError, match=r"pcm: expected shape \[2, 3\], got \[3, 2\]"):
+        _device.address(OnDevice((3, 2)), "pcm", "float32", (2, 3))
+    with pytest.raises(ValueError, match="pcm: must be C-contiguous"):
+        _device.address(OnDevice((2, 3), strides=(4, 8)), "pcm", "float32", (2, 3))
+
+
+def test_results_and_streams_follow_the_library_of_the_array() -> None:
+    assert _device.current_stream(OnDevice((1,))) == 7
+    with pytest.raises(TypeError, match="torch or CuPy"):
+        _device.empty_like(OnDevice((1,)), "int32", (1,))
+
+
+def test_a_group_on_the_cpu_takes_no_device_arrays() -> None:
+    group = Codec.from_pretrained().encoder_group(1)
+    with pytest.raises(TypeError, match="pcm"):
+        group.step(OnDevice((1, 256)))
+
+
+def test_masks_are_for_tokens_on_the_device() -> None:
+    group = Codec.from_pretrained().decoder_group(1)
+    for step in (group.step, group.step_to_mel):
+        with pytest.raises(TypeError, match="active"):
+            step(np.zeros(1, np.int64), np.ones(1, bool))
