@@ -21,6 +21,7 @@
 
 #include "secousti.h"
 #include "secousti.hpp"
+#include "secousti_live.h"
 #include "tiny_model.h"
 #include "watch.h"
 
@@ -110,6 +111,98 @@ class Streams {
     std::vector<float> voice_, mel_, out_;
 };
 
+/// A step of every kind for a group of three slots, which join and leave, and packets between the two groups.
+class GroupsAndPackets {
+  public:
+    explicit GroupsAndPackets(const secousti::Model& model) : info_(model.info()) {
+        secousti_encoder_group_options encoding;
+        secousti_encoder_group_options_init(&encoding);
+        secousti_decoder_group_options decoding;
+        secousti_decoder_group_options_init(&decoding);
+        encoding.capacity = decoding.capacity = kSlots;
+        secousti_packet_options packets;
+        secousti_packet_options_init(&packets, model.get());
+        packets.redundancy = 3;
+        packets.depth = 2;
+        good_ = secousti_encoder_group_create(model.get(), &encoding, &encoders_) == SECOUSTI_OK &&
+                secousti_decoder_group_create(model.get(), &decoding, &decoders_) == SECOUSTI_OK &&
+                secousti_packet_writer_create(&packets, &writer_) == SECOUSTI_OK &&
+                secousti_packet_reader_create(&packets, &reader_) == SECOUSTI_OK;
+        if (!good_) return;
+        const auto frame = static_cast<std::size_t>(info_.frame_size);
+        pcm_ = sound(kSlots * frame);
+        out_.resize(kSlots * frame * 8);
+        mel_.resize(kSlots * frame / static_cast<std::size_t>(info_.hop_length) *
+                    static_cast<std::size_t>(info_.n_mels));
+        voice_.assign(static_cast<std::size_t>(info_.dimension), 0.5F);
+        packet_.resize(secousti_packet_writer_max_bytes(writer_));
+    }
+    ~GroupsAndPackets() {
+        secousti_encoder_group_destroy(encoders_);
+        secousti_decoder_group_destroy(decoders_);
+        secousti_packet_writer_destroy(writer_);
+        secousti_packet_reader_destroy(reader_);
+    }
+    GroupsAndPackets(const GroupsAndPackets&) = delete;
+    GroupsAndPackets& operator=(const GroupsAndPackets&) = delete;
+
+    int run() {
+        if (!good_) return __LINE__;
+        std::int32_t rest[16];
+        for (int step = 0; step < 60; ++step) {
+            const std::uint8_t active[kSlots] = {1, static_cast<std::uint8_t>(step % 3 != 0),
+                                                 static_cast<std::uint8_t>(step > 20)};
+            std::int32_t tokens[kSlots], samples[kSlots];
+            if (secousti_encoder_group_step(encoders_, pcm_.data(), active, tokens) != SECOUSTI_OK) return __LINE__;
+            if (tokens[0] >= 0) {
+                const auto size = secousti_packet_writer_push(writer_, tokens[0], packet_.data(), packet_.size());
+                if (size < 0) return __LINE__;
+                // Every third packet is lost.
+                if (size > 0 && ++packets_ % 3 != 0 &&
+                    secousti_packet_reader_push(reader_, packet_.data(), static_cast<std::size_t>(size)) < 0) {
+                    return __LINE__;
+                }
+            }
+            std::int32_t token = -1;
+            const auto next = secousti_packet_reader_pop(reader_, &token);
+            if (next < 0) return __LINE__;
+            tokens[0] = next == SECOUSTI_PACKET_TOKEN  ? token
+                        : next == SECOUSTI_PACKET_LOST ? SECOUSTI_TOKEN_LOST
+                                                       : SECOUSTI_TOKEN_NONE;
+            if (info_.has_vocoder != 0) {
+                if (secousti_decoder_group_step(decoders_, tokens, out_.data(), samples) != SECOUSTI_OK)
+                    return __LINE__;
+            } else if (secousti_decoder_group_step_to_mel(decoders_, tokens, mel_.data()) != SECOUSTI_OK) {
+                return __LINE__;
+            }
+            if (step % 20 != 19) continue;
+            if (secousti_packet_writer_set_voice(writer_, voice_.data(), voice_.size()) != SECOUSTI_OK) return __LINE__;
+            if (secousti_decoder_group_set_paralinguistic(decoders_, 1, voice_.data(), voice_.size()) != SECOUSTI_OK) {
+                return __LINE__;
+            }
+            if (secousti_encoder_group_flush(encoders_, 0, rest, 16) < 0) return __LINE__;
+            if (secousti_encoder_group_reset(encoders_, active) != SECOUSTI_OK) return __LINE__;
+            if (info_.has_vocoder != 0 && secousti_decoder_group_flush(decoders_, 0, out_.data(), out_.size()) < 0) {
+                return __LINE__;
+            }
+            if (secousti_decoder_group_reset(decoders_, nullptr) != SECOUSTI_OK) return __LINE__;
+        }
+        return 0;
+    }
+
+  private:
+    static constexpr int kSlots = 3;
+    secousti_model_info info_;
+    bool good_ = false;
+    int packets_ = 0;
+    secousti_encoder_group* encoders_ = nullptr;
+    secousti_decoder_group* decoders_ = nullptr;
+    secousti_packet_writer* writer_ = nullptr;
+    secousti_packet_reader* reader_ = nullptr;
+    std::vector<float> pcm_, out_, mel_, voice_;
+    std::vector<std::byte> packet_;
+};
+
 /// What the watched child says, in memory shared with it: it may not write.
 struct Verdict {
     bool trapped;
@@ -158,8 +251,9 @@ bool net_holds() {
     return good;
 }
 
+template <class Work>
 bool prove(const secousti::Model& model, const std::string& label) {
-    Streams streams(model);
+    Work streams(model);
     // Memory that is there, but not yet in a page of its own, would cost a fault in the step that touches it first.
     rusage before{}, after{};
     getrusage(RUSAGE_SELF, &before);
@@ -182,13 +276,18 @@ int proof(const std::vector<std::string>& files) {
     bool good = true;
     for (int precision = 0; precision < 3; ++precision) {
         const auto as = static_cast<secousti_precision>(precision);
+        const auto prove_all = [&](const secousti::Model& model, const std::string& name) {
+            const std::string label = name + ", " + kPrecisions[precision];
+            good = prove<Streams>(model, label) && good;
+            good = prove<GroupsAndPackets>(model, label + ", groups and packets") && good;
+        };
         for (const tiny::Shape& shape : {tiny::kPlain, tiny::kHalved, tiny::kOdd, tiny::kHift, tiny::kSilent}) {
             const auto model = secousti::Model::from_memory(tiny::model_bytes(shape), nullptr, as);
-            good = prove(model, std::string(shape.name) + ", " + shape.vocoder + ", " + kPrecisions[precision]) && good;
+            prove_all(model, std::string(shape.name) + ", " + shape.vocoder);
         }
         for (const std::string& file : files) {
             const auto model = secousti::Model::from_file(file, nullptr, as);
-            good = prove(model, std::string(model.info().name) + ", " + kPrecisions[precision]) && good;
+            prove_all(model, model.info().name);
         }
     }
     return good ? 0 : 1;
