@@ -101,7 +101,7 @@ std::size_t StepScratch::bytes() const {
 DeviceEncoder::DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights)
     : dimension_(config.dimension),
       fsq_(make_fsq(config)),
-      transformer_(stream, config.transformer(config.semantic_layers), weights,
+      transformer_(stream, config.semantic_transformer(), weights,
                    "vae_semantic_transformer.semantic_transformer.transformer"),
       mu_(stream, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
           config.dimension, weights.get("vae_semantic_transformer.dense_mu.bias")),
