@@ -252,6 +252,15 @@ class Normaliser {
     Global<const float> gamma_, beta_;
 };
 
+SIMT_DEVICE void int8_range(float top, float poison, float& scale, float& inverse) {
+    constexpr float kTiniest = 1e-30F, kLimit = 127.0F;  // as kernels/cpu/body_int8.h
+    scale = poison;
+    if (top > kTiniest) {
+        scale += top / kLimit;
+        inverse = kLimit / top;
+    }
+}
+
 /// One warp: the statistics of one row that the norm and the precision need.
 template <class Row>
 SIMT_DEVICE RowStatistics row_statistics(const Row& row, const Norm& norm, int depth, bool int8) {
@@ -275,7 +284,6 @@ SIMT_DEVICE RowStatistics row_statistics(const Row& row, const Norm& norm, int d
         s.deviation = sqrtf(warp_sum(squares) / size + norm.epsilon);
     }
     if (int8) {
-        constexpr float kTiniest = 1e-30F, kLimit = 127.0F;  // as kernels/cpu/body_int8.h
         float top = 0.0F, poison = 0.0F;
         for (int k = 2 * lane(); k < depth; k += 2 * kWarp) {
             Pair p = row.pair(k);
@@ -283,98 +291,186 @@ SIMT_DEVICE RowStatistics row_statistics(const Row& row, const Norm& norm, int d
             top = fmaxf(top, fmaxf(fabsf(p.first), fabsf(p.second)));
             poison = fmaf(p.first, 0.0F, fmaf(p.second, 0.0F, poison));
         }
-        top = warp_max(top);
-        s.scale = warp_sum(poison);
-        if (top > kTiniest) {
-            s.scale += top / kLimit;
-            s.inverse = kLimit / top;
-        }
+        int8_range(warp_max(top), warp_sum(poison), s.scale, s.inverse);
     }
     return s;
 }
 
-/// How a lane brings elements of a row into the operand. `kItem` elements are a warp's share of one row.
+/// How a lane brings elements of a row into the operand. `kItem` elements are a warp's share of one row; a lane has
+/// kPairs pairs of them, the j-th at position(item, j).
 struct Fp32Operand {
     static constexpr Precision kPrecision = Precision::fp32;
-    static constexpr int kItem = 4 * kWarp;
+    static constexpr int kItem = 4 * kWarp, kPairs = 2;
     using Word = float;
 
-    template <class Elements, class Out>
-    SIMT_DEVICE static void write(const Elements& elements, const RowStatistics&, int row, int item, int padded,
-                                  Out out) {
-        const int k = item * kItem + 4 * lane();
-        if (k >= padded) return;
-        const Pair a = elements(k), b = elements(k + 2);
-        store(out + (static_cast<std::ptrdiff_t>(row) * padded + k),
-              Vector<float, 4>{{a.first, a.second, b.first, b.second}});
+    SIMT_DEVICE static int position(int item, int j) { return item * kItem + 4 * lane() + 2 * j; }
+    template <class Out>
+    SIMT_DEVICE static void put(const Pair (&p)[kPairs], float, int row, int item, int padded, Out out) {
+        if (position(item, 0) >= padded) return;
+        store(out + (static_cast<std::ptrdiff_t>(row) * padded + position(item, 0)),
+              Vector<float, 4>{{p[0].first, p[0].second, p[1].first, p[1].second}});
     }
 };
+
+/// Where a lane's words of a tensor-core tile lie.
+SIMT_DEVICE std::ptrdiff_t tile_place(int row, int tile, int tiles) {
+    return (static_cast<std::ptrdiff_t>(row / cuda::kRowTile) * tiles + tile) * kWarp + row % cuda::kRowTile * 4 +
+           lane() % 4;
+}
 
 /// x = high + low, each a bfloat16: 16 bits of mantissa.
 struct Bf16Operand {
     static constexpr Precision kPrecision = Precision::bf16;
-    static constexpr int kTile = 16;
-    static constexpr int kItem = kTile * kWarp / 4;
+    static constexpr int kTile = 16, kItem = kTile * kWarp / 4, kPairs = 2;
     using Word = std::uint32_t;
 
-    template <class Elements, class Out>
-    SIMT_DEVICE static void write(const Elements& elements, const RowStatistics&, int row, int item, int padded,
-                                  Out out) {
-        const int tile = item * (kWarp / 4) + lane() / 4, t = lane() % 4;
+    SIMT_DEVICE static int position(int item, int j) {
+        return (item * (kWarp / 4) + lane() / 4) * kTile + 8 * j + 2 * (lane() % 4);
+    }
+    template <class Out>
+    SIMT_DEVICE static void put(const Pair (&p)[kPairs], float, int row, int item, int padded, Out out) {
+        const int tile = item * (kWarp / 4) + lane() / 4;
         if (tile * kTile >= padded) return;
         Vector<std::uint32_t, 4> words;
         SIMT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-            const Pair p = elements(tile * kTile + 8 * half + 2 * t);
-            words[half] = pack_bf16(p.first, p.second);
-            words[2 + half] = pack_bf16(p.first - bf16_low(words[half]), p.second - bf16_high(words[half]));
+        for (int j = 0; j < kPairs; ++j) {
+            words[j] = pack_bf16(p[j].first, p[j].second);
+            words[2 + j] = pack_bf16(p[j].first - bf16_low(words[j]), p[j].second - bf16_high(words[j]));
         }
-        const std::ptrdiff_t place =
-            (static_cast<std::ptrdiff_t>(row / cuda::kRowTile) * (padded / kTile) + tile) * kWarp +
-            row % cuda::kRowTile * 4 + t;
-        store(out + place * 4, words);
+        store(out + tile_place(row, tile, padded / kTile) * 4, words);
     }
 };
 
 struct Int8Operand {
     static constexpr Precision kPrecision = Precision::int8;
-    static constexpr int kTile = 32;
-    static constexpr int kItem = kTile * kWarp / 4;
+    static constexpr int kTile = 32, kItem = kTile * kWarp / 4, kPairs = 4;
     using Word = std::uint32_t;
 
+    SIMT_DEVICE static int position(int item, int j) {
+        return (item * (kWarp / 4) + lane() / 4) * kTile + 16 * (j / 2) + 4 * (lane() % 4) + 2 * (j % 2);
+    }
     SIMT_DEVICE static std::uint32_t byte(float x, float inverse, int place) {
         const float q = rintf(fminf(127.0F, fmaxf(-127.0F, x * inverse)));
         return (static_cast<std::uint32_t>(static_cast<std::int32_t>(q)) & 0xFFU) << (8 * place);
     }
-    template <class Elements, class Out>
-    SIMT_DEVICE static void write(const Elements& elements, const RowStatistics& s, int row, int item, int padded,
-                                  Out out) {
-        const int tile = item * (kWarp / 4) + lane() / 4, t = lane() % 4;
+    template <class Out>
+    SIMT_DEVICE static void put(const Pair (&p)[kPairs], float inverse, int row, int item, int padded, Out out) {
+        const int tile = item * (kWarp / 4) + lane() / 4;
         if (tile * kTile >= padded) return;
         Vector<std::uint32_t, 2> words;
         SIMT_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const Pair a = elements(tile * kTile + 16 * half + 4 * t);
-            const Pair b = elements(tile * kTile + 16 * half + 4 * t + 2);
-            words[half] = byte(a.first, s.inverse, 0) | byte(a.second, s.inverse, 1) | byte(b.first, s.inverse, 2) |
-                          byte(b.second, s.inverse, 3);
+            const Pair a = p[2 * half], b = p[2 * half + 1];
+            words[half] = byte(a.first, inverse, 0) | byte(a.second, inverse, 1) | byte(b.first, inverse, 2) |
+                          byte(b.second, inverse, 3);
         }
-        const std::ptrdiff_t place =
-            (static_cast<std::ptrdiff_t>(row / cuda::kRowTile) * (padded / kTile) + tile) * kWarp +
-            row % cuda::kRowTile * 4 + t;
-        store(out + place * 2, words);
+        store(out + tile_place(row, tile, padded / kTile) * 2, words);
     }
 };
+
+inline constexpr int kHeldItems = 4;  // of a row that a warp keeps in registers
+
+/// Gain and offset of a layer norm, for the elements that a lane holds; loaded while the previous kernel runs.
+template <class Operand>
+struct HeldNorm {
+    Pair gamma[kHeldItems][Operand::kPairs], beta[kHeldItems][Operand::kPairs];
+
+    SIMT_DEVICE void load(const Norm& norm, int depth) {
+        const auto g = global(norm.gamma), b = global(norm.beta);
+        if (!g) return;
+        SIMT_UNROLL
+        for (int i = 0; i < kHeldItems; ++i) {
+            SIMT_UNROLL
+            for (int j = 0; j < Operand::kPairs; ++j) {
+                const int k = Operand::position(i, j);
+                if (k < depth) gamma[i][j].first = load_constant(g + k), beta[i][j].first = load_constant(b + k);
+                if (k + 1 < depth) {
+                    gamma[i][j].second = load_constant(g + (k + 1)), beta[i][j].second = load_constant(b + (k + 1));
+                }
+            }
+        }
+    }
+};
+
+/// A row of at most kHeldItems items, read once: one warp normalises it and writes it. Returns its int8 scale.
+template <class Operand, class Row, class Out>
+SIMT_DEVICE float write_held_row(const Row& in, const Norm& norm, const HeldNorm<Operand>& affine, int row, int depth,
+                                 Out out) {
+    constexpr int kPairs = Operand::kPairs;
+    Pair p[kHeldItems][kPairs];
+    const auto each = [&](auto&& use) {
+        SIMT_UNROLL
+        for (int i = 0; i < kHeldItems; ++i) {
+            SIMT_UNROLL
+            for (int j = 0; j < kPairs; ++j) {
+                const int k = Operand::position(i, j);
+                if (k < depth) use(p[i][j].first, affine.gamma[i][j].first, affine.beta[i][j].first);
+                if (k + 1 < depth) use(p[i][j].second, affine.gamma[i][j].second, affine.beta[i][j].second);
+            }
+        }
+    };
+    SIMT_UNROLL
+    for (int i = 0; i < kHeldItems; ++i) {
+        SIMT_UNROLL
+        for (int j = 0; j < kPairs; ++j) p[i][j] = in.pair(Operand::position(i, j));
+    }
+    if (norm.gamma != nullptr) {
+        const float size = static_cast<float>(depth);
+        float sum = 0.0F, squares = 0.0F;
+        each([&](float& x, float, float) { sum += x; });
+        const float mean = warp_sum(sum) / size;
+        each([&](float& x, float, float) {
+            x -= mean;
+            squares = fmaf(x, x, squares);
+        });
+        const float deviation = sqrtf(warp_sum(squares) / size + norm.epsilon);
+        each([&](float& x, float gamma, float beta) { x = fmaf(x / deviation, gamma, beta); });
+    }
+    float scale = 0.0F, inverse = 0.0F;
+    if constexpr (Operand::kPrecision == Precision::int8) {
+        float top = 0.0F, poison = 0.0F;
+        each([&](float& x, float, float) {
+            top = fmaxf(top, fabsf(x));
+            poison = fmaf(x, 0.0F, poison);
+        });
+        int8_range(warp_max(top), warp_sum(poison), scale, inverse);
+    }
+    const int padded = cuda::padded_depth(depth);
+    SIMT_UNROLL
+    for (int i = 0; i < kHeldItems; ++i) {
+        if (i * Operand::kItem < padded) Operand::put(p[i], inverse, row, i, padded, out);
+    }
+    return scale;
+}
+
+template <class Operand>
+SIMT_DEVICE bool held(int depth) {
+    return cuda::padded_depth(depth) <= kHeldItems * Operand::kItem;
+}
 
 /// A block of eight warps: rows [first, first + count), count <= 8, become rows 0... of `out`; `statistics` has eight
 /// rows of shared memory. Ends with a barrier. Rows from `count` up to `filled` become zeros.
 template <class Operand, class Source, class Out>
-SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, int first, int count, int filled, int depth,
-                               Shared<float> statistics, Out out) {
+SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, const HeldNorm<Operand>& affine, int first,
+                               int count, int filled, int depth, Shared<float> statistics, Out out) {
     constexpr bool kInt8 = Operand::kPrecision == Precision::int8;
+    constexpr int kTogether = 4;  // items whose loads are in flight together
     const int padded = cuda::padded_depth(depth);
     const Normaliser normalise(norm);
-    if (normalise.on() || kInt8) {
+    const bool by_row = normalise.on() || kInt8;
+    const int items = (padded + Operand::kItem - 1) / Operand::kItem;
+    if (by_row && held<Operand>(depth)) {
+        if (warp() < count) {
+            const float scale = write_held_row(source.row(first + warp()), norm, affine, warp(), depth, out);
+            if (kInt8 && lane() == 0) statistics[4 * warp() + 2] = scale;
+        } else if (warp() < filled) {
+            const Pair zeros[Operand::kPairs] = {};
+            for (int item = 0; item < items; ++item) Operand::put(zeros, 0.0F, warp(), item, padded, out);
+        }
+        barrier();
+        return;
+    }
+    if (by_row) {
         if (warp() < count) {
             const RowStatistics s = row_statistics(source.row(first + warp()), norm, depth, kInt8);
             if (lane() == 0)
@@ -382,21 +478,32 @@ SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, int first
         }
         barrier();
     }
-    const int items = (padded + Operand::kItem - 1) / Operand::kItem;
-    for (int i = warp(); i < filled * items; i += cuda::kRowTile) {
-        const int row = i / items;
-        RowStatistics s{0.0F, 1.0F, 0.0F, 0.0F};
-        if ((normalise.on() || kInt8) && row < count) {
-            const Vector<float, 4> v = load<4>(statistics + 4 * row);
-            s = {v[0], v[1], v[2], v[3]};
+    for (int base = warp(); base < filled * items; base += cuda::kRowTile * kTogether) {
+        Pair p[kTogether][Operand::kPairs];
+        SIMT_UNROLL
+        for (int n = 0; n < kTogether; ++n) {
+            const int i = base + n * cuda::kRowTile, row = i / items;
+            if (row >= count) continue;
+            const auto in = source.row(first + row);
+            SIMT_UNROLL
+            for (int j = 0; j < Operand::kPairs; ++j) p[n][j] = in.pair(Operand::position(i - row * items, j));
         }
-        const auto in = source.row(first + (row < count ? row : 0));
-        const auto elements = [&](int k) {
-            if (row >= count) return Pair{};
-            const Pair p = in.pair(k);
-            return normalise.on() ? normalise(p, s.mean, s.deviation, k, depth) : p;
-        };
-        Operand::write(elements, s, row, i % items, padded, out);
+        SIMT_UNROLL
+        for (int n = 0; n < kTogether; ++n) {
+            const int i = base + n * cuda::kRowTile, row = i / items;
+            if (row >= filled) continue;
+            float inverse = 0.0F;
+            if (by_row && row < count) {
+                const Vector<float, 4> s = load<4>(statistics + 4 * row);
+                inverse = s[3];
+                SIMT_UNROLL
+                for (int j = 0; j < Operand::kPairs; ++j) {
+                    if (normalise.on())
+                        p[n][j] = normalise(p[n][j], s[0], s[1], Operand::position(i - row * items, j), depth);
+                }
+            }
+            Operand::put(p[n], inverse, row, i - row * items, padded, out);
+        }
     }
     barrier();
 }

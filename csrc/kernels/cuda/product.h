@@ -38,6 +38,7 @@ struct Fp32Math {
     using Operand = Fp32Operand;
     using Sum = float;
     static constexpr int kOutputs = kWarp, kRows = Rows, kTile = 4;
+    static constexpr int kBlocks = 1;
 
     Global<const float> weights;  ///< of the lane
     int depth_tiles, first, end;
@@ -93,12 +94,15 @@ struct Fp32Math {
 };
 
 /// Products of 16-output tiles and 8-row tiles on the tensor cores. Traits: bfloat16 or int8.
-template <class Traits, int OutTiles, int RowTiles, int Ahead>
+/// The loads of Group tiles of the depth are in flight together; the weights of Ahead tiles before the operand exists.
+template <class Traits, int OutTiles, int RowTiles, int Ahead, int Group>
 struct TensorMath {
+    static_assert(Ahead % Group == 0);
     using Operand = typename Traits::Operand;
     using Sum = typename Traits::Sum;
     static constexpr int kOutputs = 16 * OutTiles, kRows = 8 * RowTiles;
-    static constexpr int kWords = Traits::kWords;  // of a lane's part of an operand tile
+    static constexpr int kBlocks = OutTiles < 4 ? 1 : 2;  // of large tiles, one computes while the other loads
+    static constexpr int kWords = Traits::kWords;         // of a lane's part of an operand tile
 
     Global<const std::uint32_t> weights;  ///< of the lane, at the first output tile
     int depth_tiles, first, end;
@@ -133,30 +137,46 @@ struct TensorMath {
             }
         }
     }
+    /// Tiles k ... k + Group - 1 of the depth, as far as they belong to the chunk.
     template <class In>
-    SIMT_DEVICE void step(const Vector<std::uint32_t, 4> (&a)[OutTiles], const In& operand, int row, int rows, int k) {
+    SIMT_DEVICE void step(const Vector<std::uint32_t, 4> (*a)[OutTiles], const In& operand, int row, int rows, int k) {
+        Vector<std::uint32_t, kWords> b[Group][RowTiles];
         SIMT_UNROLL
-        for (int r = 0; r < RowTiles; ++r) {
-            Vector<std::uint32_t, kWords> b{};
-            if (r * cuda::kRowTile + lane() / 4 < rows) {
-                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row / cuda::kRowTile + r) * depth_tiles + k;
-                b = load<kWords>(operand + (at * kWarp + lane()) * kWords);
-            }
+        for (int i = 0; i < Group; ++i) {
             SIMT_UNROLL
-            for (int o = 0; o < OutTiles; ++o) Traits::multiply(sums[o][r], a[o], b);
+            for (int r = 0; r < RowTiles; ++r) {
+                b[i][r] = {};
+                if (k + i >= end || r * cuda::kRowTile + lane() / 4 >= rows) continue;
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row / cuda::kRowTile + r) * depth_tiles + k + i;
+                b[i][r] = load<kWords>(operand + (at * kWarp + lane()) * kWords);
+            }
+        }
+        SIMT_UNROLL
+        for (int i = 0; i < Group; ++i) {
+            if (k + i >= end) continue;
+            SIMT_UNROLL
+            for (int r = 0; r < RowTiles; ++r) {
+                SIMT_UNROLL
+                for (int o = 0; o < OutTiles; ++o) Traits::multiply(sums[o][r], a[i][o], b[i][r]);
+            }
         }
     }
     template <class In>
     SIMT_DEVICE void accumulate(const In& operand, int row, int rows) {
         SIMT_UNROLL
-        for (int i = 0; i < Ahead; ++i) {
-            if (first + i < end) step(ahead[i], operand, row, rows, first + i);
+        for (int i = 0; i < Ahead; i += Group) {
+            if (first + i < end) step(ahead + i, operand, row, rows, first + i);
         }
-        SIMT_UNROLL_BY(OutTiles < 4 ? 2 : 1)
-        for (int k = first + Ahead; k < end; ++k) {
-            Vector<std::uint32_t, 4> a[OutTiles];
+        SIMT_UNROLL_BY(1)
+        for (int k = first + Ahead; k < end; k += Group) {
+            Vector<std::uint32_t, 4> a[Group][OutTiles];
             SIMT_UNROLL
-            for (int o = 0; o < OutTiles; ++o) a[o] = weights_at(o, k);
+            for (int i = 0; i < Group; ++i) {
+                SIMT_UNROLL
+                for (int o = 0; o < OutTiles; ++o) {
+                    if (k + i < end) a[i][o] = weights_at(o, k + i);
+                }
+            }
             step(a, operand, row, rows, k);
         }
     }
@@ -213,32 +233,50 @@ struct Int8Traits {
     }
 };
 
-/// Adds the chunks of a tile and writes what follows the sums. `first_row` is the tile's row in y; row_scales(r) is the
-/// int8 scale of its r-th row.
+/// What follows the sum of one output: loaded early, since nothing of it depends on the sum.
+struct Tail {
+    float bias = 0.0F, scale = 1.0F, residual = 0.0F;
+
+    SIMT_DEVICE void load_constants(const ProductArgs& args, int n) {
+        if (args.bias != nullptr) bias = load_constant(global(args.bias) + n);
+        if (args.scale != nullptr) scale = load_constant(global(args.scale) + n);
+    }
+    SIMT_DEVICE void load_residual(const ProductArgs& args, std::ptrdiff_t place) {
+        if (args.residual != nullptr) residual = global(args.residual)[place];
+    }
+    SIMT_DEVICE float applied(const ProductArgs& args, float v) const {
+        if (args.bias != nullptr) v += bias;
+        v = activated(args.activation, args.slope, v);
+        if (args.scale != nullptr) v *= scale;
+        if (args.residual != nullptr) v += residual;
+        return v;
+    }
+};
+
+/// The e-th element of a tile.
+template <class Math>
+struct Element {
+    int row, output, n;  ///< row and output in the tile; output of the matrix
+    bool exists;
+    std::ptrdiff_t place;  ///< in y
+
+    SIMT_DEVICE Element(const ProductArgs& args, int e, int out_tile, int first_row) {
+        row = e / Math::kOutputs, output = e % Math::kOutputs;
+        n = out_tile * Math::kOutputs + output;
+        exists = row < Math::kRows && first_row + row < args.rows && n < args.outputs;
+        place = static_cast<std::ptrdiff_t>(first_row + row) * args.outputs + n;
+    }
+};
+
+/// Adds the chunks of one element and writes it; row_scales(r) is the int8 scale of the tile's r-th row.
 template <class Math, class Scales>
 SIMT_DEVICE void finish(const ProductArgs& args, const Shared<typename Math::Sum>& sums, const Scales& row_scales,
-                        int out_tile, int first_row) {
+                        const Element<Math>& e, const Tail& tail) {
     constexpr int kStride = Math::kOutputs + kSumPadding;
     const int chunks = cuda::chunk_count(args.depth);
-    const auto bias = global(args.bias);
-    const auto scale = global(args.scale);
-    const auto residual = global(args.residual);
-    const auto y = global(args.y);
-    SIMT_UNROLL_BY(1)
-    for (int e = thread(); e < Math::kRows * Math::kOutputs; e += kProductWarps * kWarp) {
-        const int row = e / Math::kOutputs, output = e % Math::kOutputs;
-        const int n = out_tile * Math::kOutputs + output;
-        if (first_row + row >= args.rows || n >= args.outputs) continue;
-        typename Math::Sum sum = sums[row * kStride + output];
-        for (int c = 1; c < chunks; ++c) sum += sums[(c * Math::kRows + row) * kStride + output];
-        float v = Math::finished(args, row_scales, sum, row, n);
-        if (bias) v += load_constant(bias + n);
-        v = activated(args.activation, args.slope, v);
-        if (scale) v *= load_constant(scale + n);
-        const std::ptrdiff_t place = static_cast<std::ptrdiff_t>(first_row + row) * args.outputs + n;
-        if (residual) v += residual[place];
-        y[place] = v;
-    }
+    typename Math::Sum sum = sums[e.row * kStride + e.output];
+    for (int c = 1; c < chunks; ++c) sum += sums[(c * Math::kRows + e.row) * kStride + e.output];
+    global(args.y)[e.place] = tail.applied(args, Math::finished(args, row_scales, sum, e.row, e.n));
 }
 
 template <class Math>
@@ -268,10 +306,17 @@ struct FusedProduct {
     SIMT_DEVICE static void run(const Args& args) {
         const ProductArgs& product = args.product;
         const int out_tile = block_x();
+        static_assert(Math::kRows * Math::kOutputs <= kThreads);
+        const Element<Math> element(product, thread(), out_tile, 0);
+        Tail tail;
+        HeldNorm<Operand> affine;
         Math math(product, out_tile, warp());
         math.prefetch();
+        if (element.exists) tail.load_constants(product, element.n);
+        if (warp() < product.rows && held<Operand>(product.depth)) affine.load(args.norm, product.depth);
         wait_for_previous();
         let_next_start();
+        if (element.exists) tail.load_residual(product, element.place);
 
         SharedArena arena;
         const auto statistics = arena.take<float>(4 * cuda::kRowTile);
@@ -280,11 +325,13 @@ struct FusedProduct {
         const auto operand = arena.take<typename Operand::Word>(
             operand_rows * static_cast<int>(cuda::operand_row_bytes(Operand::kPrecision, product.depth) / 4));
         const Source source(args.source);
-        write_operand<Operand>(source, args.norm, 0, product.rows, product.rows, product.depth, statistics, operand);
+        write_operand<Operand>(source, args.norm, affine, 0, product.rows, product.rows, product.depth, statistics,
+                               operand);
         math.accumulate(operand, 0, product.rows);
         math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
         barrier();
-        finish<Math>(product, sums, [&](int row) -> float { return statistics[4 * row + 2]; }, out_tile, 0);
+        const auto row_scale = [&](int row) -> float { return statistics[4 * row + 2]; };
+        if (element.exists) finish<Math>(product, sums, row_scale, element, tail);
         if constexpr (Source::kAppends) {
             if (out_tile == 0) source.append(warp(), kProductWarps);
         }
@@ -305,6 +352,8 @@ struct Prepare {
     static constexpr std::size_t kSharedBytes = shared_bytes<float>(4 * cuda::kRowTile);
 
     SIMT_DEVICE static void run(const Args& args) {
+        HeldNorm<Operand> affine;
+        if (held<Operand>(args.depth)) affine.load(args.norm, args.depth);
         wait_for_previous();
         let_next_start();
         const Source source(args.source);
@@ -321,7 +370,7 @@ struct Prepare {
         const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
             cuda::operand_row_bytes(Operand::kPrecision, args.depth) / sizeof(typename Operand::Word));
         const auto out = global(static_cast<typename Operand::Word*>(args.operand)) + first * words;
-        write_operand<Operand>(source, args.norm, first, count, cuda::kRowTile, args.depth, statistics, out);
+        write_operand<Operand>(source, args.norm, affine, first, count, cuda::kRowTile, args.depth, statistics, out);
         if constexpr (Operand::kPrecision == Precision::int8) {
             const std::ptrdiff_t all = cuda::rounded_up(args.rows, cuda::kRowTile);
             const auto scales =
@@ -339,7 +388,7 @@ struct Product {
         ProductArgs product;
     };
     static constexpr int kThreads = kProductWarps * kWarp;
-    static constexpr int kBlocks = 2;  // one computes while the other loads
+    static constexpr int kBlocks = Math::kBlocks;
     using Operand = typename Math::Operand;
 
     SIMT_DEVICE static void run(const Args& args) {
@@ -361,8 +410,16 @@ struct Product {
             cuda::operand_row_bytes(Operand::kPrecision, product.depth) / sizeof(typename Operand::Word));
         const auto* scales =
             reinterpret_cast<const float*>(static_cast<const typename Operand::Word*>(args.operand) + all * words);
-        finish<Math>(
-            product, sums, [&](int row) -> float { return global(scales)[first_row + row]; }, out_tile, first_row);
+        const auto row_scale = [&](int row) -> float { return global(scales)[first_row + row]; };
+        SIMT_UNROLL_BY(1)
+        for (int e = thread(); e < Math::kRows * Math::kOutputs; e += kThreads) {
+            const Element<Math> element(product, e, out_tile, first_row);
+            if (!element.exists) continue;
+            Tail tail;
+            tail.load_constants(product, element.n);
+            tail.load_residual(product, element.place);
+            finish<Math>(product, sums, row_scale, element, tail);
+        }
     }
 };
 

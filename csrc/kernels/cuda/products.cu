@@ -22,17 +22,17 @@ struct Kernels<Precision::fp32> {
 };
 template <>
 struct Kernels<Precision::bf16> {
-    using Few = simt::TensorMath<simt::Bf16Traits, 1, 1, 16>;
-    using Small = simt::TensorMath<simt::Bf16Traits, 1, 4, 4>;
-    using Medium = simt::TensorMath<simt::Bf16Traits, 2, 4, 2>;
-    using Large = simt::TensorMath<simt::Bf16Traits, 4, 4, 1>;
+    using Few = simt::TensorMath<simt::Bf16Traits, 1, 1, 16, 4>;
+    using Small = simt::TensorMath<simt::Bf16Traits, 1, 4, 4, 4>;
+    using Medium = simt::TensorMath<simt::Bf16Traits, 2, 4, 2, 2>;
+    using Large = simt::TensorMath<simt::Bf16Traits, 4, 4, 1, 1>;
 };
 template <>
 struct Kernels<Precision::int8> {
-    using Few = simt::TensorMath<simt::Int8Traits, 1, 1, 8>;
-    using Small = simt::TensorMath<simt::Int8Traits, 1, 4, 2>;
-    using Medium = simt::TensorMath<simt::Int8Traits, 2, 4, 2>;
-    using Large = simt::TensorMath<simt::Int8Traits, 4, 4, 1>;
+    using Few = simt::TensorMath<simt::Int8Traits, 1, 1, 8, 4>;
+    using Small = simt::TensorMath<simt::Int8Traits, 1, 4, 4, 4>;
+    using Medium = simt::TensorMath<simt::Int8Traits, 2, 4, 2, 2>;
+    using Large = simt::TensorMath<simt::Int8Traits, 4, 4, 1, 1>;
 };
 
 bool fused(Precision precision, int rows, int depth) {
