@@ -1,6 +1,7 @@
 // kernels/cuda/device.h on a GPU, through the CUDA runtime.
 #include <cuda_runtime.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -39,6 +40,15 @@ const std::string& reason() noexcept {
     return text;
 }
 
+/// SECOUSTI_CUDA_PDL=0 turns programmatic dependent launch off; read once.
+bool overlap_wanted() noexcept {
+    static const bool wanted = [] {
+        const char* set = std::getenv("SECOUSTI_CUDA_PDL");
+        return set == nullptr || std::strcmp(set, "0") != 0;
+    }();
+    return wanted;
+}
+
 std::string megabytes(std::size_t bytes) { return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB"; }
 
 }  // namespace
@@ -70,7 +80,7 @@ struct Stream::Impl {
         check(cudaSetDevice(device), "cudaSetDevice");
         int major = 0;
         check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-        overlaps = major >= 9;
+        overlaps = major >= 9 && overlap_wanted();
         if (owned) check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     }
     ~Impl() {
