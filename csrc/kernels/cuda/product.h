@@ -325,7 +325,7 @@ struct FusedProduct {
         const auto operand = arena.take<typename Operand::Word>(
             operand_rows * static_cast<int>(cuda::operand_row_bytes(Operand::kPrecision, product.depth) / 4));
         const Source source(args.source);
-        write_operand<Operand>(source, args.norm, affine, 0, product.rows, product.rows, product.depth, statistics,
+        write_operand<Operand>(source, args.norm, affine, 0, product.rows, product.rows, product.depth, {}, statistics,
                                operand);
         math.accumulate(operand, 0, product.rows);
         math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
@@ -345,6 +345,7 @@ struct Prepare {
         typename Source::Args source;
         Norm norm;
         int rows, depth;
+        int parts;  ///< blocks that share the depth (z): one where there is a norm, or int8
         void* operand;
     };
     static constexpr int kThreads = kProductWarps * kWarp;
@@ -359,6 +360,7 @@ struct Prepare {
         const Source source(args.source);
         if constexpr (Source::kAppends) {
             if (block_y() == 1) {
+                if (block_z() > 0) return;
                 source.append(block_x() * kProductWarps + warp(), blocks_x() * kProductWarps);
                 return;
             }
@@ -370,7 +372,8 @@ struct Prepare {
         const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
             cuda::operand_row_bytes(Operand::kPrecision, args.depth) / sizeof(typename Operand::Word));
         const auto out = global(static_cast<typename Operand::Word*>(args.operand)) + first * words;
-        write_operand<Operand>(source, args.norm, affine, first, count, cuda::kRowTile, args.depth, statistics, out);
+        write_operand<Operand>(source, args.norm, affine, first, count, cuda::kRowTile, args.depth,
+                               {block_z(), args.parts}, statistics, out);
         if constexpr (Operand::kPrecision == Precision::int8) {
             const std::ptrdiff_t all = cuda::rounded_up(args.rows, cuda::kRowTile);
             const auto scales =
@@ -405,20 +408,25 @@ struct Product {
         const int all = cuda::rounded_up(product.rows, cuda::kRowTile);
         math.accumulate(operand, first_row, all - first_row < Math::kRows ? all - first_row : Math::kRows);
         math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
+        constexpr int kEach = (Math::kRows * Math::kOutputs + kThreads - 1) / kThreads;
+        Tail tails[kEach];  // all at once, and while the other warps end
+        SIMT_UNROLL
+        for (int i = 0; i < kEach; ++i) {
+            const Element<Math> element(product, thread() + i * kThreads, out_tile, first_row);
+            if (!element.exists) continue;
+            tails[i].load_constants(product, element.n);
+            tails[i].load_residual(product, element.place);
+        }
         barrier();
         const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
             cuda::operand_row_bytes(Operand::kPrecision, product.depth) / sizeof(typename Operand::Word));
         const auto* scales =
             reinterpret_cast<const float*>(static_cast<const typename Operand::Word*>(args.operand) + all * words);
         const auto row_scale = [&](int row) -> float { return global(scales)[first_row + row]; };
-        SIMT_UNROLL_BY(1)
-        for (int e = thread(); e < Math::kRows * Math::kOutputs; e += kThreads) {
-            const Element<Math> element(product, e, out_tile, first_row);
-            if (!element.exists) continue;
-            Tail tail;
-            tail.load_constants(product, element.n);
-            tail.load_residual(product, element.place);
-            finish<Math>(product, sums, row_scale, element, tail);
+        SIMT_UNROLL
+        for (int i = 0; i < kEach; ++i) {
+            const Element<Math> element(product, thread() + i * kThreads, out_tile, first_row);
+            if (element.exists) finish<Math>(product, sums, row_scale, element, tails[i]);
         }
     }
 };

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/launch_shapes.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/product.h"
@@ -9,7 +11,8 @@ namespace {
 using simt::launch;
 
 constexpr std::size_t kMaxFusedBytes = 200U * 1024U;  // of shared memory
-constexpr unsigned kEnoughBlocks = 132;               // larger tiles once they still fill a large chip
+constexpr unsigned kEnoughBlocks = 120;               // larger tiles once they still fill a large chip
+constexpr unsigned kPrepareBlocks = 512;              // blocks of few rows wait for memory: many at once
 
 template <Precision P>
 struct Kernels;
@@ -64,8 +67,13 @@ void multiply(const Stream& stream, const typename Source::Args& source, const s
     }
     require(operand != nullptr, "matrix product: scratch for the operand is missing");
     using Make = simt::Prepare<typename Few::Operand, Source>;
-    launch<Make>(stream, {blocks_for(product.rows, kRowTile), Make::kGridRows}, Make::kSharedBytes,
-                 {source, norm, product.rows, product.depth, operand});
+    const unsigned tiles = blocks_for(product.rows, kRowTile);
+    const bool whole_rows = P == Precision::int8 || norm.gamma != nullptr;
+    const unsigned parts = whole_rows ? 1U
+                                      : std::clamp(kPrepareBlocks / tiles, 1U,
+                                                   blocks_for(padded_depth(product.depth), Few::Operand::kItem));
+    launch<Make>(stream, {tiles, Make::kGridRows, parts}, Make::kSharedBytes,
+                 {source, norm, product.rows, product.depth, static_cast<int>(parts), operand});
     using Large = typename Kernels<P>::Large;
     using Medium = typename Kernels<P>::Medium;
     if (fills<Large>(product)) {
