@@ -3,7 +3,11 @@
 #   ON        CUDA, with the static runtime: the library loads and works where there is no driver
 #   OFF       none: device="cuda" says that this build has no CUDA
 #   EMULATED  the same kernels on the CPU, thread by thread (tests/simt): for tests of the whole engine, very slow
-set(SECOUSTI_CUDA OFF CACHE STRING "CUDA backend: AUTO, ON, OFF or EMULATED")
+set(default AUTO)
+if(DEFINED ENV{SECOUSTI_CUDA})  # the environment decides for builds whose options are hard to reach: pip install
+    set(default "$ENV{SECOUSTI_CUDA}")
+endif()
+set(SECOUSTI_CUDA ${default} CACHE STRING "CUDA backend: AUTO, ON, OFF or EMULATED")
 set_property(CACHE SECOUSTI_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
 if(NOT SECOUSTI_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
     message(FATAL_ERROR "SECOUSTI_CUDA is '${SECOUSTI_CUDA}', expected AUTO, ON, OFF or EMULATED")

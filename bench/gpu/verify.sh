@@ -94,20 +94,20 @@ making=$!
 # Front end and vocoders alone, one JSON object a line.
 [[ $emulate -eq 0 ]] && phase vocoders 40 "$build/tests/simt/secousti_bench_vocoders" $((smoke ? 10 : 60))
 
-if [[ $smoke -eq 0 && $emulate -eq 0 && -n $program ]]; then
-    # A short list: kernels run up to a hundred times slower here.
-    for check in memcheck racecheck initcheck; do
-        phase "$check" 40 compute-sanitizer --tool "$check" --error-exitcode 9 "$program" \
-            engine_encoder engine_decoder
-    done
-fi
-
 wait $making || say "FAILED  models: $(tail -n 1 "$results/models.log")"
 arguments=("$models" --json "$results/report.json" --device "$device")
 limit=240
 [[ $smoke -eq 1 ]] && arguments+=(--smoke) && limit=60
 [[ $emulate -eq 1 ]] && arguments+=(--rehearse) && limit=500
 phase bench $limit "$python" bench/gpu/bench.py "${arguments[@]}"
+
+if [[ $smoke -eq 0 && $emulate -eq 0 && -n $program ]]; then
+    # A short list, and last: kernels run up to a hundred times slower here.
+    for check in memcheck racecheck initcheck; do
+        phase "$check" 40 compute-sanitizer --tool "$check" --error-exitcode 9 "$program" \
+            engine_encoder engine_decoder
+    done
+fi
 
 say "seconds in all: $((SECONDS - started))"
 echo

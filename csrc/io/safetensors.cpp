@@ -234,8 +234,8 @@ void widen_to_float(const TensorView& tensor, float* out) {
         case DType::bf16:
             return widen_16(tensor, out, bfloat16_to_float);
         default:
-            tensor.fail(Status::incompatible,
-                        std::string("dtype ") + dtype_name(tensor.dtype) + "; weights are F32, F16 or BF16, matrices also I8");
+            tensor.fail(Status::incompatible, std::string("dtype ") + dtype_name(tensor.dtype) +
+                                                  "; weights are F32, F16 or BF16, matrices also I8");
     }
 }
 

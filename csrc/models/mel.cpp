@@ -73,13 +73,15 @@ MelFrontEnd::MelFrontEnd(const Config& config, ArenaLayout& state, ArenaLayout& 
       hop_(config.hop_length),
       pad_((config.n_fft - config.hop_length) / 2),
       bands_(config.n_mels),
-      // The end of a stream adds up to ceil(pad / hop) frames to those of the last samples.
-      max_samples_((kMaxFrames - (config.n_fft + config.hop_length - 1) / config.hop_length) * config.hop_length),
+      multiple_(config.frames_per_token() <= kMaxFrames / 4 ? std::max(1, config.frames_per_token()) : 1),
+      // The end of a stream adds up to ceil(pad / hop) frames to those of the last samples, and those held back.
+      max_samples_((kMaxFrames - (config.n_fft + config.hop_length - 1) / config.hop_length - (multiple_ - 1)) *
+                   config.hop_length),
       fft_(config.n_fft),
       window_(hann_window(config.n_fft)),
       filters_(config) {
     const std::size_t length = window_.size(), bins = length / 2 + 1;
-    buffer_ = state.reserve<float>(2 * length + static_cast<std::size_t>(max_samples_));
+    buffer_ = state.reserve<float>(2 * length + static_cast<std::size_t>(max_samples_ + (multiple_ - 1) * hop_));
     progress_ = state.reserve<Progress>(1);
     windowed_ = scratch.reserve<float>(length);
     work_ = scratch.reserve<float>(length);
@@ -112,6 +114,7 @@ int MelFrontEnd::push(const Exec& exec, std::byte* state, std::byte* scratch, co
     const std::int64_t total = static_cast<std::int64_t>(progress.samples);
 
     std::int64_t ready = fill < n_fft_ ? 0 : (fill - n_fft_) / hop_ + 1;
+    ready -= ready % multiple_;
     if (end) {
         ready = total / hop_ - static_cast<std::int64_t>(progress.frames);
         const std::int64_t origin = static_cast<std::int64_t>(progress.frames) * hop_ - pad_;

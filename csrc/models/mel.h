@@ -45,6 +45,9 @@ class MelFrontEnd {
 
     MelFrontEnd(const Config& config, ArenaLayout& state, ArenaLayout& scratch);
 
+    /// Frames come in whole multiples of this many before the end: those of a token, so that between two pushes a
+    /// stream is always between two tokens, wherever it runs. (1 where a token has more frames than `kMaxFrames / 4`.)
+    int multiple() const noexcept { return multiple_; }
     /// Samples that a step takes at most; frames that it returns at most (with `end`, too) fit kMaxFrames.
     int max_samples() const noexcept { return max_samples_; }
     /// Samples after a frame's first hop sample until the frame can be emitted.
@@ -63,7 +66,7 @@ class MelFrontEnd {
   private:
     void compute_frame(const Exec& exec, std::byte* scratch, const float* samples, float* mel) const noexcept;
 
-    int n_fft_ = 0, hop_ = 0, pad_ = 0, bands_ = 0, max_samples_ = 0;
+    int n_fft_ = 0, hop_ = 0, pad_ = 0, bands_ = 0, multiple_ = 1, max_samples_ = 0;
     Fft fft_;
     AlignedVector<float> window_;
     MelBands filters_;

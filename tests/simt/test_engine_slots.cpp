@@ -1,0 +1,131 @@
+// Slots of the device engine's groups: a stream in a group is the stream alone, whatever the others do; snapshots go
+// between the CPU and the device in either direction.
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "engine_models.h"
+
+namespace {
+
+using namespace engine_test;
+
+std::size_t size(int n) { return static_cast<std::size_t>(n); }
+
+/// One step of a single slot with the `step`-th frame of its clip; appends the token, if any.
+void feed(EncoderGroup& group, int slot, const Pcm& clip, int step, Tokens& tokens) {
+    const std::size_t frame = size(group.model().config.frame_size());
+    std::vector<float> pcm(size(group.capacity()) * frame);
+    std::vector<std::uint8_t> active(size(group.capacity()));
+    std::vector<std::int32_t> out(size(group.capacity()), 7);
+    std::copy_n(clip.begin() + static_cast<std::ptrdiff_t>(size(step) * frame), frame,
+                pcm.begin() + static_cast<std::ptrdiff_t>(size(slot) * frame));
+    active[size(slot)] = 1;
+    group.step(pcm.data(), active.data(), out.data());
+    for (int other = 0; other < group.capacity(); ++other) CHECK(other == slot || out[size(other)] == -1);
+    if (out[size(slot)] >= 0) tokens.push_back(out[size(slot)]);
+}
+
+void append_flush(EncoderGroup& group, int slot, Tokens& tokens) {
+    Tokens rest(group.tokens_after_flush(slot));
+    rest.resize(group.flush(slot, rest.data()));
+    tokens.insert(tokens.end(), rest.begin(), rest.end());
+}
+
+std::vector<float> mel_of(DecoderGroup& group, int slot, const Tokens& tokens) {
+    const std::size_t width = size(group.model().config.frames_per_token() * group.model().config.n_mels);
+    std::vector<float> mel(size(group.capacity()) * width, 0.25F), heard;
+    for (const std::int32_t token : tokens) {
+        Tokens now(size(group.capacity()), -1);
+        now[size(slot)] = token;
+        group.step_to_mel(now.data(), mel.data());
+        const auto row = mel.begin() + static_cast<std::ptrdiff_t>(size(slot) * width);
+        heard.insert(heard.end(), row, row + static_cast<std::ptrdiff_t>(width));
+    }
+    return heard;
+}
+
+Tokens random_tokens(const Model& model, int count) {
+    Tokens tokens(size(count));
+    for (std::int32_t& token : tokens)
+        token = std::uniform_int_distribution<std::int32_t>(0, model.config.cardinality() - 1)(check::random());
+    return tokens;
+}
+
+}  // namespace
+
+TEST(engine_slots_do_not_see_each_other) {
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const int steps = 8;
+        const auto group = make_device_encoder_group(model, {.capacity = 3});
+        const auto alone = make_device_encoder_group(model, {.capacity = 1});
+        const Pcm first = random_pcm(*model, steps), second = random_pcm(*model, steps);
+        Tokens a, b, again, single;
+        // Slot 2 joins late and goes on in bursts; slot 0 is reset and starts again.
+        for (int i = 0; i < steps; ++i) {
+            feed(*group, 0, first, i, a);
+            if (i % 3 != 0) feed(*group, 2, second, i - 1 - i / 3, b);
+            feed(*alone, 0, first, i, single);
+        }
+        const std::uint8_t only_first[] = {1, 0, 0};
+        group->reset(only_first);
+        for (int i = 0; i < steps; ++i) feed(*group, 0, first, i, again);
+        CHECK_MSG(a == single, shape.name);
+        CHECK_MSG(again == a, shape.name);
+        append_flush(*group, 0, again);
+        CHECK_MSG(again == cpu_tokens(model, first), shape.name);
+        const Tokens expected = cpu_tokens(model, second);
+        CHECK_MSG(!b.empty() && std::equal(b.begin(), b.end(), expected.begin()), shape.name);
+    }
+}
+
+TEST(engine_decoder_slots_restart) {
+    const ModelPtr model = load(kShapes[0], Precision::fp32);
+    const auto group = make_device_decoder_group(model, {.capacity = 2}, {}, {});
+    const Tokens tokens = random_tokens(*model, 6), others = random_tokens(*model, 4);
+    const std::vector<float> first = mel_of(*group, 1, tokens);
+    mel_of(*group, 0, others);
+    const std::uint8_t only_second[] = {0, 1};
+    group->reset(only_second);
+    CHECK(mel_of(*group, 1, tokens) == first);
+    group->start(0, {}, {});
+    CHECK(mel_of(*group, 0, tokens) == first);
+}
+
+TEST(engine_snapshots_go_between_cpu_and_device) {
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const int steps = 12, half = 7;
+        const std::size_t frame = size(model->config.frame_size());
+        const Pcm clip = random_pcm(*model, steps);
+        const Tokens expected = cpu_tokens(model, clip);
+        const auto group = make_device_encoder_group(model, {.capacity = 2});
+
+        // Device, then CPU.
+        Tokens tokens;
+        for (int i = 0; i < half; ++i) feed(*group, 1, clip, i, tokens);
+        std::vector<std::byte> snapshot(group->snapshot_bytes());
+        group->snapshot(1, snapshot.data());
+        EncoderStream cpu(model, 1);
+        cpu.restore(snapshot);
+        Tokens rest(cpu.tokens_after_flush(clip.size() - size(half) * frame));
+        std::size_t count = cpu.push(clip.data() + size(half) * frame, clip.size() - size(half) * frame, rest.data());
+        count += cpu.flush(rest.data() + count);
+        rest.resize(count);
+        tokens.insert(tokens.end(), rest.begin(), rest.end());
+        CHECK_MSG(tokens == expected, shape.name);
+
+        // CPU, then device.
+        cpu.reset();
+        tokens.assign(cpu.tokens_after_push(size(half) * frame), 0);
+        cpu.push(clip.data(), size(half) * frame, tokens.data());
+        cpu.snapshot(snapshot.data());
+        group->restore(0, snapshot);
+        for (int i = half; i < steps; ++i) feed(*group, 0, clip, i, tokens);
+        append_flush(*group, 0, tokens);
+        CHECK_MSG(tokens == expected, shape.name);
+    }
+}
