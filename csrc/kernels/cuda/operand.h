@@ -1,7 +1,8 @@
-// How rows (row_sources.h) become the operand of a matrix product (matrix_layout.h).
+// How rows become the operand of a matrix product (matrix_layout.h): an optional layer norm, then the precision.
 #pragma once
 
-#include "kernels/cuda/row_sources.h"
+#include "kernels/cuda/matrix_layout.h"
+#include "kernels/cuda/sources.h"
 
 namespace secousti::core::simt {
 

@@ -1,8 +1,7 @@
-// Where the rows of a matrix product come from.
+// Where the rows of a matrix product come from: memory, or the ring and the new rows of a streaming convolution.
 #pragma once
 
 #include "kernels/cuda/activation.h"
-#include "kernels/cuda/matrix_layout.h"
 
 namespace secousti::core::simt {
 
