@@ -73,10 +73,11 @@ def test_no_data_races() -> None:
         "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
     )  # fmt: skip
     output = run(
-        folder / "tests" / "cpp" / "secousti_tests", "threads", "group", "signals", "cut_short",
+        folder / "tests" / "cpp" / "secousti_tests",
+        "thread_pool", "threads_share_a_model", "more_threads", "steps_of_groups", "signals", "cut_short",
         env={"TSAN_OPTIONS": "halt_on_error=1"},
     )  # fmt: skip
-    assert passed(output) >= 4
+    assert passed(output) == 6
 
 
 def test_presets_name_the_sanitizers() -> None:
