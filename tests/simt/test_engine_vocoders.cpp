@@ -1,0 +1,93 @@
+// Decoder groups on the device down to samples, with either vocoder.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "engine_models.h"
+
+namespace {
+
+using namespace engine_test;
+
+constexpr tiny::Shape kHift{.name = "hift",
+                            .ratio1 = 2,
+                            .ratio2 = 1,
+                            .acoustic_layers = 0,
+                            .vocoder = "hift",
+                            .n_filters = 8,
+                            .dimension = 32,
+                            .head_dim = 16,
+                            .feedforward = 48,
+                            .context = 5,
+                            .seed = 24};
+
+Tokens random_tokens(const Model& model, int count) {
+    Tokens tokens(static_cast<std::size_t>(count));
+    for (std::int32_t& token : tokens)
+        token = std::uniform_int_distribution<std::int32_t>(0, model.config.cardinality() - 1)(check::random());
+    return tokens;
+}
+
+/// Steps the clips side by side, each slot resting now and then, and flushes every slot.
+std::vector<Pcm> on_device(const ModelPtr& model, const std::vector<Tokens>& clips, const VocoderOptions& options) {
+    const std::size_t slots = clips.size(), frame = static_cast<std::size_t>(model->config.frame_size());
+    const auto group = make_device_decoder_group(model, {.capacity = static_cast<int>(slots)}, options, {});
+    std::vector<Pcm> heard(slots);
+    std::vector<std::size_t> at(slots, 0);
+    while (true) {
+        Tokens now(slots, -1);
+        bool any = false;
+        for (std::size_t s = 0; s < slots; ++s) {
+            if (at[s] == clips[s].size()) continue;
+            any = true;
+            if (slots == 1 || check::random()() % 3 != 0) now[s] = clips[s][at[s]++];
+        }
+        if (!any) break;
+        Pcm pcm(slots * frame);
+        std::vector<std::int32_t> samples(slots);
+        group->step(now.data(), pcm.data(), samples.data());
+        for (std::size_t s = 0; s < slots; ++s) {
+            CHECK(now[s] >= 0 || samples[s] == 0);
+            const auto row = pcm.begin() + static_cast<std::ptrdiff_t>(s * frame);
+            heard[s].insert(heard[s].end(), row, row + samples[s]);
+        }
+    }
+    for (std::size_t s = 0; s < slots; ++s) {
+        Pcm pcm(group->samples_owed(static_cast<int>(s)));
+        CHECK(group->flush(static_cast<int>(s), pcm.data()) == pcm.size());
+        heard[s].insert(heard[s].end(), pcm.begin(), pcm.end());
+        CHECK(heard[s].size() == clips[s].size() * frame);
+    }
+    return heard;
+}
+
+}  // namespace
+
+TEST(engine_decoder_with_hift_gives_the_samples_of_the_cpu) {
+    const ModelPtr model = load(kHift, Precision::fp32);
+    const VocoderOptions options{.noise = true, .seed = 5};
+    const std::vector<Tokens> clips{random_tokens(*model, 4), random_tokens(*model, 6)};
+    const std::vector<Pcm> heard = on_device(model, clips, options);
+    for (std::size_t s = 0; s < clips.size(); ++s) {
+        DecoderStream stream(model, model->vocoder->resolve(options), {}, 1);
+        Pcm expected(stream.samples_owed(clips[s].size() * static_cast<std::size_t>(model->config.frames_per_token())));
+        const std::size_t count = stream.push(clips[s].data(), clips[s].size(), expected.data());
+        stream.flush(expected.data() + count);
+        const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
+        CHECK(*high - *low > 0.0F);
+        CHECK_VECTORS_CLOSE(heard[s], expected, 2e-3 * static_cast<double>(*high - *low), 0.0,
+                            "slot " + std::to_string(s));
+    }
+}
+
+TEST(engine_decoder_with_the_spectral_vocoder_gives_a_slot_what_it_gives_alone) {
+    const ModelPtr model = load(kShapes[1], Precision::fp32);
+    const std::vector<Tokens> clips{random_tokens(*model, 2), random_tokens(*model, 3)};
+    const std::vector<Pcm> heard = on_device(model, clips, {.look_ahead = 2});
+    for (std::size_t s = 0; s < clips.size(); ++s) {
+        CHECK(on_device(model, {clips[s]}, {.look_ahead = 2})[0] == heard[s]);
+        CHECK(std::all_of(heard[s].begin(), heard[s].end(), [](float v) { return std::abs(v) <= 1.0F; }));
+    }
+}
