@@ -216,9 +216,9 @@ class Reader {
     void make_room(const std::optional<InfoRecord>& record) {
         if (!record) return;
         limit_ = std::max(limit_, std::min(record->info.tokens, kMaxAnnouncedTokens));
-        // So many are returned in any case, and growing by doubling would take up to three times as much.
-        if (record->info.tokens >= 0 && record->info.tokens <= limit_) {
-            out_.tokens.reserve(static_cast<std::size_t>(record->info.tokens));
+        // Growing by doubling would take up to three times as much.
+        if (record->info.tokens >= 0) {
+            out_.tokens.reserve(static_cast<std::size_t>(std::min(record->info.tokens, limit_)));
         }
     }
 
