@@ -46,8 +46,14 @@ class SeanetEncoder {
 
     /// In the order of application.
     std::array<const Conv*, 8> convolutions() const noexcept {
-        return {&first_,  &residual1_.narrow(), &residual1_.widen(), &down1_, &residual2_.narrow(), &residual2_.widen(),
-                &down2_, &last_};
+        return {&first_,
+                &residual1_.narrow(),
+                &residual1_.widen(),
+                &down1_,
+                &residual2_.narrow(),
+                &residual2_.widen(),
+                &down2_,
+                &last_};
     }
 
   private:
@@ -69,8 +75,9 @@ class SeanetDecoder {
 
     /// In the order of application.
     std::array<const Conv*, 8> convolutions() const noexcept {
-        return {&first_, &up1_, &residual1_.narrow(), &residual1_.widen(), &up2_, &residual2_.narrow(),
-                &residual2_.widen(), &last_};
+        return {
+            &first_, &up1_, &residual1_.narrow(), &residual1_.widen(), &up2_, &residual2_.narrow(), &residual2_.widen(),
+            &last_};
     }
 
   private:
