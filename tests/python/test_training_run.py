@@ -335,8 +335,9 @@ def test_fine_tuning_a_published_checkpoint(cache: Path, tmp_path: Path) -> None
     path = tmp_path / "published.pt"
     torch.save({"model": state}, path)
     trainer = start("tiny_3_joint", cache, tmp_path / "run", init=str(path), steps=1)
+    same = trainer.system.codec.folded().state_dict()  # trained with normalisation, which changes nothing
     for key, value in published.state_dict().items():
-        assert torch.equal(trainer.system.codec.state_dict()[key], value), key
+        torch.testing.assert_close(same[key], value, rtol=1e-4, atol=1e-5, msg=key)
     assert trainer.run() == 1
     del state["decoder.model.8.conv.conv.bias"]
     state["fsq.project_in.bias"] = torch.zeros(9)
