@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 SPEECH = DATA / "speech.flac"
 
 Floats = npt.NDArray[np.float32]
+
+# Shells start background jobs with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
