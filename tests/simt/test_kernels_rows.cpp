@@ -4,30 +4,14 @@
 #include "check.h"
 #include "device_array.h"
 #include "kernels/cuda/launchers.h"
+#include "naive.h"
 
 namespace {
 
 using namespace secousti::core;
+using simt_test::activated;
 using simt_test::Array;
 using simt_test::stream;
-
-double activated(Activation activation, double slope, double x) {
-    switch (activation) {
-        case Activation::elu:
-            return x > 0.0 ? x : std::expm1(x);
-        case Activation::gelu:
-            return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-        case Activation::relu:
-            return x > 0.0 ? x : 0.0;
-        case Activation::leaky_relu:
-            return x > 0.0 ? x : slope * x;
-        case Activation::tanh:
-            return std::tanh(x);
-        case Activation::none:
-            break;
-    }
-    return x;
-}
 
 }  // namespace
 
