@@ -8,166 +8,44 @@
 
 #include "check.h"
 #include "codec/cuda_hift.h"
-#include "device_array.h"
-#include "hift_naive.h"
+#include "hift_models.h"
 #include "models/hift.h"
-#include "tiny_model.h"
+#include "vocoder_slots.h"
 
 namespace {
 
 using namespace secousti::core;
+using hift_models::other_config;
+using hift_models::published_config;
+using hift_models::small_config;
 using hift_naive::Naive;
-using simt_test::Array;
 using simt_test::stream;
 
-/// Odd widths, so that rows are padded.
-Config small_config() {
-    Config config;
-    config.sample_rate = 8000;
-    config.hop_length = 48;
-    config.n_mels = 5;
-    config.vocoder = VocoderKind::hift;
-    config.hift = {.channels = 12,
-                   .upsample_rates = {6, 4},
-                   .upsample_kernels = {12, 8},
-                   .istft_n_fft = 8,
-                   .istft_hop = 2,
-                   .resblock_kernels = {3, 7, 5},
-                   .resblock_dilations = {1, 2},
-                   .source_resblock_kernels = {3, 5},
-                   .harmonics = 6,
-                   .f0_channels = 7,
-                   .f0_layers = 2,
-                   .f0_kernel = 3};
-    return config;
-}
+struct Fixture : hift_models::RandomModel {
+    using RandomModel::RandomModel;
 
-/// One stage more, six frames over a sample, and a trunk that is never behind the source.
-Config other_config() {
-    Config config = small_config();
-    config.hop_length = 64;
-    config.hift.channels = 16;
-    config.hift.upsample_rates = {2, 2, 4};
-    config.hift.upsample_kernels = {4, 4, 8};
-    config.hift.istft_n_fft = 24;
-    config.hift.istft_hop = 4;
-    config.hift.resblock_kernels = {1, 3, 3};
-    config.hift.resblock_dilations = {2};
-    config.hift.source_resblock_kernels = {1, 5, 3};
-    config.hift.f0_layers = 1;
-    config.hift.f0_kernel = 1;
-    return config;
-}
-
-/// The published proportions; few channels.
-Config published_config() {
-    Config config;
-    config.sample_rate = 22050;
-    config.hop_length = 256;
-    config.n_mels = 3;
-    config.vocoder = VocoderKind::hift;
-    config.hift.channels = 8;
-    config.hift.f0_channels = 2;
-    return config;
-}
-
-struct Fixture {
-    explicit Fixture(Config c) : config(std::move(c)) {
-        std::vector<tiny::NamedTensor> tensors;
-        for (const TensorSpec& spec : hift_tensors(config.hift, config.n_mels)) {
-            std::size_t count = 1;
-            for (const std::int64_t size : spec.shape) count *= static_cast<std::size_t>(size);
-            float bound = 0.1F;
-            if (spec.shape.size() > 1)
-                bound = std::sqrt(2.0F * static_cast<float>(spec.shape[0]) / static_cast<float>(count));
-            if (spec.name.ends_with("conv_post.weight")) bound *= 0.3F;  // an exponential follows
-            std::vector<float> values = check::uniform_vector(count, -bound, bound);
-            if (spec.name.ends_with(".alpha")) values = check::uniform_vector(count, 0.5F, 1.5F);
-            // Around the limit of voiced frames, and far from the ends of the sample range.
-            if (spec.name.ends_with("classifier.weight")) values = check::uniform_vector(count, -60.0F, 60.0F);
-            if (spec.name.ends_with("l_linear.weight")) values = check::uniform_vector(count, -3.0F, 3.0F);
-            if (spec.name.ends_with("conv_post.bias")) values = check::uniform_vector(count, -1.5F, -1.0F);
-            weights[spec.name] = values;
-            tensors.push_back({spec.name, spec.shape, values});
-        }
-        bytes = tiny::safetensors("{}", tensors);
-        file = std::make_unique<SafetensorsFile>(SafetensorsFile::from_memory(bytes));
-    }
-
-    std::vector<float> random_mel(int frames) const {
-        return check::uniform_vector(static_cast<std::size_t>(frames * config.n_mels), -2.0F, 2.0F);
-    }
     /// The whole wave; empty when a frame is too close to the limit of voiced frames, a jump that rounding may cross.
     std::vector<double> definition(const std::vector<float>& mel, const VocoderOptions& options) const {
-        hift_naive::Signal x(static_cast<int>(mel.size()) / config.n_mels, config.n_mels);
-        std::copy(mel.begin(), mel.end(), x.values.begin());
+        const hift_naive::Signal x = signal(mel);
         const Naive naive(config, weights);
         const std::vector<double> f0 = naive.f0(x);
         if (std::any_of(f0.begin(), f0.end(), [](double hz) { return std::abs(hz - 10.0) < 1e-3; })) return {};
         return naive.wave(x, naive.source(f0, options.noise, options.seed));
     }
-
-    Config config;
-    hift_naive::Weights weights;
-    std::vector<std::byte> bytes;
-    std::unique_ptr<SafetensorsFile> file;
 };
 
-struct Group {
+struct Group : simt_test::VocoderSlots<cuda::DeviceHift> {
     Group(const Fixture& f, int slots_, int max_frames, Precision precision)
-        : config(f.config),
-          slots(slots_),
-          vocoder(stream(), config, WeightMap(*f.file), precision),
-          state(vocoder.make_state(stream(), slots, max_frames)),
-          out(static_cast<std::size_t>(slots)) {}
-
-    /// rows: the next `frames` rows of mel for each slot, null: not active; frames 0: the end.
-    void step(const std::vector<const float*>& rows, int frames) {
-        const int width = frames * config.n_mels;
-        const int most = frames > 0 ? frames * config.hop_length : vocoder.max_finish_samples();
-        std::vector<float> mel(static_cast<std::size_t>(slots * width + 1), std::nanf(""));
-        std::vector<std::uint8_t> active;
-        for (int s = 0; s < slots; ++s) {
-            const float* row = rows[static_cast<std::size_t>(s)];
-            active.push_back(row != nullptr);
-            if (row != nullptr) std::copy_n(row, width, mel.begin() + s * width);
-        }
-        const Array<float> device_mel(mel);
-        const Array<std::uint8_t> mask(active);
-        const Array<float> pcm(std::vector<float>(static_cast<std::size_t>(slots * most)));
-        const Array<std::int32_t> samples(static_cast<std::size_t>(slots));
-        if (frames > 0) {
-            vocoder.push(stream(), state, mask.data(), device_mel.data(), frames, pcm.data(), most, samples.data());
-        } else {
-            vocoder.finish(stream(), state, mask.data(), pcm.data(), most, samples.data());
-        }
-        const std::vector<float> host = pcm.host();
-        const std::vector<std::int32_t> counts = samples.host();
-        for (int s = 0; s < slots; ++s) {
-            const std::size_t slot = static_cast<std::size_t>(s);
-            CHECK(counts[slot] >= 0 && counts[slot] <= most);
-            CHECK(active[slot] != 0 || counts[slot] == 0);
-            out[slot].insert(out[slot].end(), host.begin() + s * most, host.begin() + s * most + counts[slot]);
-        }
+        : VocoderSlots(f.config, slots_, max_frames, f.config, WeightMap(*f.file), precision) {
+        most_at_end = vocoder.max_finish_samples();
     }
-
-    Config config;
-    int slots;
-    cuda::DeviceHift vocoder;
-    cuda::DeviceHift::State state;
-    std::vector<std::vector<float>> out;
 };
 
 std::vector<float> vocode(const Fixture& f, const std::vector<float>& mel, int chunk, const VocoderOptions& options,
                           Precision precision = Precision::fp32) {
     Group group(f, 1, chunk, precision);
     group.vocoder.start(stream(), group.state, 0, options);
-    const int frames = static_cast<int>(mel.size()) / f.config.n_mels;
-    for (int t = 0; t < frames; t += chunk) {
-        group.step({mel.data() + t * f.config.n_mels}, std::min(chunk, frames - t));
-    }
-    group.step({mel.data()}, 0);
-    return group.out[0];
+    return simt_test::vocode_whole(group, mel, chunk);
 }
 
 double difference(const std::vector<float>& a, const std::vector<double>& b) {
@@ -183,7 +61,7 @@ double difference(const std::vector<float>& a, const std::vector<double>& b) {
 }  // namespace
 
 TEST(simt_hift_equals_its_definition) {
-    for (const Config& config : {small_config(), other_config(), published_config()}) {
+    for (const Config& config : {small_config(), other_config(), published_config(8)}) {
         const Fixture f(config);
         for (const int frames : config.hop_length == 256 ? std::vector<int>{3} : std::vector<int>{1, 2, 23}) {
             for (const VocoderOptions& options :
@@ -204,7 +82,7 @@ TEST(simt_hift_equals_its_definition) {
 }
 
 TEST(simt_hift_latency_is_that_of_the_cpu) {
-    for (const Config& config : {small_config(), other_config(), published_config()}) {
+    for (const Config& config : {small_config(), other_config(), published_config(8)}) {
         const Fixture f(config);
         const std::unique_ptr<Vocoder> cpu = make_hift(default_backend(), config, WeightMap(*f.file));
         const Group group(f, 1, 1, Precision::fp32);

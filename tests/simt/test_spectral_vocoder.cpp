@@ -8,120 +8,30 @@
 
 #include "check.h"
 #include "codec/cuda_spectral.h"
-#include "device_array.h"
-#include "models/limits.h"
 #include "models/vocoder.h"
+#include "spectral_signals.h"
+#include "vocoder_slots.h"
 
 namespace {
 
 using namespace secousti::core;
-using simt_test::Array;
+using namespace spectral_signals;
 using simt_test::stream;
 
-Config speech_config(int iterations = -1) {
-    Config config;
-    config.sample_rate = 22050;
-    config.n_fft = 1024;
-    config.hop_length = 256;
-    config.n_mels = 80;
-    config.mel_fmin = 0.0;
-    config.mel_fmax = 8000.0;
-    config.vocoder = VocoderKind::spectral;
-    config.spectral.iterations = iterations;
-    return config;
-}
+std::vector<float> test_mel(const Config& config, int frames) { return mel_of(config, test_signal(config, frames)); }
 
-/// Other proportions: half overlap, bands narrower than a bin, transforms of two passes.
-Config small_config(int iterations = -1) {
-    Config config = speech_config(iterations);
-    config.sample_rate = 8000;
-    config.n_fft = 128;
-    config.hop_length = 64;
-    config.n_mels = 40;
-    config.mel_fmin = 50.0;
-    config.mel_fmax = 3900.0;
-    return config;
-}
-
-std::vector<float> mel_of(const Config& config, const std::vector<float>& pcm) {
-    ArenaLayout state_layout, scratch_layout;
-    const MelFrontEnd front_end(config, state_layout, scratch_layout);
-    Arena state(state_layout.bytes()), scratch(scratch_layout.bytes());
-    const auto bands = static_cast<std::size_t>(config.n_mels);
-    std::vector<float> rows(kMaxFrames * bands);
-    const int frames = front_end.push({&default_backend(), nullptr}, state.data(), scratch.data(), pcm.data(),
-                                      static_cast<int>(pcm.size()), true, rows.data());
-    rows.resize(static_cast<std::size_t>(frames) * bands);
-    return rows;
-}
-
-/// Mel of harmonics of a gliding pitch under a slow envelope, and noise.
-std::vector<float> test_mel(const Config& config, int frames) {
-    std::vector<float> pcm;
-    double phase = 0.0;
-    for (int i = 0; i < frames * config.hop_length; ++i) {
-        const double t = static_cast<double>(i) / config.sample_rate;
-        phase += (150.0 + 40.0 * std::sin(5.0 * t)) / config.sample_rate;
-        double sum = 0.0;
-        for (int h = 1; h <= 8; ++h) sum += std::sin(2.0 * std::numbers::pi * h * phase) / h;
-        pcm.push_back(static_cast<float>(0.2 * (0.6 + 0.4 * std::sin(20.0 * t)) * sum) + 0.002F * check::uniform());
-    }
-    return mel_of(config, pcm);
-}
-
-struct Group {
+struct Group : simt_test::VocoderSlots<cuda::DeviceSpectral> {
     Group(const Config& config_, const std::vector<int>& look_ahead)
-        : config(config_),
-          slots(static_cast<int>(look_ahead.size())),
-          vocoder(stream(), config),
-          state(vocoder.make_state(stream(), slots, *std::max_element(look_ahead.begin(), look_ahead.end()))),
-          out(look_ahead.size()) {
+        : VocoderSlots(config_, static_cast<int>(look_ahead.size()),
+                       *std::max_element(look_ahead.begin(), look_ahead.end()), config_) {
+        most_at_end = 3 * config_.hop_length;  // of the greatest look-ahead
         for (int s = 0; s < slots; ++s) vocoder.start(stream(), state, s, look_ahead[static_cast<std::size_t>(s)]);
     }
-
-    /// rows: the next `frames` rows of mel for each slot, null: not active; frames 0: the end.
-    void step(const std::vector<const float*>& rows, int frames) {
-        const int width = frames * config.n_mels, most = std::max(frames, 3) * config.hop_length;
-        std::vector<float> mel(static_cast<std::size_t>(slots * width + 1), std::nanf(""));
-        std::vector<std::uint8_t> active;
-        for (int s = 0; s < slots; ++s) {
-            const float* row = rows[static_cast<std::size_t>(s)];
-            active.push_back(row != nullptr);
-            if (row != nullptr) std::copy_n(row, width, mel.begin() + s * width);
-        }
-        const Array<float> device_mel(mel);
-        const Array<std::uint8_t> mask(active);
-        const Array<float> pcm(std::vector<float>(static_cast<std::size_t>(slots * most)));
-        const Array<std::int32_t> samples(static_cast<std::size_t>(slots));
-        if (frames > 0) {
-            vocoder.push(stream(), state, mask.data(), device_mel.data(), frames, pcm.data(), most, samples.data());
-        } else {
-            vocoder.finish(stream(), state, mask.data(), pcm.data(), most, samples.data());
-        }
-        const std::vector<float> host = pcm.host();
-        const std::vector<std::int32_t> counts = samples.host();
-        for (int s = 0; s < slots; ++s) {
-            const std::size_t slot = static_cast<std::size_t>(s);
-            CHECK(active[slot] != 0 || counts[slot] == 0);
-            out[slot].insert(out[slot].end(), host.begin() + s * most, host.begin() + s * most + counts[slot]);
-        }
-    }
-
-    Config config;
-    int slots;
-    cuda::DeviceSpectral vocoder;
-    cuda::DeviceSpectral::State state;
-    std::vector<std::vector<float>> out;
 };
 
 std::vector<float> on_device(const Config& config, const std::vector<float>& mel, int look_ahead, int chunk) {
     Group group(config, {look_ahead});
-    const int frames = static_cast<int>(mel.size()) / config.n_mels;
-    for (int t = 0; t < frames; t += chunk) {
-        group.step({mel.data() + t * config.n_mels}, std::min(chunk, frames - t));
-    }
-    group.step({mel.data()}, 0);
-    return group.out[0];
+    return simt_test::vocode_whole(group, mel, chunk);
 }
 
 struct Cpu {
@@ -191,15 +101,8 @@ TEST(simt_spectral_matches_the_mel) {
     for (int look_ahead = 0; look_ahead <= 3; ++look_ahead) {
         const std::vector<float> again = mel_of(config, on_device(config, mel, look_ahead, 2));
         CHECK(again.size() == mel.size());
-        const float loudest = *std::max_element(mel.begin(), mel.end());
-        double sum = 0.0;
-        int count = 0;
-        for (std::size_t i = 0; i < mel.size(); ++i) {
-            if (mel[i] < loudest - 5.0F) continue;
-            sum += std::abs(static_cast<double>(mel[i]) - static_cast<double>(again[i]));
-            ++count;
-        }
-        CHECK_MSG(sum / count < 0.1, std::to_string(sum / count));
+        const double error = mel_error(mel, again, 5.0F);
+        CHECK_MSG(error < 0.1, std::to_string(error));
     }
 }
 
