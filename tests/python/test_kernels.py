@@ -18,7 +18,7 @@ def floats(generator: np.random.Generator, *shape: int) -> npt.NDArray[np.float3
     return generator.standard_normal(shape).astype(np.float32)
 
 
-def close(actual: npt.NDArray[np.float32], expected: Any, tolerance: float) -> None:
+def expect_close(actual: npt.NDArray[np.float32], expected: Any, tolerance: float) -> None:
     error = np.abs(actual.astype(np.float64) - expected).max()
     assert error <= tolerance * max(1.0, float(np.abs(expected).max())), error
 
@@ -55,11 +55,11 @@ def test_linear(isa: str, rows: int, inputs: int, outputs: int) -> None:
     x, w, b = floats(g, rows, inputs), floats(g, outputs, inputs), floats(g, outputs)
     scale, residual = floats(g, outputs), floats(g, rows, outputs)
     product = x.astype(np.float64) @ w.T.astype(np.float64)
-    close(_kernels.linear(isa, x, w), product, 1e-5)
+    expect_close(_kernels.linear(isa, x, w), product, 1e-5)
     for name, function in ACTIVATIONS.items():
         expected = residual + scale * function(product + b)
         actual = _kernels.linear(isa, x, w, b, name, 0.1, scale, residual)  # type: ignore[arg-type]
-        close(actual, expected, 1e-5)
+        expect_close(actual, expected, 1e-5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -73,7 +73,7 @@ def test_convolution(isa: str, kernel: int, stride: int, dilation: int) -> None:
     expected = np.asarray(windows, np.float64) @ w.T.astype(np.float64)
     actual = _kernels.linear(isa, x, w, kernel=kernel, stride=stride, dilation=dilation)
     assert actual.shape == expected.shape
-    close(actual, expected, 1e-5)
+    expect_close(actual, expected, 1e-5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -107,8 +107,8 @@ def test_attention(isa: str, position: int) -> None:
             weights = np.exp(scores - scores.max())
             expected[t, h * head_dim : (h + 1) * head_dim] = weights / weights.sum() @ ring_v[h, slots]
     actual = _kernels.attention(isa, qkv, cosines, sines, keys, values, position, start)
-    close(actual, expected, 5e-6)
-    close(keys, ring_k, 1e-6)
+    expect_close(actual, expected, 5e-6)
+    expect_close(keys, ring_k, 1e-6)
     np.testing.assert_array_equal(values, ring_v.astype(np.float32))
 
 
@@ -118,12 +118,12 @@ def test_elementwise(isa: str, count: int) -> None:
     x = np.random.default_rng(count).uniform(-20, 20, count).astype(np.float32)
     double = x.astype(np.float64)
     for name, function in ACTIVATIONS.items():
-        close(_kernels.activate(isa, x, name, 0.1), function(double), 1e-6)  # type: ignore[arg-type]
+        expect_close(_kernels.activate(isa, x, name, 0.1), function(double), 1e-6)  # type: ignore[arg-type]
     exact = np.exp(double)
     assert (np.abs(_kernels.exp(isa, x) - exact) <= 1e-6 * exact).all()
     positive = np.abs(x)
-    close(_kernels.log_floor(isa, positive, 1e-5), np.log(np.maximum(positive.astype(np.float64), 1e-5)), 1e-6)
-    close(_kernels.magnitude(isa, x, x[::-1].copy(), 1e-9), np.sqrt(double**2 + double[::-1] ** 2 + 1e-9), 1e-6)
+    expect_close(_kernels.log_floor(isa, positive, 1e-5), np.log(np.maximum(positive.astype(np.float64), 1e-5)), 1e-6)
+    expect_close(_kernels.magnitude(isa, x, x[::-1].copy(), 1e-9), np.sqrt(double**2 + double[::-1] ** 2 + 1e-9), 1e-6)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -133,10 +133,12 @@ def test_layer_norm_and_snake(isa: str) -> None:
         x, gamma, beta = floats(g, rows, dim), floats(g, dim), floats(g, dim)
         double = x.astype(np.float64)
         mean, variance = double.mean(1, keepdims=True), double.var(1, keepdims=True)
-        close(_kernels.layer_norm(isa, x, gamma, beta), (double - mean) / np.sqrt(variance + 1e-5) * gamma + beta, 1e-5)
+        expect_close(
+            _kernels.layer_norm(isa, x, gamma, beta), (double - mean) / np.sqrt(variance + 1e-5) * gamma + beta, 1e-5
+        )
         alpha = np.abs(gamma) + np.float32(0.1)
         inverse = (1.0 / alpha).astype(np.float32)
-        close(_kernels.snake(isa, x, alpha, inverse), double + np.sin(double * alpha) ** 2 * inverse, 1e-5)
+        expect_close(_kernels.snake(isa, x, alpha, inverse), double + np.sin(double * alpha) ** 2 * inverse, 1e-5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -160,9 +162,9 @@ def test_fft(isa: str, length: int) -> None:
     x = floats(np.random.default_rng(length), length)
     re, im = _kernels.rfft(isa, x)
     exact = np.fft.rfft(x.astype(np.float64))
-    close(re, exact.real, 1e-6)
-    close(im, exact.imag, 1e-6)
-    close(_kernels.irfft(isa, re, im), x, 1e-6)
+    expect_close(re, exact.real, 1e-6)
+    expect_close(im, exact.imag, 1e-6)
+    expect_close(_kernels.irfft(isa, re, im), x, 1e-6)
     with pytest.raises(ValueError, match="power of two"):
         _kernels.rfft(isa, np.zeros(24, np.float32))
 
@@ -172,7 +174,7 @@ def test_polar_head(isa: str) -> None:
     x = (4 * floats(np.random.default_rng(2), 5, 18)).astype(np.float32)
     double = x.astype(np.float64)
     magnitude, phase = np.minimum(np.exp(double[:, :9]), 100.0), np.sin(double[:, 9:])
-    close(_kernels.polar_head(isa, x), np.hstack([magnitude * np.cos(phase), magnitude * np.sin(phase)]), 2e-6)
+    expect_close(_kernels.polar_head(isa, x), np.hstack([magnitude * np.cos(phase), magnitude * np.sin(phase)]), 2e-6)
 
 
 @pytest.mark.parametrize("isa", ISAS)
