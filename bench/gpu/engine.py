@@ -42,19 +42,15 @@ def encode_and_decode(
 
 
 def vocode(model: Path, streams: int, frames: int, steps: int, device: str) -> tuple[Timing, float]:
-    """Seconds of `frames` mel frames of every stream, tokens to audio less tokens to mel; and the audio's seconds."""
+    """Seconds of the vocoder for `frames` mel frames of every stream, fed at once; and the audio's seconds."""
     codec = codec_of(model, "bf16", device)
-    tokens = np.random.default_rng(1).integers(0, codec.cardinality, streams).astype(np.int32)
     per_token = codec.frame_size // codec.info["hop_length"]
-    calls = max(1, frames // per_token)
-
-    def timed(step: Callable[[Any], object]) -> Timing:
-        return measure(lambda: [step(tokens) for _ in range(calls)], steps, 4)
-
-    audio = timed(codec.decoder_group(streams).step)
-    mel = timed(codec.decoder_group(streams).step_to_mel)
-    seconds = [max(1e-9, a - mel.milliseconds(50) / 1e3) for a in audio.seconds]
-    return Timing(seconds), streams * frames * codec.info["hop_length"] / codec.sample_rate
+    mel = np.random.default_rng(1).uniform(-8, 0, (streams, frames, codec.info["n_mels"])).astype(np.float32)
+    group = codec.decoder_group(streams, max_steps=-(-frames // per_token))
+    # Streams that are older than the look-ahead: every call gives all of its samples.
+    young = -(-codec.latency.decoder_samples // (frames * codec.info["hop_length"]))
+    timing = measure(lambda: group.step_from_mel(mel), steps, 2 + young)
+    return timing, streams * frames * codec.info["hop_length"] / codec.sample_rate
 
 
 def duplex(model: Path, precision: str, streams: int, steps: int, device: str) -> tuple[Timing, float]:
@@ -67,19 +63,23 @@ def duplex(model: Path, precision: str, streams: int, steps: int, device: str) -
     return timing, codec.frame_size / codec.sample_rate
 
 
-def corpus(model: Path, precision: str, streams: int, clip_seconds: float, device: str) -> tuple[Timing, float]:
-    """Seconds of encoding `streams` clips side by side; and the seconds of their audio."""
+def corpus(
+    model: Path, precision: str, streams: int, clip_seconds: float, at_once: int, device: str
+) -> tuple[Timing, float]:
+    """Seconds of encoding `streams` clips side by side, `at_once` steps a call; and the seconds of their audio."""
     codec = codec_of(model, precision, device)
     frames = max(4, round(clip_seconds * codec.sample_rate / codec.frame_size))
     # Silence behind each clip brings out its last tokens.
     tail = -(-codec.latency.encoder_samples // codec.frame_size)
+    tail += -(frames + tail) % at_once
     clips = np.pad(noise(streams, frames * codec.frame_size), ((0, 0), (0, tail * codec.frame_size)))
-    encoders = codec.encoder_group(streams)
+    encoders = codec.encoder_group(streams, max_steps=at_once)
+    size = at_once * codec.frame_size
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        for i in range(frames + tail):
-            encoders.step(np.ascontiguousarray(clips[:, i * codec.frame_size : (i + 1) * codec.frame_size]))
+        for i in range((frames + tail) // at_once):
+            encoders.steps(np.ascontiguousarray(clips[:, i * size : (i + 1) * size]))
         seconds.append(time.perf_counter() - start)
         encoders.reset()
     return Timing(seconds), streams * frames * codec.frame_size / codec.sample_rate

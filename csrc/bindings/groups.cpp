@@ -1,6 +1,7 @@
 // EncoderGroup and DecoderGroup.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -46,8 +47,9 @@ const std::uint8_t* mask_of(const G& group, const py::object& object, const char
 
 template <class Create, class Options>
 auto make(const Create& create, const Model& model, Options& options, std::int32_t capacity, std::int32_t threads,
-          std::int32_t spins, const std::optional<std::string>& device) {
+          std::int32_t spins, const std::optional<std::string>& device, std::int32_t max_steps) {
     options.capacity = capacity;
+    options.max_steps = max_steps;
     options.threads = threads;
     options.spins = spins;
     options.device = device ? device->c_str() : nullptr;
@@ -55,23 +57,35 @@ auto make(const Create& create, const Model& model, Options& options, std::int32
 }
 
 std::unique_ptr<EncoderGroup> create_encoders(const Model& model, std::int32_t capacity, std::int32_t threads,
-                                              std::int32_t spins, const std::optional<std::string>& device) {
+                                              std::int32_t spins, const std::optional<std::string>& device,
+                                              std::int32_t max_steps) {
     secousti_encoder_group_options options;
     secousti_encoder_group_options_init(&options);
     secousti_encoder_group* handle = nullptr;
     make([&](auto* m, auto* o) { return secousti_encoder_group_create(m, o, &handle); }, model, options, capacity,
-         threads, spins, device);
+         threads, spins, device, max_steps);
     return std::make_unique<EncoderGroup>(handle, model, capacity);
 }
 
+/// How many steps there are in the second axis of an array, each `width` values long.
+std::int32_t steps_of(const py::array& array, py::ssize_t width, const char* name) {
+    const py::ssize_t count = array.shape(1) / width;
+    if (count < 1 || count > 4096 || count * width != array.shape(1)) {
+        throw py::value_error(std::string(name) + ": rows of " + std::to_string(array.shape(1)) +
+                              ", expected one or more times " + std::to_string(width));
+    }
+    return static_cast<std::int32_t>(count);
+}
+
 py::array_t<std::int32_t> step_encoders(EncoderGroup& group, const py::object& object, const py::object& active) {
-    const auto pcm = require<float>(object, "pcm", std::array{group.capacity, group.frame_size});
+    const auto pcm = require<float>(object, "pcm", std::array{group.capacity, kAny});
+    const std::int32_t count = steps_of(pcm, group.frame_size, "pcm");
     const std::uint8_t* mask = mask_of(group, active, "active");
     const Exclusive lock(group.busy);
-    auto tokens = empty<std::int32_t>({size(group.capacity)});
+    auto tokens = empty<std::int32_t>({size(group.capacity), size(count)});
     const float* in = pcm.data();
     std::int32_t* out = tokens.mutable_data();
-    run(Source::model, [&] { return secousti_encoder_group_step(group.handle.get(), in, mask, out); });
+    run(Source::model, [&] { return secousti_encoder_group_steps(group.handle.get(), in, mask, count, out); });
     return tokens;
 }
 
@@ -82,13 +96,13 @@ T* on_device(std::uintptr_t address) {
 }
 
 void step_encoders_on_device(EncoderGroup& group, std::uintptr_t stream, std::uintptr_t pcm, const py::object& active,
-                             std::uintptr_t tokens) {
+                             std::int32_t count, std::uintptr_t tokens) {
     const std::uint8_t* mask = mask_of(group, active, "active");
     const Exclusive lock(group.busy);
     run(Source::model, [&] {
-        return secousti_encoder_group_step_on_device(group.handle.get(), on_device<void>(stream),
-                                                     on_device<const float>(pcm), mask,
-                                                     on_device<std::int32_t>(tokens));
+        return secousti_encoder_group_steps_on_device(group.handle.get(), on_device<void>(stream),
+                                                      on_device<const float>(pcm), mask, count,
+                                                      on_device<std::int32_t>(tokens));
     });
 }
 
@@ -105,7 +119,7 @@ py::array_t<std::int32_t> flush_encoder(EncoderGroup& group, std::int32_t slot) 
 std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t capacity, const py::object& voice,
                                               std::uint64_t seed, bool noise, std::int32_t look_ahead,
                                               std::int32_t threads, std::int32_t spins,
-                                              const std::optional<std::string>& device) {
+                                              const std::optional<std::string>& device, std::int32_t max_steps) {
     const auto g = optional<float>(voice, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
     secousti_decoder_group_options options;
     secousti_decoder_group_options_init(&options);
@@ -115,7 +129,7 @@ std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t c
     options.paralinguistic = voice.is_none() ? nullptr : g.data();
     secousti_decoder_group* handle = nullptr;
     make([&](auto* m, auto* o) { return secousti_decoder_group_create(m, o, &handle); }, model, options, capacity,
-         threads, spins, device);
+         threads, spins, device, max_steps);
     return std::make_unique<DecoderGroup>(handle, model, capacity);
 }
 
@@ -132,49 +146,81 @@ void start_decoder(DecoderGroup& group, std::int32_t slot, const py::object& voi
     run(Source::model, [&] { return secousti_decoder_group_start(group.handle.get(), slot, &options); });
 }
 
-py::tuple step_decoders(DecoderGroup& group, const py::object& object) {
-    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity});
-    const Exclusive lock(group.busy);
-    auto pcm = empty<float>({size(group.capacity), size(group.frame_size)});
+/// Samples [capacity, row] and their counts of a call that writes rows as far as there are samples.
+template <class Call>
+py::tuple samples_of(const DecoderGroup& group, py::ssize_t row, const Call& call) {
+    auto pcm = empty<float>({size(group.capacity), size(row)});
     auto samples = empty<std::int32_t>({size(group.capacity)});
-    std::fill_n(pcm.mutable_data(), pcm.size(), 0.0F);  // rows are written as far as there are samples
-    const std::int32_t* in = tokens.data();
+    std::fill_n(pcm.mutable_data(), pcm.size(), 0.0F);
     float* out = pcm.mutable_data();
     std::int32_t* counts = samples.mutable_data();
-    run(Source::model, [&] { return secousti_decoder_group_step(group.handle.get(), in, out, counts); });
+    run(Source::model, [&] { return call(out, counts); });
     return py::make_tuple(pcm, samples);
 }
 
-py::array_t<float> step_to_mel(DecoderGroup& group, const py::object& object) {
-    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity});
+py::tuple step_decoders(DecoderGroup& group, const py::object& object) {
+    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity, kAny});
+    const std::int32_t count = steps_of(tokens, 1, "tokens");
     const Exclusive lock(group.busy);
-    auto mel = empty<float>({size(group.capacity), size(group.frames), size(group.bands)});
+    const std::int32_t* in = tokens.data();
+    return samples_of(group, count * group.frame_size, [&](float* pcm, std::int32_t* samples) {
+        return secousti_decoder_group_steps(group.handle.get(), in, count, pcm, samples);
+    });
+}
+
+py::array_t<float> step_to_mel(DecoderGroup& group, const py::object& object) {
+    const auto tokens = require<std::int32_t>(object, "tokens", std::array{group.capacity, kAny});
+    const std::int32_t count = steps_of(tokens, 1, "tokens");
+    const Exclusive lock(group.busy);
+    auto mel = empty<float>({size(group.capacity), size(count * group.frames), size(group.bands)});
     std::fill_n(mel.mutable_data(), mel.size(), 0.0F);
     const std::int32_t* in = tokens.data();
     float* out = mel.mutable_data();
-    run(Source::model, [&] { return secousti_decoder_group_step_to_mel(group.handle.get(), in, out); });
+    run(Source::model, [&] { return secousti_decoder_group_steps_to_mel(group.handle.get(), in, count, out); });
     return mel;
 }
 
+py::tuple step_from_mel(DecoderGroup& group, const py::object& object, const py::object& active) {
+    const auto mel = require<float>(object, "mel", std::array{group.capacity, kAny, group.bands});
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const std::int32_t frames = static_cast<std::int32_t>(std::min<py::ssize_t>(mel.shape(1), 1 << 20));
+    const Exclusive lock(group.busy);
+    const float* in = mel.data();
+    return samples_of(group, frames * group.frame_size / group.frames, [&](float* pcm, std::int32_t* samples) {
+        return secousti_decoder_group_step_from_mel(group.handle.get(), in, mask, frames, pcm, samples);
+    });
+}
+
 void step_decoders_on_device(DecoderGroup& group, std::uintptr_t stream, std::uintptr_t tokens,
-                             const py::object& active, std::uintptr_t pcm, std::uintptr_t samples) {
+                             const py::object& active, std::int32_t count, std::uintptr_t pcm, std::uintptr_t samples) {
     const std::uint8_t* mask = mask_of(group, active, "active");
     const Exclusive lock(group.busy);
     run(Source::model, [&] {
-        return secousti_decoder_group_step_on_device(group.handle.get(), on_device<void>(stream),
-                                                     on_device<const std::int32_t>(tokens), mask, on_device<float>(pcm),
-                                                     on_device<std::int32_t>(samples));
+        return secousti_decoder_group_steps_on_device(group.handle.get(), on_device<void>(stream),
+                                                      on_device<const std::int32_t>(tokens), mask, count,
+                                                      on_device<float>(pcm), on_device<std::int32_t>(samples));
     });
 }
 
 void step_to_mel_on_device(DecoderGroup& group, std::uintptr_t stream, std::uintptr_t tokens, const py::object& active,
-                           std::uintptr_t mel) {
+                           std::int32_t count, std::uintptr_t mel) {
     const std::uint8_t* mask = mask_of(group, active, "active");
     const Exclusive lock(group.busy);
     run(Source::model, [&] {
-        return secousti_decoder_group_step_to_mel_on_device(group.handle.get(), on_device<void>(stream),
-                                                            on_device<const std::int32_t>(tokens), mask,
-                                                            on_device<float>(mel));
+        return secousti_decoder_group_steps_to_mel_on_device(group.handle.get(), on_device<void>(stream),
+                                                             on_device<const std::int32_t>(tokens), mask, count,
+                                                             on_device<float>(mel));
+    });
+}
+
+void step_from_mel_on_device(DecoderGroup& group, std::uintptr_t stream, std::uintptr_t mel, const py::object& active,
+                             std::int32_t frames, std::uintptr_t pcm, std::uintptr_t samples) {
+    const std::uint8_t* mask = mask_of(group, active, "active");
+    const Exclusive lock(group.busy);
+    run(Source::model, [&] {
+        return secousti_decoder_group_step_from_mel_on_device(group.handle.get(), on_device<void>(stream),
+                                                              on_device<const float>(mel), mask, frames,
+                                                              on_device<float>(pcm), on_device<std::int32_t>(samples));
     });
 }
 
@@ -248,11 +294,12 @@ void bind_groups(py::module_& module) {
                                       "Many encoders that step together. One thread at a time.");
     encoders
         .def(py::init(&create_encoders), py::arg("model"), py::arg("capacity"), py::arg("threads") = 1,
-             py::arg("spins") = -1, py::arg("device") = py::none())
+             py::arg("spins") = -1, py::arg("device") = py::none(), py::arg("max_steps") = 1)
         .def("step", &step_encoders, py::arg("pcm"), py::arg("active") = py::none(),
-             "float32 [capacity, frame_size], bool [capacity] -> int32 [capacity], -1 where there is no token.")
+             "float32 [capacity, n * frame_size], bool [capacity] -> int32 [capacity, n], -1 where there is no token.")
         .def("step_on_device", &step_encoders_on_device, py::arg("stream"), py::arg("pcm"), py::arg("active"),
-             py::arg("tokens"), "The same with addresses of device memory, in the order of a stream; does not wait.")
+             py::arg("count"), py::arg("tokens"),
+             "The same with addresses of device memory, in the order of a stream; does not wait.")
         .def("flush", &flush_encoder, py::arg("slot"), "Ends the slot's stream; its remaining tokens, int32.");
     bind_common<EncoderGroup, secousti_encoder_group_reset, secousti_encoder_group_memory,
                 secousti_encoder_group_snapshot_size, secousti_encoder_group_snapshot, secousti_encoder_group_restore>(
@@ -263,18 +310,22 @@ void bind_groups(py::module_& module) {
     decoders
         .def(py::init(&create_decoders), py::arg("model"), py::arg("capacity"), py::arg("paralinguistic") = py::none(),
              py::arg("seed") = 0, py::arg("noise") = true, py::arg("look_ahead") = -1, py::arg("threads") = 1,
-             py::arg("spins") = -1, py::arg("device") = py::none())
+             py::arg("spins") = -1, py::arg("device") = py::none(), py::arg("max_steps") = 1)
         .def("start", &start_decoder, py::arg("slot"), py::arg("paralinguistic") = py::none(), py::arg("seed") = 0,
              py::arg("noise") = true, py::arg("look_ahead") = -1, "Begins a new stream in the slot.")
         .def("step", &step_decoders, py::arg("tokens"),
-             "int32 [capacity] -> float32 [capacity, frame_size] and how many samples of each row count, int32.")
+             "int32 [capacity, n] -> float32 [capacity, n * frame_size] and how many samples of each row count, int32.")
         .def("step_to_mel", &step_to_mel, py::arg("tokens"),
-             "int32 [capacity] -> log-mel float32 [capacity, frames_per_token, n_mels]; 0 for slots not active.")
+             "int32 [capacity, n] -> log-mel float32 [capacity, n * frames_per_token, n_mels]; 0 for slots not active.")
+        .def("step_from_mel", &step_from_mel, py::arg("mel"), py::arg("active") = py::none(),
+             "float32 [capacity, frames, n_mels], bool [capacity] -> samples [capacity, frames * hop] and counts.")
         .def("step_on_device", &step_decoders_on_device, py::arg("stream"), py::arg("tokens"), py::arg("active"),
-             py::arg("pcm"), py::arg("samples"),
+             py::arg("count"), py::arg("pcm"), py::arg("samples"),
              "The same with addresses of device memory, in the order of a stream; does not wait.")
         .def("step_to_mel_on_device", &step_to_mel_on_device, py::arg("stream"), py::arg("tokens"), py::arg("active"),
-             py::arg("mel"), "Likewise.")
+             py::arg("count"), py::arg("mel"), "Likewise.")
+        .def("step_from_mel_on_device", &step_from_mel_on_device, py::arg("stream"), py::arg("mel"), py::arg("active"),
+             py::arg("frames"), py::arg("pcm"), py::arg("samples"), "Likewise.")
         .def("flush", &flush_decoder, py::arg("slot"), "Ends the slot's stream; its remaining samples, float32.")
         .def("set_paralinguistic", &set_voice, py::arg("slot"), py::arg("paralinguistic"))
         .def("get_paralinguistic", &get_voice, py::arg("slot"));

@@ -1,4 +1,6 @@
 // C interface: groups of streams.
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,10 +26,20 @@ namespace {
 
 const char* device_of(const Model& model) { return model.device ? "cuda" : "cpu"; }
 
+/// Options of the caller's size: those from before max_steps have none.
 template <class Options>
-GroupOptions group_options(const Model& model, const Options& options) {
+GroupOptions group_options(const Model& model, const Options& options, const char* name) {
+    require_size(options.struct_size, offsetof(Options, max_steps), name);
+    const bool has_steps = options.struct_size >= offsetof(Options, max_steps) + sizeof options.max_steps;
     return {options.capacity, options.threads, options.spins,
-            options.device == nullptr ? device_of(model) : options.device};
+            options.device == nullptr ? device_of(model) : options.device, has_steps ? options.max_steps : 1};
+}
+
+void require_count(const Group& group, std::int32_t count) {
+    if (count < 1 || count > group.max_steps()) {
+        invalid("count is " + std::to_string(count) + ", expected 1 to " + std::to_string(group.max_steps()) +
+                " (max_steps of the group)");
+    }
 }
 
 std::string named(int slot) { return "slot " + std::to_string(slot); }
@@ -81,26 +93,59 @@ void require_use(const DecoderGroup& group, int slot, DecoderUse use) {
     }
 }
 
-/// Checks a step before anything of it happens.
-void require_step(const DecoderGroup& group, const std::int32_t* tokens, DecoderUse use) {
+/// Checks `count` steps before anything of them happens.
+void require_steps(const DecoderGroup& group, const std::int32_t* tokens, std::int32_t count, DecoderUse use) {
     require_pointer(tokens, "tokens");
+    require_count(group, count);
     require_vocoder(group, use);
     for (int slot = 0; slot < group.capacity(); ++slot) {
-        if (tokens[slot] == SECOUSTI_TOKEN_NONE) continue;
-        if (tokens[slot] != SECOUSTI_TOKEN_LOST &&
-            (tokens[slot] < 0 || tokens[slot] >= group.model().config.cardinality())) {
-            invalid("tokens[" + std::to_string(slot) + "] is " + std::to_string(tokens[slot]) + ", expected 0 to " +
-                    std::to_string(group.model().config.cardinality() - 1) + ", -1 (not active) or -2 (lost)");
+        const std::int32_t* row = tokens + static_cast<std::ptrdiff_t>(slot) * count;
+        for (int i = 0; i < count; ++i) {
+            const auto name = [&] {
+                return "tokens[" + std::to_string(slot) + (count == 1 ? "]" : "][" + std::to_string(i) + "]") + " is " +
+                       std::to_string(row[i]);
+            };
+            if ((row[i] == SECOUSTI_TOKEN_NONE) != (row[0] == SECOUSTI_TOKEN_NONE)) {
+                invalid(name() + ": a slot is active in all steps of a call or in none");
+            }
+            if (row[i] == SECOUSTI_TOKEN_NONE || row[i] == SECOUSTI_TOKEN_LOST) continue;
+            if (row[i] < 0 || row[i] >= group.model().config.cardinality()) {
+                invalid(name() + ", expected 0 to " + std::to_string(group.model().config.cardinality() - 1) +
+                        ", -1 (not active) or -2 (lost)");
+            }
         }
-        require_use(group, slot, use);
+        if (row[0] != SECOUSTI_TOKEN_NONE) require_use(group, slot, use);
     }
 }
 
 /// The same of a step whose tokens the host does not see.
-void require_step(const DecoderGroup& group, const std::uint8_t* active, DecoderUse use) {
+void require_active(const DecoderGroup& group, const std::uint8_t* active, DecoderUse use) {
     require_vocoder(group, use);
     for (int slot = 0; slot < group.capacity(); ++slot) {
         if (active == nullptr || active[slot] != 0) require_use(group, slot, use);
+    }
+}
+
+/// Finite samples or mel [capacity, size] of the active slots.
+void require_rows(const Group& group, const float* rows, std::size_t size, const std::uint8_t* active, float limit,
+                  const char* name, const char* expected) {
+    for (int slot = 0; slot < group.capacity(); ++slot) {
+        if (active != nullptr && active[slot] == 0) continue;
+        const float* row = rows + static_cast<std::size_t>(slot) * size;
+        const std::size_t bad = first_outside(row, size, limit);
+        if (bad != size) {
+            invalid(std::string(name) + "[" + std::to_string(slot) + "][" + std::to_string(bad) + "] is " +
+                    std::to_string(row[bad]) + ", expected " + expected);
+        }
+    }
+}
+
+/// Mel frames of a call of the vocoder alone.
+void require_frames(const DecoderGroup& group, std::int32_t frames) {
+    const int most = group.max_steps() * group.model().config.frames_per_token();
+    if (frames < 1 || frames > most) {
+        invalid("frames is " + std::to_string(frames) + ", expected 1 to " + std::to_string(most) +
+                " (max_steps of the group, in mel frames)");
     }
 }
 
@@ -143,11 +188,11 @@ secousti_status reset_group(Handle* handle, const std::uint8_t* mask) noexcept {
 extern "C" {
 
 void secousti_encoder_group_options_init(secousti_encoder_group_options* options) SECOUSTI_NOEXCEPT {
-    if (options != nullptr) *options = {sizeof *options, 1, 1, -1, nullptr};
+    if (options != nullptr) *options = {sizeof *options, 1, 1, -1, nullptr, 1};
 }
 
 void secousti_decoder_group_options_init(secousti_decoder_group_options* options) SECOUSTI_NOEXCEPT {
-    if (options != nullptr) *options = {sizeof *options, 1, 1, -1, nullptr, -1, 1, 0, nullptr};
+    if (options != nullptr) *options = {sizeof *options, 1, 1, -1, nullptr, -1, 1, 0, nullptr, 1};
 }
 
 /* ---- encoders */
@@ -161,8 +206,7 @@ secousti_status secousti_encoder_group_create(secousti_model* model, const secou
         GroupOptions checked;
         checked.device = device_of(*model->model);
         if (options != nullptr) {
-            require_size(options->struct_size, sizeof *options, "secousti_encoder_group_options");
-            checked = group_options(*model->model, *options);
+            checked = group_options(*model->model, *options, "secousti_encoder_group_options");
         }
         *group = new secousti_encoder_group{make_encoder_group(model->model, checked)};
         return SECOUSTI_OK;
@@ -177,34 +221,39 @@ size_t secousti_encoder_group_memory(const secousti_encoder_group* group) SECOUS
 
 secousti_status secousti_encoder_group_step(secousti_encoder_group* handle, const float* pcm, const uint8_t* active,
                                             int32_t* tokens) SECOUSTI_NOEXCEPT {
+    return secousti_encoder_group_steps(handle, pcm, active, 1, tokens);
+}
+
+secousti_status secousti_encoder_group_steps(secousti_encoder_group* handle, const float* pcm, const uint8_t* active,
+                                             int32_t count, int32_t* tokens) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         EncoderGroup& group = group_of(handle);
         require_pointer(pcm, "pcm");
         require_pointer(tokens, "tokens");
-        const std::size_t size = static_cast<std::size_t>(group.model().config.frame_size());
-        for (int slot = 0; slot < group.capacity(); ++slot) {
-            if (active != nullptr && active[slot] == 0) continue;
-            require_running(group, slot);
-            const float* row = pcm + static_cast<std::size_t>(slot) * size;
-            const std::size_t bad = first_outside(row, size, kMaxSample);
-            if (bad != size) {
-                invalid("pcm[" + std::to_string(slot) + "][" + std::to_string(bad) + "] is " +
-                        std::to_string(row[bad]) + ", expected a sample of nominally -1 to 1 (at most a million)");
-            }
-        }
-        group.step(pcm, active, tokens);
+        require_count(group, count);
+        require_running(group, active);
+        require_rows(group, pcm, area(count, group.model().config.frame_size()), active, kMaxSample, "pcm",
+                     "a sample of nominally -1 to 1 (at most a million)");
+        group.steps(pcm, active, count, tokens);
         return SECOUSTI_OK;
     });
 }
 
 secousti_status secousti_encoder_group_step_on_device(secousti_encoder_group* handle, void* stream, const float* pcm,
                                                       const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT {
+    return secousti_encoder_group_steps_on_device(handle, stream, pcm, active, 1, tokens);
+}
+
+secousti_status secousti_encoder_group_steps_on_device(secousti_encoder_group* handle, void* stream, const float* pcm,
+                                                       const uint8_t* active, int32_t count,
+                                                       int32_t* tokens) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         EncoderGroup& group = group_of(handle);
         require_pointer(pcm, "pcm");
         require_pointer(tokens, "tokens");
+        require_count(group, count);
         require_running(group, active);
-        group.step_on_device(stream, pcm, active, tokens);
+        group.steps_on_device(stream, pcm, active, count, tokens);
         return SECOUSTI_OK;
     });
 }
@@ -255,8 +304,7 @@ secousti_status secousti_decoder_group_create(secousti_model* model, const secou
         checked.device = device_of(*model->model);
         DecoderSettings settings;
         if (options != nullptr) {
-            require_size(options->struct_size, sizeof *options, "secousti_decoder_group_options");
-            checked = group_options(*model->model, *options);
+            checked = group_options(*model->model, *options, "secousti_decoder_group_options");
             const secousti_decoder_options of_slots{
                 sizeof(secousti_decoder_options), 1, options->look_ahead, options->noise, options->seed,
                 options->paralinguistic};
@@ -314,23 +362,50 @@ secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder
 
 secousti_status secousti_decoder_group_step(secousti_decoder_group* handle, const int32_t* tokens, float* pcm,
                                             int32_t* samples) SECOUSTI_NOEXCEPT {
+    return secousti_decoder_group_steps(handle, tokens, 1, pcm, samples);
+}
+
+secousti_status secousti_decoder_group_steps(secousti_decoder_group* handle, const int32_t* tokens, int32_t count,
+                                             float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_of(handle);
         require_pointer(pcm, "pcm");
         require_pointer(samples, "samples");
-        require_step(group, tokens, DecoderUse::tokens_to_pcm);
-        group.step(tokens, pcm, samples);
+        require_steps(group, tokens, count, DecoderUse::tokens_to_pcm);
+        group.steps(tokens, count, pcm, samples);
         return SECOUSTI_OK;
     });
 }
 
 secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* handle, const int32_t* tokens,
                                                    float* mel) SECOUSTI_NOEXCEPT {
+    return secousti_decoder_group_steps_to_mel(handle, tokens, 1, mel);
+}
+
+secousti_status secousti_decoder_group_steps_to_mel(secousti_decoder_group* handle, const int32_t* tokens,
+                                                    int32_t count, float* mel) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_of(handle);
         require_pointer(mel, "mel");
-        require_step(group, tokens, DecoderUse::tokens_to_mel);
-        group.step_to_mel(tokens, mel);
+        require_steps(group, tokens, count, DecoderUse::tokens_to_mel);
+        group.steps_to_mel(tokens, count, mel);
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_group_step_from_mel(secousti_decoder_group* handle, const float* mel,
+                                                     const uint8_t* active, int32_t frames, float* pcm,
+                                                     int32_t* samples) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        DecoderGroup& group = group_of(handle);
+        require_pointer(mel, "mel");
+        require_pointer(pcm, "pcm");
+        require_pointer(samples, "samples");
+        require_frames(group, frames);
+        require_active(group, active, DecoderUse::mel_to_pcm);
+        require_rows(group, mel, area(frames, group.model().config.n_mels), active, std::numeric_limits<float>::max(),
+                     "mel", "a finite value");
+        group.step_from_mel(mel, active, frames, pcm, samples);
         return SECOUSTI_OK;
     });
 }
@@ -338,12 +413,19 @@ secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* handl
 secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* handle, void* stream,
                                                       const int32_t* tokens, const uint8_t* active, float* pcm,
                                                       int32_t* samples) SECOUSTI_NOEXCEPT {
+    return secousti_decoder_group_steps_on_device(handle, stream, tokens, active, 1, pcm, samples);
+}
+
+secousti_status secousti_decoder_group_steps_on_device(secousti_decoder_group* handle, void* stream,
+                                                       const int32_t* tokens, const uint8_t* active, int32_t count,
+                                                       float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_of(handle);
         require_pointer(tokens, "tokens");
         require_pointer(pcm, "pcm");
-        require_step(group, active, DecoderUse::tokens_to_pcm);
-        group.step_on_device(stream, tokens, active, pcm, samples);
+        require_count(group, count);
+        require_active(group, active, DecoderUse::tokens_to_pcm);
+        group.steps_on_device(stream, tokens, active, count, pcm, samples);
         return SECOUSTI_OK;
     });
 }
@@ -351,12 +433,33 @@ secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* ha
 secousti_status secousti_decoder_group_step_to_mel_on_device(secousti_decoder_group* handle, void* stream,
                                                              const int32_t* tokens, const uint8_t* active,
                                                              float* mel) SECOUSTI_NOEXCEPT {
+    return secousti_decoder_group_steps_to_mel_on_device(handle, stream, tokens, active, 1, mel);
+}
+
+secousti_status secousti_decoder_group_steps_to_mel_on_device(secousti_decoder_group* handle, void* stream,
+                                                              const int32_t* tokens, const uint8_t* active,
+                                                              int32_t count, float* mel) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_of(handle);
         require_pointer(tokens, "tokens");
         require_pointer(mel, "mel");
-        require_step(group, active, DecoderUse::tokens_to_mel);
-        group.step_to_mel_on_device(stream, tokens, active, mel);
+        require_count(group, count);
+        require_active(group, active, DecoderUse::tokens_to_mel);
+        group.steps_to_mel_on_device(stream, tokens, active, count, mel);
+        return SECOUSTI_OK;
+    });
+}
+
+secousti_status secousti_decoder_group_step_from_mel_on_device(secousti_decoder_group* handle, void* stream,
+                                                               const float* mel, const uint8_t* active, int32_t frames,
+                                                               float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT {
+    return guarded([&] {
+        DecoderGroup& group = group_of(handle);
+        require_pointer(mel, "mel");
+        require_pointer(pcm, "pcm");
+        require_frames(group, frames);
+        require_active(group, active, DecoderUse::mel_to_pcm);
+        group.step_from_mel_on_device(stream, mel, active, frames, pcm, samples);
         return SECOUSTI_OK;
     });
 }

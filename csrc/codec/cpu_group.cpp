@@ -30,8 +30,8 @@ template <class Interface, class StreamType>
 class CpuGroup : public Interface {
   public:
     std::size_t memory_bytes() const noexcept override {
-        std::size_t total =
-            slots_.front().scratch_bytes() + (mel_.size() + rows_.size() + windows_.size()) * sizeof(float);
+        std::size_t total = slots_.front().scratch_bytes() +
+                            (mel_.size() + several_.size() + rows_.size() + windows_.size()) * sizeof(float);
         for (const StreamType& slot : slots_) total += slot.state_bytes();
         for (const Arena& scratch : task_scratch_) total += scratch.bytes();
         return total;
@@ -50,7 +50,7 @@ class CpuGroup : public Interface {
     /// A task of several that run at once needs `task_scratch` bytes of its own.
     CpuGroup(ModelPtr shared, const GroupOptions& options, std::shared_ptr<Workspace> workspace,
              std::size_t task_scratch, std::size_t windows)
-        : Interface(std::move(shared), options.capacity), workspace_(std::move(workspace)) {
+        : Interface(std::move(shared), options), workspace_(std::move(workspace)) {
         const Config& config = this->model().config;
         width_ = area(config.frames_per_token(), config.n_mels);
         const std::size_t capacity = size(options.capacity);
@@ -98,6 +98,7 @@ class CpuGroup : public Interface {
     std::vector<std::int32_t> tokens_;  ///< [lanes]
     std::size_t width_ = 0;             ///< floats of one token's mel frames
     AlignedVector<float> mel_;          ///< [lanes, frames_per_token, n_mels]
+    AlignedVector<float> several_;      ///< [lanes, count, frames_per_token, n_mels]: mel_ of several steps
     AlignedVector<float> rows_;         ///< [lanes, dimension]
     AlignedVector<float> windows_;      ///< Batch::windows
 };
@@ -110,18 +111,29 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
         for (int i = 0; i < options.capacity; ++i) slots_.emplace_back(shared, workspace_);
     }
 
-    void step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) noexcept override {
+    void steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) noexcept override {
+        for (int i = 0; i < count; ++i) one(pcm + i * model().config.frame_size(), active, count, tokens + i);
+    }
+
+    std::size_t tokens_after_flush(int slot) const noexcept override {
+        return slots_[size(slot)].tokens_after_flush(0);
+    }
+    std::size_t flush(int slot, std::int32_t* tokens) noexcept override { return slots_[size(slot)].flush(tokens); }
+
+  private:
+    /// One step; `pcm` and `tokens` have rows of `count` steps.
+    void one(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) noexcept {
         const Model& m = model();
         const Config& config = m.config;
         active_.clear();
         for (int slot = 0; slot < capacity(); ++slot) {
-            tokens[slot] = -1;
+            tokens[slot * count] = -1;
             if (active == nullptr || active[slot] != 0) active_.push_back(slot);
         }
 
         for_lanes([&](const Exec& run, std::byte* own, int lane) noexcept {
             EncoderStream& stream = slots_[size(active_[size(lane)])];
-            const float* in = pcm + size(active_[size(lane)]) * size(config.frame_size());
+            const float* in = pcm + size(active_[size(lane)]) * size(count * config.frame_size());
             lanes_[size(lane)] = {stream.state(), m.mel.push(run, stream.state(), own, in, config.frame_size(), false,
                                                              mel_.data() + size(lane) * width_)};
         });
@@ -129,9 +141,9 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
         float* end = mel_.data();
         for_parts(1, [&](int first, std::span<Lane> lane) noexcept {
             const float* frames = mel_.data() + size(first) * width_;
-            const std::size_t count = area(lane.front().rows, config.n_mels);
-            if (end != frames) std::memmove(end, frames, count * sizeof(float));
-            end += count;
+            const std::size_t floats = area(lane.front().rows, config.n_mels);
+            if (end != frames) std::memmove(end, frames, floats * sizeof(float));
+            end += floats;
         });
 
         const float* mel = mel_.data();
@@ -151,16 +163,11 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
             z += area(batch.rows(), config.dimension);
             for (const Lane& lane : lanes) {
                 const int slot = active_[size(first++)];
-                if (lane.rows != 0) tokens[slot] = *ready++;
+                if (lane.rows != 0) tokens[slot * count] = *ready++;
                 slots_[size(slot)].count(size(config.frame_size()), size(lane.rows));
             }
         });
     }
-
-    std::size_t tokens_after_flush(int slot) const noexcept override {
-        return slots_[size(slot)].tokens_after_flush(0);
-    }
-    std::size_t flush(int slot, std::int32_t* tokens) noexcept override { return slots_[size(slot)].flush(tokens); }
 };
 
 class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
@@ -171,6 +178,7 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
                    shared->vocoder ? shared->vocoder->scratch_bytes() : 0,
                    shared->decoder.windows(shared->decoder.max_tokens())) {
         for (int i = 0; i < options.capacity; ++i) slots_.emplace_back(shared, vocoder, paralinguistic, workspace_);
+        if (options.max_steps > 1) several_.resize(mel_.size() * size(options.max_steps));
     }
 
     void start(int slot, const VocoderOptions& options, std::span<const float> paralinguistic) override {
@@ -185,37 +193,65 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
     }
     DecoderUse use(int slot) const noexcept override { return slots_[size(slot)].use(); }
 
-    void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) noexcept override {
-        const Config& config = model().config;
-        std::fill_n(samples, capacity(), 0);
-        decode(tokens, DecoderUse::tokens_to_pcm);
-        for_lanes([&](const Exec& run, std::byte* own, int lane) noexcept {
-            const int slot = active_[size(lane)];
-            samples[slot] =
-                slots_[size(slot)].vocode(run, own, mel_.data() + size(lane) * width_, config.frames_per_token(),
-                                          pcm + size(slot) * size(config.frame_size()));
-        });
+    void steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) noexcept override {
+        const float* mel = decode(tokens, count, DecoderUse::tokens_to_pcm);
+        vocode(count * model().config.frames_per_token(), pcm, samples,
+               [&](int lane, int) noexcept { return mel + size(lane) * size(count) * width_; });
     }
-    void step_to_mel(const std::int32_t* tokens, float* mel) noexcept override {
-        decode(tokens, DecoderUse::tokens_to_mel);
-        const float* from = mel_.data();
+    void steps_to_mel(const std::int32_t* tokens, int count, float* mel) noexcept override {
+        const float* from = decode(tokens, count, DecoderUse::tokens_to_mel);
+        const std::size_t row = size(count) * width_;
         for (const int slot : active_) {
-            std::copy_n(from, width_, mel + size(slot) * width_);
-            from += width_;
+            std::copy_n(from, row, mel + size(slot) * row);
+            from += row;
         }
+    }
+    void step_from_mel(const float* mel, const std::uint8_t* active, int frames, float* pcm,
+                       std::int32_t* samples) noexcept override {
+        active_.clear();
+        for (int slot = 0; slot < capacity(); ++slot) {
+            if (active != nullptr && active[slot] == 0) continue;
+            active_.push_back(slot);
+            slots_[size(slot)].commit(DecoderUse::mel_to_pcm);
+        }
+        vocode(frames, pcm, samples,
+               [&](int, int slot) noexcept { return mel + size(slot) * area(frames, model().config.n_mels); });
     }
 
     std::size_t samples_owed(int slot) const noexcept override { return slots_[size(slot)].samples_owed(0); }
     std::size_t flush(int slot, float* pcm) noexcept override { return slots_[size(slot)].flush(pcm); }
 
   private:
-    /// Tokens [capacity] of the active slots to mel_.
-    void decode(const std::int32_t* tokens, DecoderUse use) noexcept {
+    /// The vocoder's part of a step of the active slots; mel_of(lane, slot) are its frames.
+    template <class MelOf>
+    void vocode(int frames, float* pcm, std::int32_t* samples, const MelOf& mel_of) noexcept {
+        std::fill_n(samples, capacity(), 0);
+        const std::size_t row = area(frames, model().config.hop_length);
+        for_lanes([&](const Exec& run, std::byte* own, int lane) noexcept {
+            const int slot = active_[size(lane)];
+            samples[slot] = slots_[size(slot)].vocode(run, own, mel_of(lane, slot), frames, pcm + size(slot) * row);
+        });
+    }
+    /// Tokens [capacity, count] of the active slots to mel [lanes, count, width_].
+    const float* decode(const std::int32_t* tokens, int count, DecoderUse use) noexcept {
+        for (int i = 0; i < count; ++i) {
+            one(tokens + i, count, use);
+            if (count == 1) break;
+            for (std::size_t lane = 0; lane < active_.size(); ++lane) {
+                std::copy_n(mel_.data() + lane * width_, width_,
+                            several_.data() + (lane * size(count) + size(i)) * width_);
+            }
+        }
+        return count == 1 ? mel_.data() : several_.data();
+    }
+    /// One step's tokens, in rows of `count`, to mel_.
+    void one(const std::int32_t* tokens, int count, DecoderUse use) noexcept {
         const Model& m = model();
         active_.clear();
         for (int slot = 0; slot < capacity(); ++slot) {
-            if (tokens[slot] < 0 && tokens[slot] != kLostToken) continue;
-            tokens_[active_.size()] = tokens[slot];
+            const std::int32_t token = tokens[slot * count];
+            if (token < 0 && token != kLostToken) continue;
+            tokens_[active_.size()] = token;
             active_.push_back(slot);
             slots_[size(slot)].commit(use);
         }
@@ -244,6 +280,10 @@ void check(const Model& model, const GroupOptions& options) {
     require(options.spins >= -1, "spins is " + std::to_string(options.spins) + ", expected -1 or more");
     require(options.device == "cpu" || options.device == "cuda",
             "device is '" + options.device + "', expected 'cpu' or 'cuda'");
+    const int most = kMaxFrames / model.config.frames_per_token();
+    require(options.max_steps >= 1 && options.max_steps <= std::max(1, most),
+            "max_steps is " + std::to_string(options.max_steps) + ", expected 1 to " + std::to_string(most) + " (" +
+                std::to_string(kMaxFrames) + " mel frames)");
     if (model.config.frame_size() > model.mel.max_samples() || model.config.frames_per_token() > kMaxFrames) {
         throw Error(Status::unsupported, "groups: a token of " + model.config.name + " is longer than a step takes");
     }
@@ -257,11 +297,16 @@ namespace {
 }
 }  // namespace
 
-void EncoderGroup::step_on_device(void*, const float*, const std::uint8_t*, std::int32_t*) { on_the_cpu(); }
-void DecoderGroup::step_on_device(void*, const std::int32_t*, const std::uint8_t*, float*, std::int32_t*) {
+void EncoderGroup::steps_on_device(void*, const float*, const std::uint8_t*, int, std::int32_t*) { on_the_cpu(); }
+void DecoderGroup::steps_on_device(void*, const std::int32_t*, const std::uint8_t*, int, float*, std::int32_t*) {
     on_the_cpu();
 }
-void DecoderGroup::step_to_mel_on_device(void*, const std::int32_t*, const std::uint8_t*, float*) { on_the_cpu(); }
+void DecoderGroup::steps_to_mel_on_device(void*, const std::int32_t*, const std::uint8_t*, int, float*) {
+    on_the_cpu();
+}
+void DecoderGroup::step_from_mel_on_device(void*, const float*, const std::uint8_t*, int, float*, std::int32_t*) {
+    on_the_cpu();
+}
 
 std::unique_ptr<EncoderGroup> make_encoder_group(ModelPtr model, const GroupOptions& options) {
     check(*model, options);

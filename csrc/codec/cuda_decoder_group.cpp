@@ -1,6 +1,7 @@
 #include "codec/cuda_decoder_group.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "base/error.h"
@@ -10,17 +11,16 @@ namespace secousti::core::cuda {
 
 DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& options, const VocoderOptions& vocoder,
                                        std::span<const float> paralinguistic)
-    : DecoderGroup(std::move(model), options.capacity),
+    : DecoderGroup(std::move(model), options),
       device_(*model_->device),
       snapshot_bytes_(DecoderStream(model_, {}, {}, 1).snapshot_bytes()),
-      frame_size_(model_->config.frame_size()),
       mel_size_(model_->config.frames_per_token() * model_->config.n_mels),
-      state_(device_.decoder.make_state(stream_, capacity_, 1)),
-      scratch_(device_.decoder.make_scratch(stream_, capacity_, 1)),
+      state_(device_.decoder.make_state(stream_, capacity_, max_steps_)),
+      scratch_(device_.decoder.make_scratch(stream_, capacity_, max_steps_)),
       masks_(stream_, 1, capacity_),
-      tokens_(stream_, slots(), "tokens of a group"),
+      tokens_(stream_, area(capacity_, max_steps_), "tokens of a group"),
       paralinguistic_(stream_, area(capacity_, model_->config.dimension), "voices of a group"),
-      mel_(stream_, area(capacity_, mel_size_), "mel of a group"),
+      mel_(stream_, area(capacity_, max_steps_ * mel_size_), "mel of a group"),
       host_tokens_(tokens_.bytes()),
       host_mel_(mel_.bytes()),
       headers_(slots()),
@@ -28,11 +28,13 @@ DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& optio
     VocoderOptions resolved = vocoder;
     if (device_.vocoder) {
         resolved = model_->vocoder->resolve(vocoder);
-        vocoder_ =
-            device_.vocoder->make_slots(stream_, capacity_, model_->config.frames_per_token(), resolved.look_ahead);
-        // A flush gives what the vocoder holds back.
-        pcm_stride_ = std::max(frame_size_, model_->vocoder->latency(resolved.look_ahead));
-        pcm_ = {stream_, area(capacity_, pcm_stride_), "samples of a group"};
+        vocoder_ = device_.vocoder->make_slots(stream_, capacity_, max_steps_ * model_->config.frames_per_token(),
+                                               resolved.look_ahead);
+        // A flush gives what one slot's vocoder holds back.
+        pcm_ = {stream_,
+                std::max(area(capacity_, max_steps_ * model_->config.frame_size()),
+                         static_cast<std::size_t>(model_->vocoder->latency(resolved.look_ahead))),
+                "samples of a group"};
         samples_ = {stream_, slots(), "samples of a group"};
         host_pcm_ = PinnedBuffer(pcm_.bytes());
         host_samples_ = PinnedBuffer(samples_.bytes());
@@ -46,22 +48,10 @@ DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& optio
         if (!paralinguistic.empty()) set_paralinguistic(slot, paralinguistic);
         begin(slot, resolved);
     }
-    for (const Output output : {to_mel, to_pcm}) {
-        if (output == to_pcm && !vocoder_) continue;
-        // With no slot active nothing changes, but every kernel is loaded before a graph is made of them.
-        launch(stream_, output);
-        stream_.synchronize();
-        on_device_[output].emplace(stream_, [&] { launch(stream_, output); });
-        from_host_[output].emplace(stream_, [&] {
-            stream_.copy_to_device(tokens_.data(), host_tokens_.as<std::int32_t>(), tokens_.bytes());
-            launch(stream_, output);
-            if (output == to_mel) {
-                stream_.copy_to_host(host_mel_.as<float>(), mel_.data(), mel_.bytes());
-            } else {
-                stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), pcm_.bytes());
-                stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), samples_.bytes());
-            }
-        });
+    // The graphs of single steps and of the most at once; others when they are needed.
+    for (const int count : {1, max_steps_}) {
+        graphs({DecoderUse::tokens_to_mel, count});
+        if (vocoder_) graphs({DecoderUse::tokens_to_pcm, count});
     }
 }
 
@@ -94,7 +84,7 @@ void DeviceDecoderGroup::start(int slot, const VocoderOptions& options, std::spa
     masks_.clear();
     masks_.set(0, static_cast<std::size_t>(slot), true);
     masks_.upload_changes(stream_);
-    seek(stream_, step_of(stream_).clock, masks_.data(0), nullptr);
+    seek(stream_, step_of(stream_, 1).clock, masks_.data(0), nullptr);
     stream_.synchronize();
 }
 
@@ -112,97 +102,146 @@ void DeviceDecoderGroup::get_paralinguistic(int slot, float* values) const {
                 values);
 }
 
-Step DeviceDecoderGroup::step_of(const Stream& stream) const {
-    return {
-        stream, {state_.position.data(), state_.start.data(), masks_.data(0), capacity_}, 1, scratch_.operand.data()};
+Step DeviceDecoderGroup::step_of(const Stream& stream, int tokens) const {
+    return {stream,
+            {state_.position.data(), state_.start.data(), masks_.data(0), capacity_},
+            tokens,
+            scratch_.operand.data()};
 }
 
-void DeviceDecoderGroup::launch(const Stream& stream, Output output) const {
-    device_.decoder.push(step_of(stream), state_, scratch_, tokens_.data(), paralinguistic_.data(), mel_.data());
-    if (output == to_pcm) {
-        device_.vocoder->push(stream, *vocoder_, masks_.data(0), mel_.data(), model_->config.frames_per_token(),
-                              pcm_.data(), pcm_stride_, samples_.data());
+void DeviceDecoderGroup::launch(const Stream& stream, const Work& work) const {
+    if (work.use != DecoderUse::mel_to_pcm) {
+        device_.decoder.push(step_of(stream, work.count), state_, scratch_, tokens_.data(), paralinguistic_.data(),
+                             mel_.data());
+    }
+    if (work.use != DecoderUse::tokens_to_mel) {
+        device_.vocoder->push(stream, *vocoder_, masks_.data(0), mel_.data(), frames_of(work), pcm_.data(),
+                              static_cast<std::ptrdiff_t>(pcm_row(work)), samples_.data());
     }
 }
 
-void DeviceDecoderGroup::plan(const Stream& stream, const std::int32_t* tokens, const std::uint8_t* active,
-                              Output output) {
-    if (tokens != nullptr && std::find(tokens, tokens + capacity_, kLostToken) != tokens + capacity_) {
-        throw Error(Status::unsupported, "lost tokens are concealed on the CPU only: a group on the device takes none");
-    }
+const DeviceDecoderGroup::Graphs& DeviceDecoderGroup::graphs(const Work& work) {
+    if (const auto found = graphs_.find(work); found != graphs_.end()) return found->second;
+    // With no slot active nothing changes, but every kernel is loaded before a graph is made of them.
+    masks_.clear();
+    masks_.upload_changes(stream_);
+    launch(stream_, work);
+    stream_.synchronize();
+    Graph on_device(stream_, [&] { launch(stream_, work); });
+    Graph from_host(stream_, [&] {
+        const std::size_t frames = area(capacity_, frames_of(work) * model_->config.n_mels) * sizeof(float);
+        if (work.use == DecoderUse::mel_to_pcm) {
+            stream_.copy_to_device(mel_.data(), host_mel_.as<float>(), frames);
+        } else {
+            stream_.copy_to_device(tokens_.data(), host_tokens_.as<std::int32_t>(),
+                                   area(capacity_, work.count) * sizeof(std::int32_t));
+        }
+        launch(stream_, work);
+        if (work.use == DecoderUse::tokens_to_mel) {
+            stream_.copy_to_host(host_mel_.as<float>(), mel_.data(), frames);
+        } else {
+            stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), slots() * pcm_row(work) * sizeof(float));
+            stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), samples_.bytes());
+        }
+    });
+    return graphs_.emplace(work, Graphs{std::move(on_device), std::move(from_host)}).first->second;
+}
+
+void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std::int32_t* tokens,
+                              const std::uint8_t* active) {
     for (std::size_t i = 0; i < slots(); ++i) {
         DecoderStreamHeader& slot = headers_[i];
-        const bool wanted = tokens != nullptr ? tokens[i] >= 0 : active == nullptr || active[i] != 0;
+        const bool wanted = tokens != nullptr ? tokens[i * static_cast<std::size_t>(work.count)] >= 0
+                                              : active == nullptr || active[i] != 0;
         const bool live = slot.ended == 0 && wanted;
         masks_.set(0, i, live);
         if (!live) continue;
-        if (output == to_mel) {
-            slot.use = DecoderUse::tokens_to_mel;
-        } else {
-            slot.use = DecoderUse::tokens_to_pcm;
-            slot.frames += static_cast<std::uint64_t>(model_->config.frames_per_token());
-            const std::uint64_t pushed = slot.frames * static_cast<std::uint64_t>(model_->config.hop_length);
-            const std::uint64_t held = static_cast<std::uint64_t>(model_->vocoder->latency(slot.look_ahead));
-            slot.samples = pushed > held ? pushed - held : 0;
-        }
+        slot.use = work.use;
+        if (work.use == DecoderUse::tokens_to_mel) continue;
+        slot.frames += static_cast<std::uint64_t>(frames_of(work));
+        const std::uint64_t pushed = slot.frames * static_cast<std::uint64_t>(model_->config.hop_length);
+        const std::uint64_t held = static_cast<std::uint64_t>(model_->vocoder->latency(slot.look_ahead));
+        slot.samples = pushed > held ? pushed - held : 0;
     }
     masks_.upload_changes(stream);
 }
 
-void DeviceDecoderGroup::step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) {
+void DeviceDecoderGroup::run(const Work& work, const void* in, std::size_t bytes, const std::int32_t* tokens,
+                             const std::uint8_t* active) {
+    if (tokens != nullptr &&
+        std::find(tokens, tokens + area(capacity_, work.count), kLostToken) != tokens + area(capacity_, work.count)) {
+        throw Error(Status::unsupported, "lost tokens are concealed on the CPU only: a group on the device takes none");
+    }
     turns_.take(stream_);
-    plan(stream_, tokens, nullptr, to_pcm);
-    std::copy_n(tokens, slots(), host_tokens_.as<std::int32_t>());
-    from_host_[to_pcm]->replay(stream_);
+    const Graph& graph = graphs(work).from_host;
+    plan(stream_, work, tokens, active);
+    std::memcpy(tokens != nullptr ? host_tokens_.as<std::byte>() : host_mel_.as<std::byte>(), in, bytes);
+    graph.replay(stream_);
     stream_.synchronize();
+}
+
+void DeviceDecoderGroup::fetch_pcm(const Work& work, float* pcm, std::int32_t* samples) const {
+    const std::size_t row = pcm_row(work);
     for (std::size_t i = 0; i < slots(); ++i) {
         samples[i] = masks_.at(0, i) ? host_samples_.as<std::int32_t>()[i] : 0;
-        std::copy_n(host_pcm_.as<float>() + i * static_cast<std::size_t>(pcm_stride_), samples[i],
-                    pcm + i * static_cast<std::size_t>(frame_size_));
+        std::copy_n(host_pcm_.as<float>() + i * row, samples[i], pcm + i * row);
     }
 }
 
-void DeviceDecoderGroup::step_to_mel(const std::int32_t* tokens, float* mel) {
-    turns_.take(stream_);
-    plan(stream_, tokens, nullptr, to_mel);
-    std::copy_n(tokens, slots(), host_tokens_.as<std::int32_t>());
-    from_host_[to_mel]->replay(stream_);
-    stream_.synchronize();
-    const std::size_t width = static_cast<std::size_t>(mel_size_);
+void DeviceDecoderGroup::steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) {
+    const Work work{DecoderUse::tokens_to_pcm, count};
+    run(work, tokens, area(capacity_, count) * sizeof(std::int32_t), tokens, nullptr);
+    fetch_pcm(work, pcm, samples);
+}
+
+void DeviceDecoderGroup::steps_to_mel(const std::int32_t* tokens, int count, float* mel) {
+    run({DecoderUse::tokens_to_mel, count}, tokens, area(capacity_, count) * sizeof(std::int32_t), tokens, nullptr);
+    const std::size_t row = area(count, mel_size_);
     for (std::size_t i = 0; i < slots(); ++i) {
-        if (masks_.at(0, i)) std::copy_n(host_mel_.as<float>() + i * width, width, mel + i * width);
+        if (masks_.at(0, i)) std::copy_n(host_mel_.as<float>() + i * row, row, mel + i * row);
     }
 }
 
-void DeviceDecoderGroup::step_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
-                                        float* pcm, std::int32_t* samples) {
+void DeviceDecoderGroup::step_from_mel(const float* mel, const std::uint8_t* active, int frames, float* pcm,
+                                       std::int32_t* samples) {
+    const Work work{DecoderUse::mel_to_pcm, frames};
+    run(work, mel, area(capacity_, frames * model_->config.n_mels) * sizeof(float), nullptr, active);
+    fetch_pcm(work, pcm, samples);
+}
+
+void DeviceDecoderGroup::run_on_device(void* stream, const Work& work, const void* in, const std::uint8_t* active,
+                                       float* mel, float* pcm, std::int32_t* samples) {
     const Stream queue = Stream::borrow(stream);
+    turns_.take(stream_);
+    const Graph& graph = graphs(work).on_device;
     turns_.take(queue);
-    plan(queue, nullptr, active, to_pcm);
-    queue.copy_on_device(tokens_.data(), tokens, tokens_.bytes());
-    on_device_[to_pcm]->replay(queue);
-    const std::size_t row = static_cast<std::size_t>(frame_size_) * sizeof(float);
-    if (pcm_stride_ == frame_size_) {
-        queue.copy_on_device(pcm, pcm_.data(), slots() * row);
+    plan(queue, work, nullptr, active);
+    const std::size_t frames = area(capacity_, frames_of(work) * model_->config.n_mels) * sizeof(float);
+    if (work.use == DecoderUse::mel_to_pcm) {
+        queue.copy_on_device(mel_.data(), in, frames);
     } else {
-        for (std::size_t i = 0; i < slots(); ++i) {
-            queue.copy_on_device(pcm + i * static_cast<std::size_t>(frame_size_),
-                                 pcm_.data() + i * static_cast<std::size_t>(pcm_stride_), row);
-        }
+        queue.copy_on_device(tokens_.data(), in, area(capacity_, work.count) * sizeof(std::int32_t));
     }
+    graph.replay(queue);
+    if (mel != nullptr) queue.copy_on_device(mel, mel_.data(), frames);
+    if (pcm != nullptr) queue.copy_on_device(pcm, pcm_.data(), slots() * pcm_row(work) * sizeof(float));
     if (samples != nullptr) queue.copy_on_device(samples, samples_.data(), samples_.bytes());
     turns_.leave(queue);
 }
 
-void DeviceDecoderGroup::step_to_mel_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
-                                               float* mel) {
-    const Stream queue = Stream::borrow(stream);
-    turns_.take(queue);
-    plan(queue, nullptr, active, to_mel);
-    queue.copy_on_device(tokens_.data(), tokens, tokens_.bytes());
-    on_device_[to_mel]->replay(queue);
-    queue.copy_on_device(mel, mel_.data(), mel_.bytes());
-    turns_.leave(queue);
+void DeviceDecoderGroup::steps_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
+                                         int count, float* pcm, std::int32_t* samples) {
+    run_on_device(stream, {DecoderUse::tokens_to_pcm, count}, tokens, active, nullptr, pcm, samples);
+}
+
+void DeviceDecoderGroup::steps_to_mel_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
+                                                int count, float* mel) {
+    run_on_device(stream, {DecoderUse::tokens_to_mel, count}, tokens, active, mel, nullptr, nullptr);
+}
+
+void DeviceDecoderGroup::step_from_mel_on_device(void* stream, const float* mel, const std::uint8_t* active, int frames,
+                                                 float* pcm, std::int32_t* samples) {
+    run_on_device(stream, {DecoderUse::mel_to_pcm, frames}, mel, active, nullptr, pcm, samples);
 }
 
 std::size_t DeviceDecoderGroup::samples_owed(int slot) const noexcept {
@@ -219,12 +258,13 @@ std::size_t DeviceDecoderGroup::flush(int slot, float* pcm) {
         masks_.clear();
         masks_.set(0, index, true);
         masks_.upload_changes(stream_);
-        device_.vocoder->finish(stream_, *vocoder_, masks_.data(0), pcm_.data(), pcm_stride_, samples_.data());
-        stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), pcm_.bytes());
+        // One slot alone writes: all rows may be the same.
+        device_.vocoder->finish(stream_, *vocoder_, masks_.data(0), pcm_.data(), 0, samples_.data());
+        stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), samples_owed(slot) * sizeof(float));
         stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), samples_.bytes());
         stream_.synchronize();
         count = static_cast<std::size_t>(host_samples_.as<std::int32_t>()[index]);
-        std::copy_n(host_pcm_.as<float>() + index * static_cast<std::size_t>(pcm_stride_), count, pcm);
+        std::copy_n(host_pcm_.as<float>(), count, pcm);
         header(slot).samples += count;
     }
     header(slot).ended = 1;
@@ -242,7 +282,7 @@ void DeviceDecoderGroup::reset(const std::uint8_t* mask) {
         begin(slot, {old.look_ahead, old.noise != 0, old.seed});
     }
     masks_.upload_changes(stream_);
-    seek(stream_, step_of(stream_).clock, masks_.data(0), nullptr);
+    seek(stream_, step_of(stream_, 1).clock, masks_.data(0), nullptr);
     stream_.synchronize();
 }
 

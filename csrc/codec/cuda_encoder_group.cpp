@@ -19,23 +19,23 @@ int tokens_at_the_end(const DeviceModel& device, const DeviceMel::State& state, 
 }  // namespace
 
 DeviceEncoderGroup::DeviceEncoderGroup(ModelPtr model, const GroupOptions& options)
-    : EncoderGroup(std::move(model), options.capacity),
+    : EncoderGroup(std::move(model), options),
       device_(*model_->device),
       snapshot_bytes_(EncoderStream(model_, 1).snapshot_bytes()),
       frame_size_(model_->config.frame_size()),
       frames_per_token_(model_->config.frames_per_token()),
       flush_tokens_(
           tokens_at_the_end(device_, device_.mel.make_state(Stream(), 1, frames_per_token_), frames_per_token_)),
+      most_tokens_(std::max(flush_tokens_, max_steps_)),
       mel_state_(device_.mel.make_state(stream_, capacity_, frames_per_token_)),
-      state_(device_.encoder.make_state(stream_, capacity_, flush_tokens_)),
-      scratch_(device_.encoder.make_scratch(stream_, capacity_, flush_tokens_)),
-      pcm_(stream_, area(capacity_, frame_size_), "samples of a group"),
+      state_(device_.encoder.make_state(stream_, capacity_, most_tokens_)),
+      scratch_(device_.encoder.make_scratch(stream_, capacity_, most_tokens_)),
+      pcm_(stream_, area(capacity_, max_steps_ * frame_size_), "samples of a group"),
       masks_(stream_, kMasks, capacity_),
-      mel_(stream_,
-           area(capacity_, flush_tokens_ * frames_per_token_) * static_cast<std::size_t>(model_->config.n_mels),
+      mel_(stream_, area(capacity_, most_tokens_ * frames_per_token_) * static_cast<std::size_t>(model_->config.n_mels),
            "mel of a group"),
       frames_(stream_, slots(), "frames of a group"),
-      tokens_(stream_, area(capacity_, flush_tokens_), "tokens of a group"),
+      tokens_(stream_, area(capacity_, most_tokens_), "tokens of a group"),
       host_pcm_(pcm_.bytes()),
       host_tokens_(tokens_.bytes()),
       samples_(slots()),
@@ -43,15 +43,27 @@ DeviceEncoderGroup::DeviceEncoderGroup(ModelPtr model, const GroupOptions& optio
     // Rows that a slot does not write are read all the same: what comes of them goes nowhere.
     stream_.fill(pcm_.data(), 0, pcm_.bytes());
     stream_.fill(mel_.data(), 0, mel_.bytes());
+    // Those of single steps and of the most at once; others when they are needed.
+    graphs(1);
+    graphs(max_steps_);
+}
+
+const DeviceEncoderGroup::Graphs& DeviceEncoderGroup::graphs(int count) {
+    if (const auto found = graphs_.find(count); found != graphs_.end()) return found->second;
     // With no slot active nothing changes, but every kernel is loaded before a graph is made of them.
-    launch(stream_, frame_size_, false);
+    masks_.clear();
+    masks_.upload_changes(stream_);
+    const int samples = count * frame_size_;
+    launch(stream_, samples, count, false);
     stream_.synchronize();
-    on_device_.emplace(stream_, [this] { launch(stream_, frame_size_, false); });
-    from_host_.emplace(stream_, [this] {
-        stream_.copy_to_device(pcm_.data(), host_pcm_.as<float>(), pcm_.bytes());
-        launch(stream_, frame_size_, false);
-        stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), slots() * sizeof(std::int32_t));
+    Graph on_device(stream_, [&] { launch(stream_, samples, count, false); });
+    Graph from_host(stream_, [&] {
+        stream_.copy_to_device(pcm_.data(), host_pcm_.as<float>(), area(capacity_, samples) * sizeof(float));
+        launch(stream_, samples, count, false);
+        stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(),
+                             area(capacity_, count) * sizeof(std::int32_t));
     });
+    return graphs_.emplace(count, Graphs{std::move(on_device), std::move(from_host)}).first->second;
 }
 
 std::size_t DeviceEncoderGroup::memory_bytes() const noexcept {
@@ -66,8 +78,7 @@ Step DeviceEncoderGroup::step_of(const Stream& stream, int tokens) const {
             scratch_.operand.data()};
 }
 
-void DeviceEncoderGroup::launch(const Stream& stream, int samples, bool end) const {
-    const int tokens = end ? flush_tokens_ : 1;
+void DeviceEncoderGroup::launch(const Stream& stream, int samples, int tokens, bool end) const {
     device_.mel.push(stream, mel_state_, masks_.data(kFed), end ? nullptr : pcm_.data(), samples, end, mel_.data(),
                      tokens * frames_per_token_, frames_.data());
     device_.encoder.push(step_of(stream, tokens), state_, scratch_, mel_.data(), end ? frames_.data() : nullptr,
@@ -79,9 +90,8 @@ void DeviceEncoderGroup::plan(const Stream& stream, int samples, const std::uint
         const bool fed = ended_[i] == 0 && (active == nullptr || active[i] != 0);
         bool giving = false;
         if (fed) {
-            const std::uint64_t before = tokens_ready(model_->config, samples_[i], false);
+            giving = tokens_of(i, samples) != 0;
             samples_[i] += static_cast<std::uint64_t>(samples);
-            giving = tokens_ready(model_->config, samples_[i], false) > before;
         }
         masks_.set(kFed, i, fed);
         masks_.set(kGiving, i, giving);
@@ -89,37 +99,71 @@ void DeviceEncoderGroup::plan(const Stream& stream, int samples, const std::uint
     masks_.upload_changes(stream);
 }
 
-void DeviceEncoderGroup::step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) {
-    turns_.take(stream_);
-    plan(stream_, frame_size_, active);
-    const std::size_t width = static_cast<std::size_t>(frame_size_);
+bool DeviceEncoderGroup::together(int count, const std::uint8_t* active) const noexcept {
+    if (count == 1) return true;
     for (std::size_t i = 0; i < slots(); ++i) {
-        if (masks_.at(kFed, i)) std::copy_n(pcm + i * width, width, host_pcm_.as<float>() + i * width);
+        if (ended_[i] != 0 || (active != nullptr && active[i] == 0)) continue;
+        const std::uint64_t tokens = tokens_of(i, count * frame_size_);
+        if (tokens != 0 && tokens != static_cast<std::uint64_t>(count)) return false;
     }
-    from_host_->replay(stream_);
-    stream_.synchronize();
-    std::copy_n(host_tokens_.as<std::int32_t>(), slots(), tokens);
+    return true;
 }
 
-void DeviceEncoderGroup::step_on_device(void* stream, const float* pcm, const std::uint8_t* active,
-                                        std::int32_t* tokens) {
+void DeviceEncoderGroup::steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) {
+    turns_.take(stream_);
+    const bool once = together(count, active);
+    const int each = once ? count : 1;
+    const Graph& graph = graphs(each).from_host;
+    const std::size_t width = area(each, frame_size_), row = area(count, frame_size_);
+    for (int first = 0; first < count; first += each) {
+        plan(stream_, each * frame_size_, active);
+        const float* from = pcm + area(first, frame_size_);
+        for (std::size_t i = 0; i < slots(); ++i) {
+            if (masks_.at(kFed, i)) std::copy_n(from + i * row, width, host_pcm_.as<float>() + i * width);
+        }
+        graph.replay(stream_);
+        stream_.synchronize();
+        for (std::size_t i = 0; i < slots(); ++i) {
+            std::copy_n(host_tokens_.as<std::int32_t>() + i * static_cast<std::size_t>(each), each,
+                        tokens + i * static_cast<std::size_t>(count) + first);
+        }
+    }
+}
+
+void DeviceEncoderGroup::steps_on_device(void* stream, const float* pcm, const std::uint8_t* active, int count,
+                                         std::int32_t* tokens) {
     const Stream queue = Stream::borrow(stream);
+    turns_.take(stream_);
+    const bool once = together(count, active);
+    const int each = once ? count : 1;
+    const Graph& graph = graphs(each).on_device;
     turns_.take(queue);
-    plan(queue, frame_size_, active);
-    queue.copy_on_device(pcm_.data(), pcm, pcm_.bytes());
-    on_device_->replay(queue);
-    queue.copy_on_device(tokens, tokens_.data(), slots() * sizeof(std::int32_t));
+    const int width = each * frame_size_;
+    for (int first = 0; first < count; first += each) {
+        plan(queue, width, active);
+        if (once) {
+            queue.copy_on_device(pcm_.data(), pcm, area(capacity_, width) * sizeof(float));
+        } else {
+            copy_rows(queue, pcm + first * frame_size_, count * frame_size_, pcm_.data(), width, capacity_, width);
+        }
+        graph.replay(queue);
+        if (once) {
+            queue.copy_on_device(tokens, tokens_.data(), area(capacity_, each) * sizeof(std::int32_t));
+        } else {
+            copy_rows(queue, tokens_.data(), each, tokens + first, count, capacity_, each);
+        }
+    }
     turns_.leave(queue);
 }
 
 void DeviceEncoderGroup::feed(const float* pcm, int samples, const std::uint8_t* active, std::int32_t* tokens) {
-    if (samples == frame_size_) return step(pcm, active, tokens);
+    if (samples == frame_size_) return steps(pcm, active, 1, tokens);
     turns_.take(stream_);
     plan(stream_, samples, active);
     const std::size_t count = area(capacity_, samples);
     std::copy_n(pcm, count, host_pcm_.as<float>());
     stream_.copy_to_device(pcm_.data(), host_pcm_.as<float>(), count * sizeof(float));
-    launch(stream_, samples, false);
+    launch(stream_, samples, 1, false);
     stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), slots() * sizeof(std::int32_t));
     stream_.synchronize();
     std::copy_n(host_tokens_.as<std::int32_t>(), slots(), tokens);
@@ -140,7 +184,7 @@ std::size_t DeviceEncoderGroup::flush(int slot, std::int32_t* tokens) {
         masks_.set(kFed, index, true);
         masks_.set(kGiving, index, true);
         masks_.upload_changes(stream_);
-        launch(stream_, 0, true);
+        launch(stream_, 0, flush_tokens_, true);
         stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), tokens_.bytes());
         stream_.synchronize();
         std::copy_n(host_tokens_.as<std::int32_t>() + index * static_cast<std::size_t>(flush_tokens_), count, tokens);

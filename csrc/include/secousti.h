@@ -261,6 +261,7 @@ typedef struct secousti_encoder_group_options {
     int32_t threads;    /**< that work on a step, the caller's included; default 1 */
     int32_t spins;      /**< how often an idle worker polls before it sleeps; default -1: some microseconds' worth */
     const char* device; /**< "cpu", or "cuda" if the model was opened for it; default NULL: the model's */
+    int32_t max_steps;  /**< most steps that one call makes, 1..64 mel frames' worth; default 1. Memory grows with it */
 } secousti_encoder_group_options;
 
 /** How a decoder group works: capacity, threads, spins and device as for encoder groups. */
@@ -274,6 +275,7 @@ typedef struct secousti_decoder_group_options {
     int32_t noise;               /**< 0 or 1 */
     uint64_t seed;               /**< of the vocoder's noise */
     const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
+    int32_t max_steps;           /**< as for encoder groups */
 } secousti_decoder_group_options;
 
 /** Defaults. */
@@ -294,12 +296,22 @@ SECOUSTI_API size_t secousti_encoder_group_memory(const secousti_encoder_group* 
     that the first token is not complete (secousti_model_info.encoder_latency). */
 SECOUSTI_API secousti_status secousti_encoder_group_step(secousti_encoder_group* group, const float* pcm,
                                                          const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT;
+/** `count` steps at once, 1 up to the group's max_steps, with the bits that as many calls of
+   secousti_encoder_group_step give: `pcm` is [capacity, count * frame_size], `tokens` [capacity, count]. On "cuda" a
+   pass over the weights serves them all. */
+SECOUSTI_API secousti_status secousti_encoder_group_steps(secousti_encoder_group* group, const float* pcm,
+                                                          const uint8_t* active, int32_t count,
+                                                          int32_t* tokens) SECOUSTI_NOEXCEPT;
 /** As secousti_encoder_group_step with pcm and tokens in device memory, for groups on "cuda": the work joins `stream`,
    a cudaStream_t of the first device, and the call does not wait for it. `active` is host memory. Samples that are not
     finite are not found; they spoil their own slot. */
 SECOUSTI_API secousti_status secousti_encoder_group_step_on_device(secousti_encoder_group* group, void* stream,
                                                                    const float* pcm, const uint8_t* active,
                                                                    int32_t* tokens) SECOUSTI_NOEXCEPT;
+/** The same of `count` steps at once: see secousti_encoder_group_steps. */
+SECOUSTI_API secousti_status secousti_encoder_group_steps_on_device(secousti_encoder_group* group, void* stream,
+                                                                    const float* pcm, const uint8_t* active,
+                                                                    int32_t count, int32_t* tokens) SECOUSTI_NOEXCEPT;
 /** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start. */
 SECOUSTI_API secousti_status secousti_encoder_group_reset(secousti_encoder_group* group,
                                                           const uint8_t* mask) SECOUSTI_NOEXCEPT;
@@ -346,6 +358,22 @@ SECOUSTI_API secousti_status secousti_decoder_group_step(secousti_decoder_group*
 /** The same to log-mel [capacity, frame_size / hop_length, n_mels]; rows of slots that are not active stay. */
 SECOUSTI_API secousti_status secousti_decoder_group_step_to_mel(secousti_decoder_group* group, const int32_t* tokens,
                                                                 float* mel) SECOUSTI_NOEXCEPT;
+/** `count` steps at once, 1 up to the group's max_steps: `tokens` [capacity, count], `pcm` [capacity, count *
+    frame_size]. A slot is active in all of them (tokens or SECOUSTI_TOKEN_LOST) or in none (SECOUSTI_TOKEN_NONE). The
+    samples are those of single steps; the vocoder gets all frames at once, which is what makes HiFT fast. */
+SECOUSTI_API secousti_status secousti_decoder_group_steps(secousti_decoder_group* group, const int32_t* tokens,
+                                                          int32_t count, float* pcm,
+                                                          int32_t* samples) SECOUSTI_NOEXCEPT;
+/** The same to log-mel [capacity, count * frame_size / hop_length, n_mels]. */
+SECOUSTI_API secousti_status secousti_decoder_group_steps_to_mel(secousti_decoder_group* group, const int32_t* tokens,
+                                                                 int32_t count, float* mel) SECOUSTI_NOEXCEPT;
+/** The vocoder alone, for the slots whose `active` [capacity] is not 0 (NULL: all): `mel` [capacity, frames, n_mels] to
+    `pcm` [capacity, frames * hop_length] and `samples` as in secousti_decoder_group_steps. `frames` is 1 up to
+   max_steps
+    * frame_size / hop_length. */
+SECOUSTI_API secousti_status secousti_decoder_group_step_from_mel(secousti_decoder_group* group, const float* mel,
+                                                                  const uint8_t* active, int32_t frames, float* pcm,
+                                                                  int32_t* samples) SECOUSTI_NOEXCEPT;
 /** As secousti_decoder_group_step with arrays in device memory; see secousti_encoder_group_step_on_device. `active`
     [capacity] is host memory, NULL: all; the tokens of active slots are in range. `samples` may be NULL. */
 SECOUSTI_API secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* group, void* stream,
@@ -355,6 +383,20 @@ SECOUSTI_API secousti_status secousti_decoder_group_step_on_device(secousti_deco
 SECOUSTI_API secousti_status secousti_decoder_group_step_to_mel_on_device(secousti_decoder_group* group, void* stream,
                                                                           const int32_t* tokens, const uint8_t* active,
                                                                           float* mel) SECOUSTI_NOEXCEPT;
+/** As secousti_decoder_group_steps with arrays in device memory. */
+SECOUSTI_API secousti_status secousti_decoder_group_steps_on_device(secousti_decoder_group* group, void* stream,
+                                                                    const int32_t* tokens, const uint8_t* active,
+                                                                    int32_t count, float* pcm,
+                                                                    int32_t* samples) SECOUSTI_NOEXCEPT;
+/** As secousti_decoder_group_steps_to_mel with arrays in device memory. */
+SECOUSTI_API secousti_status secousti_decoder_group_steps_to_mel_on_device(secousti_decoder_group* group, void* stream,
+                                                                           const int32_t* tokens, const uint8_t* active,
+                                                                           int32_t count, float* mel) SECOUSTI_NOEXCEPT;
+/** As secousti_decoder_group_step_from_mel with `mel`, `pcm` and `samples` (or NULL) in device memory. */
+SECOUSTI_API secousti_status secousti_decoder_group_step_from_mel_on_device(secousti_decoder_group* group, void* stream,
+                                                                            const float* mel, const uint8_t* active,
+                                                                            int32_t frames, float* pcm,
+                                                                            int32_t* samples) SECOUSTI_NOEXCEPT;
 /** The slots whose `mask` [capacity] is not 0 (NULL: all) go back to the start: same G, same seed. */
 SECOUSTI_API secousti_status secousti_decoder_group_reset(secousti_decoder_group* group,
                                                           const uint8_t* mask) SECOUSTI_NOEXCEPT;

@@ -338,6 +338,7 @@ struct GroupOptions {
     int threads = 1;               ///< that work on a step
     int spins = -1;                ///< how often an idle worker polls before it sleeps; -1: the default
     const char* device = nullptr;  ///< "cpu" or "cuda"; null: "cpu"
+    int max_steps = 1;             ///< most steps that one call makes
 };
 
 /// Many streams of PCM -> tokens that step together. Keeps its model alive. One thread at a time.
@@ -351,6 +352,7 @@ class EncoderGroup {
         options.threads = settings.threads;
         options.spins = settings.spins;
         options.device = settings.device;
+        options.max_steps = settings.max_steps;
         secousti_encoder_group* handle = nullptr;
         detail::check(secousti_encoder_group_create(model.get(), &options, &handle));
         handle_.reset(handle);
@@ -359,6 +361,10 @@ class EncoderGroup {
     /// `pcm` [capacity, frame_size], `active` [capacity] or null, `tokens` [capacity]: see secousti_encoder_group_step.
     void step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) {
         detail::check(secousti_encoder_group_step(handle_.get(), pcm, active, tokens));
+    }
+    /// `count` steps at once: `pcm` [capacity, count * frame_size], `tokens` [capacity, count].
+    void steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) {
+        detail::check(secousti_encoder_group_steps(handle_.get(), pcm, active, count, tokens));
     }
     /// `mask` [capacity] names the slots; null: all.
     void reset(const std::uint8_t* mask = nullptr) { detail::check(secousti_encoder_group_reset(handle_.get(), mask)); }
@@ -400,6 +406,7 @@ class DecoderGroup {
         options.threads = settings.threads;
         options.spins = settings.spins;
         options.device = settings.device;
+        options.max_steps = settings.max_steps;
         options.look_ahead = slots.look_ahead;
         options.noise = slots.noise ? 1 : 0;
         options.seed = slots.seed;
@@ -431,6 +438,18 @@ class DecoderGroup {
     /// `mel` [capacity, frame_size / hop_length, n_mels].
     void step_to_mel(const std::int32_t* tokens, float* mel) {
         detail::check(secousti_decoder_group_step_to_mel(handle_.get(), tokens, mel));
+    }
+    /// `count` steps at once: `tokens` [capacity, count], `pcm` [capacity, count * frame_size].
+    void steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) {
+        detail::check(secousti_decoder_group_steps(handle_.get(), tokens, count, pcm, samples));
+    }
+    /// `mel` [capacity, count * frame_size / hop_length, n_mels].
+    void steps_to_mel(const std::int32_t* tokens, int count, float* mel) {
+        detail::check(secousti_decoder_group_steps_to_mel(handle_.get(), tokens, count, mel));
+    }
+    /// The vocoder alone: see secousti_decoder_group_step_from_mel.
+    void step_from_mel(const float* mel, const std::uint8_t* active, int frames, float* pcm, std::int32_t* samples) {
+        detail::check(secousti_decoder_group_step_from_mel(handle_.get(), mel, active, frames, pcm, samples));
     }
     /// `mask` [capacity] names the slots; null: all. They keep G and seed.
     void reset(const std::uint8_t* mask = nullptr) { detail::check(secousti_decoder_group_reset(handle_.get(), mask)); }

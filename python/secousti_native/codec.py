@@ -306,7 +306,13 @@ class Codec:
         return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
 
     def encoder_group(
-        self, capacity: int, *, threads: int | None = None, spins: int | None = None, device: str | None = None
+        self,
+        capacity: int,
+        *,
+        threads: int | None = None,
+        spins: int | None = None,
+        device: str | None = None,
+        max_steps: int = 1,
     ) -> EncoderGroup:
         """``capacity`` streams from audio to tokens that step together: one pass over the weights serves them all.
 
@@ -316,9 +322,10 @@ class Codec:
             spins: how often a worker that waits for the next step polls before it sleeps; None: some tens of
                 microseconds' worth. 0 leaves the processor to others at once.
             device: "cpu", or "cuda" if the codec was opened for it; None: the codec's.
+            max_steps: most steps that one call of `steps` makes, 1 to 64 mel frames' worth; memory grows with it.
         """
         count = self._threads if threads is None else _check_threads(threads)
-        core = _core.EncoderGroup(self._model, capacity, count, -1 if spins is None else spins, device)
+        core = _core.EncoderGroup(self._model, capacity, count, -1 if spins is None else spins, device, max_steps)
         return EncoderGroup(self, core, capacity)
 
     def decoder_group(
@@ -331,6 +338,7 @@ class Codec:
         threads: int | None = None,
         spins: int | None = None,
         device: str | None = None,
+        max_steps: int = 1,
     ) -> DecoderGroup:
         """``capacity`` streams from tokens to audio, or to log-mel, that step together.
 
@@ -343,7 +351,7 @@ class Codec:
         checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
         count = self._threads if threads is None else _check_threads(threads)
         core = _core.DecoderGroup(self._model, capacity, voice, 0 if checked is None else checked, checked is not None,
-                                  ahead, count, -1 if spins is None else spins, device)  # fmt: skip
+                                  ahead, count, -1 if spins is None else spins, device, max_steps)  # fmt: skip
         return DecoderGroup(self, core, capacity)
 
     def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:

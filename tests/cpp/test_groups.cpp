@@ -1,5 +1,6 @@
 // Groups: every slot gives, bit for bit, what a single stream gives, whoever else is in the group.
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -31,30 +32,38 @@ bool same_bits(const float* a, const float* b, std::size_t count) {
     return count == 0 || std::memcmp(a, b, count * sizeof(float)) == 0;
 }
 
+/// Some calls make several steps.
+constexpr int kMaxSteps = 3;
+int random_count() { return chance(0.6) ? 1 : any(2, kMaxSteps); }
+
 /// A group of encoders beside one single encoder for each slot, fed the same.
 struct Encoders {
     Encoders(const secousti::Model& m, int slots, int threads)
         : model(m),
           frame(static_cast<std::size_t>(m.info().frame_size)),
-          group(m, {.capacity = slots, .threads = threads}) {
+          group(m, {.capacity = slots, .threads = threads, .max_steps = kMaxSteps}) {
         for (int i = 0; i < slots; ++i) single.emplace_back(m);
     }
 
     bool step() {
-        const std::size_t slots = single.size();
-        Pcm pcm = random_pcm(slots * frame);
+        const std::size_t slots = single.size(), count = static_cast<std::size_t>(random_count()), row = count * frame;
+        Pcm pcm = random_pcm(slots * row);
         std::vector<std::uint8_t> active(slots);
         for (auto& flag : active) flag = chance(0.8);
-        Tokens tokens(slots, 12345);
+        Tokens tokens(slots * count, 12345);
         for (std::size_t i = 0; i < slots; ++i) {  // what is not active must not be read
-            if (!active[i]) std::fill_n(&pcm[i * frame], frame, std::nanf(""));
+            if (!active[i]) std::fill_n(&pcm[i * row], row, std::nanf(""));
         }
-        group.step(pcm.data(), active.data(), tokens.data());
+        if (count == 1) {
+            group.step(pcm.data(), active.data(), tokens.data());
+        } else {
+            group.steps(pcm.data(), active.data(), static_cast<int>(count), tokens.data());
+        }
         bool same = true;
-        for (std::size_t i = 0; i < slots; ++i) {
+        for (std::size_t at = 0; at < slots * count; ++at) {
             Tokens expected;
-            if (active[i]) single[i].push(std::span(pcm).subspan(i * frame, frame), expected);
-            same &= expected.size() <= 1 && tokens[i] == (expected.empty() ? -1 : expected.front());
+            if (active[at / count]) single[at / count].push(std::span(pcm).subspan(at * frame, frame), expected);
+            same &= expected.size() <= 1 && tokens[at] == (expected.empty() ? -1 : expected.front());
         }
         return same;
     }
@@ -106,37 +115,54 @@ struct Decoders {
           frame(static_cast<std::size_t>(m.info().frame_size)),
           to_mel(mel),
           width(frame / static_cast<std::size_t>(m.info().hop_length) * static_cast<std::size_t>(m.info().n_mels)),
-          group(m, {.capacity = slots, .threads = threads, .spins = 50}, {}, {.seed = 3}) {
+          group(m, {.capacity = slots, .threads = threads, .spins = 50, .max_steps = kMaxSteps}, {}, {.seed = 3}) {
         for (int i = 0; i < slots; ++i) single.emplace_back(m, Pcm{}, secousti::DecoderOptions{.seed = 3});
     }
 
     bool step() {
-        const std::size_t slots = single.size();
-        Tokens tokens = random_tokens(slots, model.info().cardinality);
+        const std::size_t slots = single.size(), count = static_cast<std::size_t>(random_count());
+        Tokens tokens = random_tokens(slots * count, model.info().cardinality);
         for (auto& token : tokens) {
-            if (chance(0.2)) token = SECOUSTI_TOKEN_NONE;
             if (chance(0.1)) token = SECOUSTI_TOKEN_LOST;
         }
-        Pcm out(slots * std::max(frame, width), 7.0F);
+        std::vector<bool> active(slots);
+        for (std::size_t i = 0; i < slots; ++i) {
+            active[i] = chance(0.8);
+            if (!active[i]) std::fill_n(&tokens[i * count], count, SECOUSTI_TOKEN_NONE);
+        }
+        const std::size_t mel_row = count * width, pcm_row = count * frame;
+        Pcm out(slots * std::max(mel_row, pcm_row), 7.0F);
         std::vector<std::int32_t> samples(slots, -5);
-        to_mel ? group.step_to_mel(tokens.data(), out.data()) : group.step(tokens.data(), out.data(), samples.data());
+        const int steps = static_cast<int>(count);
+        if (to_mel) {
+            count == 1 ? group.step_to_mel(tokens.data(), out.data())
+                       : group.steps_to_mel(tokens.data(), steps, out.data());
+        } else {
+            count == 1 ? group.step(tokens.data(), out.data(), samples.data())
+                       : group.steps(tokens.data(), steps, out.data(), samples.data());
+        }
         bool same = true;
         for (std::size_t i = 0; i < slots; ++i) {
             Pcm expected;
             secousti_decoder* alone = single[i].get();
-            const bool lost = tokens[i] == SECOUSTI_TOKEN_LOST;
-            if (to_mel) {
-                expected.resize(width, 7.0F);  // a row that is not active stays
-                if (tokens[i] != SECOUSTI_TOKEN_NONE) {
-                    secousti_decoder_push_to_mel(alone, lost ? nullptr : &tokens[i], 1, expected.data(), width);
+            if (to_mel) expected.resize(mel_row, 7.0F);  // a row that is not active stays
+            for (std::size_t at = 0; active[i] && at < count; ++at) {
+                const std::int32_t* token = &tokens[i * count + at];
+                const bool lost = *token == SECOUSTI_TOKEN_LOST;
+                if (to_mel) {
+                    secousti_decoder_push_to_mel(alone, lost ? nullptr : token, 1, &expected[at * width], width);
+                } else if (lost) {
+                    single[i].conceal(1, expected);
+                } else {
+                    single[i].push({token, 1}, expected);
                 }
-                same &= same_bits(&out[i * width], expected.data(), width);
+            }
+            if (to_mel) {
+                same &= same_bits(&out[i * mel_row], expected.data(), mel_row);
             } else {
-                if (lost) single[i].conceal(1, expected);
-                if (tokens[i] >= 0) single[i].push({&tokens[i], 1}, expected);
-                same &= samples[i] == static_cast<std::int32_t>(expected.size()) && expected.size() <= frame &&
-                        same_bits(&out[i * frame], expected.data(), expected.size());
-                same &= std::all_of(&out[i * frame] + expected.size(), &out[i * frame] + frame,
+                same &= samples[i] == static_cast<std::int32_t>(expected.size()) && expected.size() <= pcm_row &&
+                        same_bits(&out[i * pcm_row], expected.data(), expected.size());
+                same &= std::all_of(&out[i * pcm_row] + expected.size(), &out[i * pcm_row] + pcm_row,
                                     [](float x) { return x == 7.0F; });
             }
         }
@@ -245,6 +271,80 @@ TEST(a_slot_decodes_as_a_single_stream) {
             }
         }
     }
+}
+
+TEST(the_vocoder_of_a_group_takes_mel) {
+    for (const tiny::Shape& shape : {tiny::kHalved, tiny::kHift}) {
+        const auto model = open(shape);
+        const std::size_t bands = static_cast<std::size_t>(model.info().n_mels), slots = 3;
+        const std::size_t hop = static_cast<std::size_t>(model.info().hop_length);
+        secousti::DecoderGroup group(model, {.capacity = static_cast<int>(slots), .threads = 2, .max_steps = 4});
+        const int most = 4 * model.info().frame_size / model.info().hop_length;
+        std::vector<secousti::Decoder> single;
+        for (std::size_t i = 0; i < slots; ++i) single.emplace_back(model);
+        for (int call = 0; call < 12; ++call) {
+            const std::size_t frames = static_cast<std::size_t>(any(1, most));
+            Pcm mel = random_pcm(slots * frames * bands), out(slots * frames * hop, 7.0F);
+            std::vector<std::uint8_t> active(slots);
+            for (auto& flag : active) flag = chance(0.8);
+            for (std::size_t i = 0; i < slots; ++i) {
+                if (!active[i]) std::fill_n(&mel[i * frames * bands], frames * bands, std::nanf(""));
+            }
+            std::vector<std::int32_t> samples(slots, -5);
+            group.step_from_mel(mel.data(), active.data(), static_cast<int>(frames), out.data(), samples.data());
+            for (std::size_t i = 0; i < slots; ++i) {
+                Pcm expected;
+                if (active[i])
+                    single[i].push_from_mel(std::span(mel).subspan(i * frames * bands, frames * bands), expected);
+                CHECK(samples[i] == static_cast<std::int32_t>(expected.size()));
+                CHECK_MSG(same_bits(&out[i * frames * hop], expected.data(), expected.size()), shape.name);
+            }
+        }
+        for (std::size_t i = 0; i < slots; ++i) {
+            Pcm expected, actual;
+            single[i].flush(expected);
+            group.flush(static_cast<int>(i), actual);
+            CHECK_MSG(actual == expected, shape.name);
+        }
+        const std::vector<float> mel(slots * bands * static_cast<std::size_t>(most + 1));
+        Pcm out(slots * hop * static_cast<std::size_t>(most + 1));
+        std::vector<std::int32_t> samples(slots);
+        group.reset();
+        expect_error(SECOUSTI_INVALID_ARGUMENT, "frames is " + std::to_string(most + 1),
+                     [&] { group.step_from_mel(mel.data(), nullptr, most + 1, out.data(), samples.data()); });
+    }
+}
+
+TEST(several_steps_are_checked_as_a_whole) {
+    const auto model = open(tiny::kHalved);
+    const std::size_t frame = static_cast<std::size_t>(model.info().frame_size);
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "max_steps is 0",
+                 [&] { secousti::EncoderGroup(model, {.capacity = 1, .max_steps = 0}); });
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "max_steps is 65",
+                 [&] { secousti::DecoderGroup(model, {.capacity = 1, .max_steps = 65}); });
+    secousti::EncoderGroup encoders(model, {.capacity = 2, .max_steps = 2});
+    secousti::DecoderGroup decoders(model, {.capacity = 2, .max_steps = 2});
+    Pcm pcm(2 * 3 * frame);
+    Tokens tokens(6);
+    std::vector<std::int32_t> samples(2);
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "count is 3, expected 1 to 2",
+                 [&] { encoders.steps(pcm.data(), nullptr, 3, tokens.data()); });
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "count is 0",
+                 [&] { decoders.steps(tokens.data(), 0, pcm.data(), samples.data()); });
+    tokens = {1, 1, 0, -1};
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "tokens[1][1] is -1: a slot is active in all steps",
+                 [&] { decoders.steps(tokens.data(), 2, pcm.data(), samples.data()); });
+    tokens = {1, model.info().cardinality, -1, -1};
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "tokens[0][1] is",
+                 [&] { decoders.steps(tokens.data(), 2, pcm.data(), samples.data()); });
+    // Callers from before max_steps.
+    secousti_encoder_group_options old;
+    secousti_encoder_group_options_init(&old);
+    old.struct_size = offsetof(secousti_encoder_group_options, max_steps);
+    old.max_steps = 12345;
+    secousti_encoder_group* group = nullptr;
+    CHECK(secousti_encoder_group_create(model.get(), &old, &group) == SECOUSTI_OK);
+    secousti_encoder_group_destroy(group);
 }
 
 TEST(groups_of_every_isa) {

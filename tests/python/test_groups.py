@@ -156,3 +156,41 @@ def test_errors_name_what_is_wrong(codec: Codec) -> None:
     with pytest.raises(RuntimeError, match="slot 0 was flushed"):
         decoders.step(np.array([0, INACTIVE]))
     decoders.step(np.array([INACTIVE, 0]))
+
+
+@pytest.mark.parametrize("model", ["default", "default-21"])
+def test_several_steps_are_single_steps(model: str, speech: Floats) -> None:
+    codec = Codec.from_pretrained(model)
+    slots, calls, n = 3, 6, 4
+    single, several = codec.encoder_group(slots), codec.encoder_group(slots, max_steps=n)
+    decoders, batched = codec.decoder_group(slots), codec.decoder_group(slots, max_steps=n)
+    to_mel, from_mel = codec.decoder_group(slots, max_steps=n), codec.decoder_group(slots, max_steps=n)
+    frames = frames_of(codec, speech, slots, calls * n).reshape(calls, n, slots, codec.frame_size)
+    active = np.array([True, False, True])
+    for call in frames:
+        tokens = several.steps(np.concatenate(list(call), axis=1), active)
+        assert tokens.shape == (slots, n)
+        assert np.array_equal(tokens, np.stack([single.step(pcm, active) for pcm in call], axis=1))
+        if (tokens[active] < 0).any():
+            continue  # the first tokens come late
+        tokens[0, 1] = LOST
+        audio, samples = batched.steps(tokens)
+        mel = to_mel.steps_to_mel(tokens)
+        again, counts = from_mel.step_from_mel(mel, active)
+        assert audio.shape == (slots, n * codec.frame_size)
+        assert np.array_equal(audio, again)
+        assert np.array_equal(samples, counts)
+        ones = [decoders.step(column) for column in tokens.T]
+        for slot in range(slots):
+            alone = np.concatenate([pcm[slot, : count[slot]] for pcm, count in ones])
+            assert np.array_equal(audio[slot, : samples[slot]], alone)
+    with pytest.raises(ValueError, match="count is 5, expected 1 to 4"):
+        several.steps(np.zeros((slots, 5 * codec.frame_size), np.float32))
+    with pytest.raises(ValueError, match="pcm: expected shape"):
+        several.steps(np.zeros((slots, codec.frame_size - 1), np.float32))
+    with pytest.raises(ValueError, match="active in all steps"):
+        batched.steps(np.array([[1, INACTIVE], [0, 0], [0, 0]]))
+    with pytest.raises(ValueError, match="tokens: expected integers"):
+        batched.steps(np.zeros(slots, np.int64))
+    with pytest.raises(ValueError, match="frames is"):
+        from_mel.step_from_mel(np.zeros((slots, 65, codec.info["n_mels"]), np.float32))

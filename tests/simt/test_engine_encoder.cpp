@@ -52,3 +52,44 @@ TEST(engine_encoder_gives_what_the_cpu_gives) {
         }
     }
 }
+
+TEST(engine_encoder_makes_several_steps_at_once) {
+    // Two streams of different age: while the younger one starts, steps are made one by one.
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const int steps = 12, slots = 2, most = 3;
+        const std::size_t frame = static_cast<std::size_t>(model->config.frame_size());
+        const std::vector<Pcm> clips{random_pcm(*model, steps), random_pcm(*model, steps)};
+        const auto single = make_device_encoder_group(model, {.capacity = slots});
+        const auto several = make_device_encoder_group(model, {.capacity = slots, .max_steps = most});
+        std::size_t given = 0;
+        std::vector<int> at(slots);
+        for (const int count : {2, 3, 1, 3, 2, 1}) {
+            const std::vector<std::uint8_t> active{1, static_cast<std::uint8_t>(at[0] > 2)};
+            const std::size_t n = static_cast<std::size_t>(count);
+            std::vector<float> pcm(slots * n * frame);
+            Tokens together(slots * n, 7), expected(slots * n, -1);
+            for (int i = 0; i < count; ++i) {
+                std::vector<float> one(slots * frame);
+                Tokens tokens(slots);
+                for (std::size_t s = 0; s < slots; ++s) {
+                    if (active[s] == 0) continue;
+                    const auto from =
+                        clips[s].begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(at[s]++) * frame);
+                    std::copy_n(from, frame, one.begin() + static_cast<std::ptrdiff_t>(s * frame));
+                    std::copy_n(
+                        from, frame,
+                        pcm.begin() + static_cast<std::ptrdiff_t>((s * n + static_cast<std::size_t>(i)) * frame));
+                }
+                single->step(one.data(), active.data(), tokens.data());
+                for (std::size_t s = 0; s < slots; ++s) expected[s * n + static_cast<std::size_t>(i)] = tokens[s];
+            }
+            several->steps(pcm.data(), active.data(), count, together.data());
+            CHECK_MSG(together == expected, std::string(shape.name) + ", " + std::to_string(count) + " steps");
+            given +=
+                static_cast<std::size_t>(std::count_if(expected.begin(), expected.end(), [](int t) { return t >= 0; }));
+        }
+        CHECK(given > 8);
+        for (int s = 0; s < slots; ++s) CHECK_MSG(flushed(*several, s) == flushed(*single, s), shape.name);
+    }
+}

@@ -91,3 +91,56 @@ TEST(engine_decoder_with_the_spectral_vocoder_gives_a_slot_what_it_gives_alone) 
         CHECK(std::all_of(heard[s].begin(), heard[s].end(), [](float v) { return std::abs(v) <= 1.0F; }));
     }
 }
+
+TEST(engine_decoder_makes_several_steps_at_once) {
+    // Whatever the calls, a slot gets the bits of single steps; slots rest for whole calls.
+    const tiny::Shape& spectral = kShapes[1];
+    for (const tiny::Shape& shape : {kHift, spectral}) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const std::size_t slots = 2, frame = static_cast<std::size_t>(model->config.frame_size());
+        const VocoderOptions options{.noise = true, .seed = 5};
+        const std::vector<Tokens> clips{random_tokens(*model, 6), random_tokens(*model, 6)};
+        const auto group = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        const auto to_mel = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        const auto from_mel = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        std::vector<Pcm> heard(slots), vocoded(slots);
+        std::vector<std::size_t> at(slots);
+        for (const std::size_t count : {2, 1, 3}) {
+            for (const std::vector<std::uint8_t>& active : {std::vector<std::uint8_t>{1, 0}, {0, 1}}) {
+                Tokens tokens(slots * count, -1);
+                for (std::size_t s = 0; s < slots; ++s) {
+                    if (active[s] == 0) continue;
+                    std::copy_n(clips[s].begin() + static_cast<std::ptrdiff_t>(at[s]), count,
+                                tokens.begin() + static_cast<std::ptrdiff_t>(s * count));
+                    at[s] += count;
+                }
+                const int steps = static_cast<int>(count), frames = steps * model->config.frames_per_token();
+                const std::size_t row = count * frame;
+                Pcm pcm(slots * row), again(slots * row);
+                std::vector<float> mel(slots * static_cast<std::size_t>(frames * model->config.n_mels));
+                std::vector<std::int32_t> samples(slots), others(slots);
+                group->steps(tokens.data(), steps, pcm.data(), samples.data());
+                to_mel->steps_to_mel(tokens.data(), steps, mel.data());
+                from_mel->step_from_mel(mel.data(), active.data(), frames, again.data(), others.data());
+                CHECK(samples == others);
+                for (std::size_t s = 0; s < slots; ++s) {
+                    const auto append = [&](Pcm& to, const Pcm& from) {
+                        const auto begin = from.begin() + static_cast<std::ptrdiff_t>(s * row);
+                        to.insert(to.end(), begin, begin + samples[s]);
+                    };
+                    append(heard[s], pcm);
+                    append(vocoded[s], again);
+                }
+            }
+        }
+        for (std::size_t s = 0; s < slots; ++s) {
+            for (const auto& [made, which] : {std::pair{&heard[s], group.get()}, {&vocoded[s], from_mel.get()}}) {
+                Pcm rest(which->samples_owed(static_cast<int>(s)));
+                CHECK(which->flush(static_cast<int>(s), rest.data()) == rest.size());
+                made->insert(made->end(), rest.begin(), rest.end());
+            }
+            CHECK_MSG(vocoded[s] == heard[s], shape.name);
+            CHECK_MSG(heard[s] == on_device(model, {clips[s]}, options)[0], shape.name);
+        }
+    }
+}

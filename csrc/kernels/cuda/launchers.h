@@ -193,6 +193,9 @@ void mask_of_tokens(const Stream& stream, const std::int32_t* tokens, int slots,
 
 /// y[i] = act(x[i]); y may be x.
 void activate(const Stream& stream, Activation activation, float slope, const float* x, std::size_t count, float* y);
+/// Rows of `width` values of 4 bytes, `from_stride` and `to_stride` values apart.
+void copy_rows(const Stream& stream, const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
+               int rows, int width);
 /// mean [slots, channels] over the first `valid[slot]` (null: all) of x [slots, rows, channels].
 void mean_rows(const Stream& stream, const float* x, int slots, int rows, int channels, const std::int32_t* valid,
                float* mean);

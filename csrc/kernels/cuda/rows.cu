@@ -11,6 +11,17 @@ void activate(const Stream& stream, Activation activation, float slope, const fl
     launch<simt::Activate>(stream, {blocks_for(count, simt::Activate::kThreads)}, 0, {activation, slope, x, count, y});
 }
 
+void copy_rows(const Stream& stream, const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
+               int rows, int width) {
+    require(rows >= 0 && width > 0, "copy_rows: the width must be positive");
+    const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
+    require(count < 0x7FFFFFFF, "copy_rows: too many values");
+    if (count == 0) return;
+    launch<simt::CopyRows>(stream, {blocks_for(count, simt::CopyRows::kThreads)}, 0,
+                           {static_cast<const std::uint32_t*>(from), from_stride, static_cast<std::uint32_t*>(to),
+                            to_stride, rows, width});
+}
+
 void advance(const Stream& stream, const Clock& clock, int tokens) {
     launch<simt::Advance>(stream, {blocks_for(clock.slots, simt::Advance::kThreads)}, 0,
                           {clock.position, clock.active, clock.slots, tokens});

@@ -25,6 +25,28 @@ struct Activate {
     }
 };
 
+/// Words of 4 bytes, a thread each.
+struct CopyRows {
+    struct Args {
+        const std::uint32_t* from;
+        std::ptrdiff_t from_stride;
+        std::uint32_t* to;
+        std::ptrdiff_t to_stride;
+        int rows, width;
+    };
+    static constexpr int kThreads = 256;
+
+    SIMT_DEVICE static void run(const Args& args) {
+        wait_for_previous();
+        let_next_start();
+        const int i = block_x() * kThreads + thread();
+        const int row = i / args.width, column = i - row * args.width;
+        if (row >= args.rows) return;
+        const std::uint32_t value = global(args.from)[row * args.from_stride + column];
+        global(args.to)[row * args.to_stride + column] = value;
+    }
+};
+
 /// One thread for each slot.
 struct Advance {
     struct Args {
