@@ -73,6 +73,7 @@ VocoderOptions DeviceDecoderGroup::resolve(const VocoderOptions& options) const 
 
 void DeviceDecoderGroup::begin(int slot, const VocoderOptions& resolved) {
     header(slot) = {0, 0, resolved.seed, resolved.look_ahead, resolved.noise ? 1 : 0, 0, DecoderUse::undecided};
+    forget_tokens(stream_, state_, slot);
     if (vocoder_) device_.vocoder->start(stream_, *vocoder_, slot, resolved);
 }
 
@@ -151,8 +152,8 @@ void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std:
                               const std::uint8_t* active) {
     for (std::size_t i = 0; i < slots(); ++i) {
         DecoderStreamHeader& slot = headers_[i];
-        const bool wanted = tokens != nullptr ? tokens[i * static_cast<std::size_t>(work.count)] >= 0
-                                              : active == nullptr || active[i] != 0;
+        const std::int32_t token = tokens != nullptr ? tokens[i * static_cast<std::size_t>(work.count)] : 0;
+        const bool wanted = tokens != nullptr ? token >= 0 || token == kLostToken : active == nullptr || active[i] != 0;
         const bool live = slot.ended == 0 && wanted;
         masks_.set(0, i, live);
         if (!live) continue;
@@ -168,10 +169,6 @@ void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std:
 
 void DeviceDecoderGroup::run(const Work& work, const void* in, std::size_t bytes, const std::int32_t* tokens,
                              const std::uint8_t* active) {
-    if (tokens != nullptr &&
-        std::find(tokens, tokens + area(capacity_, work.count), kLostToken) != tokens + area(capacity_, work.count)) {
-        throw Error(Status::unsupported, "lost tokens are concealed on the CPU only: a group on the device takes none");
-    }
     turns_.take(stream_);
     const Graph& graph = graphs(work).from_host;
     plan(stream_, work, tokens, active);
@@ -251,19 +248,14 @@ std::size_t DeviceDecoderGroup::samples_owed(int slot) const noexcept {
 }
 
 std::size_t DeviceDecoderGroup::flush(int slot, float* pcm) {
-    const std::size_t index = static_cast<std::size_t>(slot);
     std::size_t count = 0;
     if (samples_owed(slot) != 0) {
         turns_.take(stream_);
-        masks_.clear();
-        masks_.set(0, index, true);
-        masks_.upload_changes(stream_);
-        // One slot alone writes: all rows may be the same.
-        device_.vocoder->finish(stream_, *vocoder_, masks_.data(0), pcm_.data(), 0, samples_.data());
+        device_.vocoder->finish(stream_, *vocoder_, slot, pcm_.data(), samples_.data());
         stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), samples_owed(slot) * sizeof(float));
-        stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), samples_.bytes());
+        stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), sizeof(std::int32_t));
         stream_.synchronize();
-        count = static_cast<std::size_t>(host_samples_.as<std::int32_t>()[index]);
+        count = static_cast<std::size_t>(*host_samples_.as<std::int32_t>());
         std::copy_n(host_pcm_.as<float>(), count, pcm);
         header(slot).samples += count;
     }
@@ -294,8 +286,8 @@ void DeviceDecoderGroup::snapshot(int slot, std::byte* out) const {
     *model_->decoder_header.in(arena) = from;
     get_paralinguistic(slot, model_->decoder_paralinguistic.in(arena));
     save_slot(stream_, decoder_machine(device_.decoder, model_->decoder), state_, slot, arena);
-    // A vocoder that has not begun is as new: HiFT can be taken from the device before it has.
-    if (vocoder_ && from.frames != 0) {
+    save_tokens(stream_, state_, slot, model_->decoder.concealment(), arena);
+    if (vocoder_ && from.frames != 0 && from.ended == 0) {
         device_.vocoder->save(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
     }
     stream.snapshot(out);
@@ -309,7 +301,8 @@ void DeviceDecoderGroup::restore(int slot, std::span<const std::byte> snapshot) 
     const DecoderStreamHeader& from = *model_->decoder_header.in(arena);
     begin(slot, resolve({from.look_ahead, from.noise != 0, from.seed}));
     load_slot(stream_, decoder_machine(device_.decoder, model_->decoder), state_, slot, arena);
-    if (vocoder_ && from.frames != 0) {
+    load_tokens(stream_, state_, slot, model_->decoder.concealment(), arena);
+    if (vocoder_ && from.frames != 0 && from.ended == 0) {
         device_.vocoder->load(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
     }
     set_paralinguistic(slot, {model_->decoder_paralinguistic.in(arena), model_->decoder_paralinguistic.count});

@@ -65,6 +65,7 @@ std::vector<float> synthesis_basis(int n_fft, int hop) {
 
 DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightMap& weights, Precision precision)
     : config_(config.hift),
+      past_(config, past_layout_),
       precision_(precision == Precision::fp32 ? Precision::fp32 : Precision::bf16),
       bands_(config.n_mels),
       hop_length_(config.hop_length),
@@ -72,6 +73,7 @@ DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightM
     hift::validate(config_, hop_length_);
     const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1, taps = n_fft / hop;
     mel_ = signal({}, bands_, Precision::fp32);
+    read(mel_, past_.frames);
     rounded_mel_ = precision_ == Precision::fp32 ? mel_ : signal({}, bands_, precision_);
 
     int features = mel_;
@@ -321,12 +323,13 @@ DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int ma
     }
     const std::vector<HiftClock> clocks(count, HiftClock{0, -1, 0, 0, 0, 1});
     state.clocks = {stream, clocks, "the clocks of the vocoder"};
+    state.clock = state.clocks.data();
     return state;
 }
 
 void DeviceHift::start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const {
     const HiftClock clock{0, -1, 0, 0, options.seed, options.noise ? 1 : 0};
-    stream.copy_to_device(state.clocks.data() + slot, &clock, sizeof clock);
+    stream.copy_to_device(state.clock + slot, &clock, sizeof clock);
     stream.synchronize();
 }
 
@@ -397,8 +400,17 @@ HiftEmitArgs DeviceHift::head(const State& state, float* pcm, std::ptrdiff_t pcm
     return args;
 }
 
-/// All of a step after the mel is in its ring.
-void DeviceHift::run(const Stream& stream, const State& state, const HiftStep& step, const HiftEmitArgs& head) const {
+void DeviceHift::feed(const Stream& stream, const State& state, const HiftStep& step, const float* mel) const {
+    HiftFeedArgs feed;
+    feed.step = step;
+    feed.mel = mel;
+    feed.bands = bands_;
+    feed.exact = state.signals[static_cast<std::size_t>(mel_)];
+    if (rounded_mel_ != mel_) feed.rounded = state.signals[static_cast<std::size_t>(rounded_mel_)];
+    hift_feed(stream, feed);
+}
+
+void DeviceHift::source(const Stream& stream, const State& state, const HiftStep& step) const {
     const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
     for (const Convolve& op : f0_) launch(stream, state, step, op);
     HiftSourceArgs source;
@@ -414,6 +426,12 @@ void DeviceHift::run(const Stream& stream, const State& state, const HiftStep& s
     source.samples = hop_length_;
     source.excitation = view(excitation_);
     hift_source(stream, source);
+}
+
+/// All of a step after the mel is in its ring.
+void DeviceHift::run(const Stream& stream, const State& state, const HiftStep& step, const HiftEmitArgs& head) const {
+    const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
+    source(stream, state, step);
     HiftAnalysisArgs analysis;
     analysis.step = step;
     analysis.precision = precision_;
@@ -438,20 +456,14 @@ void DeviceHift::push(const Stream& stream, const State& state, const std::uint8
         throw Error(Status::invalid_argument, "HiFT: a step of " + std::to_string(frames) + " mel frames; at most " +
                                                   std::to_string(state.max_frames));
     }
-    const HiftStep step{state.clocks.data(), active, state.slots, frames};
-    HiftFeedArgs feed;
-    feed.step = step;
-    feed.mel = mel;
-    feed.bands = bands_;
-    feed.exact = state.signals[static_cast<std::size_t>(mel_)];
-    if (rounded_mel_ != mel_) feed.rounded = state.signals[static_cast<std::size_t>(rounded_mel_)];
-    hift_feed(stream, feed);
+    const HiftStep step{state.clock, active, state.slots, frames};
+    feed(stream, state, step, mel);
     run(stream, state, step, head(state, pcm, pcm_stride, samples));
 }
 
 void DeviceHift::finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
                         std::ptrdiff_t pcm_stride, std::int32_t* samples) const {
-    HiftStep step{state.clocks.data(), active, state.slots, 1};
+    HiftStep step{state.clock, active, state.slots, 1};
     hift_end(stream, step);
     HiftEmitArgs emit = head(state, pcm, pcm_stride, samples);
     emit.end = true;

@@ -13,6 +13,7 @@
 #include "layers/conv.h"
 #include "layers/weight_map.h"
 #include "models/config.h"
+#include "models/hift_past.h"
 #include "models/hift_stream.h"
 #include "models/vocoder.h"
 
@@ -26,7 +27,8 @@ class DeviceHift {
         int slots = 0;
         int max_frames = 0;  ///< of a step
         std::vector<HiftSignal> signals;
-        DeviceArray<std::byte> rings;   ///< [slots, slot_bytes]
+        HiftClock* clock = nullptr;     ///< [slots]
+        DeviceArray<std::byte> rings;   ///< [slots, slot_bytes]; none in a view, and so are
         DeviceArray<HiftClock> clocks;  ///< [slots]
         std::size_t bytes() const noexcept { return rings.bytes() + clocks.bytes(); }
     };
@@ -43,6 +45,8 @@ class DeviceHift {
 
     /// Steps take up to `max_frames` (1..kHiftMaxFrames) mel frames.
     State make_state(const Stream& stream, int slots, int max_frames) const;
+    /// One slot as a state of its own, for as long as the other is there.
+    static State slot_of(const State& state, int slot);
     /// A slot starts anew.
     void start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const;
 
@@ -54,6 +58,11 @@ class DeviceHift {
     /// The samples that the active slots still owe, at most latency(); they must then start anew.
     void finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
                 std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
+
+    /// A slot's past to and from a CPU vocoder's state (models/hift_past.h); these wait for the stream. What has been
+    /// saved is still to be computed on the CPU; loading computes it. A slot that is finished cannot be saved.
+    void save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const;
+    void load(const Stream& stream, const State& state, int slot, const std::byte* vocoder_state) const;
 
   private:
     /// A signal before it has memory.
@@ -107,10 +116,15 @@ class DeviceHift {
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Convolve& op) const;
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Sum& op) const;
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Mean& op) const;
+    void feed(const Stream& stream, const State& state, const HiftStep& step, const float* mel) const;
+    /// f0 and the excitation of a step.
+    void source(const Stream& stream, const State& state, const HiftStep& step) const;
     void run(const Stream& stream, const State& state, const HiftStep& step, const HiftEmitArgs& head) const;
     HiftEmitArgs head(const State& state, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
 
     HiftConfig config_;
+    ArenaLayout past_layout_;
+    hift::Past past_;
     Precision precision_;
     int bands_, hop_length_, sample_rate_;
     int latency_ = 0;

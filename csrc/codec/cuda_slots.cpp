@@ -145,6 +145,31 @@ void load_slot(const Stream& stream, const Machine& machine, const SlotsState& s
     }
 }
 
+void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena) {
+    const std::size_t slots = state.position.count();
+    const ConcealMemory memory = Part(state.memory, slots, slot).fetch(stream).front();
+    *cpu.memory().in(arena) = {memory.heard, memory.last, memory.missing};
+    const std::vector<float> floor = Part(state.floor, slots, slot).fetch(stream);
+    std::copy(floor.begin(), floor.end(), cpu.floor().in(arena));
+}
+
+void load_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu,
+                 const std::byte* arena) {
+    const std::size_t slots = state.position.count();
+    const Concealment::Memory& memory = *cpu.memory().in(arena);
+    Part(state.memory, slots, slot).put(stream, {{memory.heard, memory.last, memory.missing}});
+    const float* floor = cpu.floor().in(arena);
+    Part(state.floor, slots, slot).put(stream, std::vector<float>(floor, floor + cpu.floor().count));
+}
+
+void forget_tokens(const Stream& stream, const SlotsState& state, int slot) {
+    const std::size_t slots = state.position.count();
+    const Part memory(state.memory, slots, slot);
+    const Part floor(state.floor, slots, slot);
+    stream.fill(memory.data, 0, memory.count * sizeof(ConcealMemory));
+    stream.fill(floor.data, 0, floor.count * sizeof(float));
+}
+
 Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu) {
     return {device.convolutions(), cpu.seanet().convolutions(), {&device.transformer()}, {&cpu.transformer()}};
 }

@@ -9,6 +9,7 @@
 #include "codec/cuda_stages.h"
 #include "layers/conv.h"
 #include "layers/transformer.h"
+#include "models/concealment.h"
 #include "models/decoder.h"
 #include "models/encoder.h"
 
@@ -25,6 +26,12 @@ struct Machine {
 /// Both wait for the stream. What is loaded lies between two tokens; otherwise Error(incompatible).
 void save_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, std::byte* arena);
 void load_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, const std::byte* arena);
+
+/// What a decoder's slot remembers of its tokens, likewise; and a slot that has heard none.
+void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena);
+void load_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu,
+                 const std::byte* arena);
+void forget_tokens(const Stream& stream, const SlotsState& state, int slot);
 
 Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu);
 Machine decoder_machine(const DeviceDecoder& device, const Decoder& cpu);

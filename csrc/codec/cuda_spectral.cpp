@@ -93,6 +93,15 @@ void DeviceSpectral::finish(const Stream& stream, const State& state, const std:
     spectral_finish(stream, args(state, active, pcm, pcm_stride, samples));
 }
 
+void DeviceSpectral::finish(const Stream& stream, const State& state, int slot, float* pcm,
+                            std::int32_t* samples) const {
+    SpectralArgs end = args(state, nullptr, pcm, 0, samples);
+    end.slots = 1;
+    end.progress += slot;
+    end.state += static_cast<std::size_t>(slot) * end.state_floats;
+    spectral_finish(stream, end);
+}
+
 void DeviceSpectral::save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const {
     SpectralProgress progress{};
     stream.copy_to_host(&progress, state.progress.data() + slot, sizeof progress);

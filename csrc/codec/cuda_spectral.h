@@ -44,6 +44,9 @@ class DeviceSpectral {
     void finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
                 std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
 
+    /// The same of one slot alone: pcm of that slot, samples[0].
+    void finish(const Stream& stream, const State& state, int slot, float* pcm, std::int32_t* samples) const;
+
     /// A slot's state to and from a CPU vocoder's state; these wait for the stream. What is loaded may not look further
     /// ahead than the group.
     void save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const;

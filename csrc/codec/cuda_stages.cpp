@@ -1,7 +1,11 @@
 #include "codec/cuda_stages.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
+
+#include "models/concealment.h"
+#include "models/mel.h"
 
 namespace secousti::core::cuda {
 
@@ -19,6 +23,21 @@ Fsq make_fsq(const Config& config) {
     fsq.dims = static_cast<int>(config.fsq_levels.size());
     std::copy(config.fsq_levels.begin(), config.fsq_levels.end(), fsq.levels);
     return fsq;
+}
+
+Concealing make_concealing(const Config& config) {
+    const float frame = static_cast<float>(config.hop_length) / static_cast<float>(config.sample_rate);
+    const Concealment::Rates rates = Concealment::rates(frame);
+    return {nullptr,
+            config.frames_per_token(),
+            frame,
+            Concealment::kCorrelation,
+            Concealment::kMemory,
+            Concealment::kHold,
+            Concealment::kFade,
+            rates.down,
+            rates.up,
+            std::log(kMelFloor)};
 }
 
 DeviceArray<float> vector(const Stream& stream, const WeightMap& weights, const char* name) {
@@ -82,7 +101,7 @@ void residual(const Step& step, const SeanetConvolutions& convolutions, const Sl
 }  // namespace
 
 std::size_t SlotsState::bytes() const {
-    std::size_t total = position.bytes() + start.bytes();
+    std::size_t total = position.bytes() + start.bytes() + memory.bytes() + floor.bytes();
     for (const DeviceArray<float>& ring : rings) total += ring.bytes();
     for (const DeviceTransformer::State& transformer : transformers) {
         for (const auto& keys : transformer.keys) total += 2 * keys.bytes();
@@ -180,7 +199,9 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
 
 DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const WeightMap& weights)
     : dimension_(config.dimension),
+      bands_(config.n_mels),
       fsq_(make_fsq(config)),
+      concealing_(make_concealing(config)),
       project_out_(vector(stream, weights, "fsq.project_out.weight")),
       project_out_bias_(vector(stream, weights, "fsq.project_out.bias")),
       connector_(stream, config.transformer(config.connector_layers), weights,
@@ -210,7 +231,12 @@ DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const W
 }
 
 SlotsState DeviceDecoder::make_state(const Stream& stream, int slots, int max_tokens) const {
-    return make_slots(stream, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
+    SlotsState state = make_slots(stream, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
+    state.memory = {stream, static_cast<std::size_t>(slots), "what a group remembers of its tokens"};
+    state.floor = {stream, area(slots, bands_), "what a group remembers of its tokens"};
+    stream.fill(state.memory.data(), 0, state.memory.bytes());
+    stream.fill(state.floor.data(), 0, state.floor.bytes());
+    return state;
 }
 
 StepScratch DeviceDecoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
@@ -231,6 +257,8 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     dequantise.clock = step.clock;
     dequantise.tokens_per_slot = step.tokens;
     dequantise.fsq = fsq_;
+    dequantise.concealing = concealing_;
+    dequantise.concealing.memory = state.memory.data();
     dequantise.tokens = tokens;
     dequantise.dimension = dimension_;
     dequantise.project_out = project_out_.data();
@@ -249,7 +277,15 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     apply(4, b, a);
     residual(step, convolutions_, state, 5, a, c);
     apply(7, a, mel);
-    advance(step.stream, step.clock, step.tokens);
+    ConcealArgs end;
+    end.clock = step.clock;
+    end.tokens_per_slot = step.tokens;
+    end.concealing = dequantise.concealing;
+    end.tokens = tokens;
+    end.floor = state.floor.data();
+    end.mel = mel;
+    end.bands = bands_;
+    conceal(step.stream, end);
 }
 
 }  // namespace secousti::core::cuda

@@ -20,6 +20,8 @@ struct SlotsState {
     DeviceArray<std::uint64_t> position, start;                 ///< [slots]: clock
     std::array<DeviceArray<float>, kSeanetConvolutions> rings;  ///< [slots, ring_rows, inputs], in order of application
     std::vector<DeviceTransformer::State> transformers;         ///< in order of application
+    DeviceArray<ConcealMemory> memory;                          ///< [slots]; of decoders, and so is
+    DeviceArray<float> floor;                                   ///< [slots, n_mels]
 
     /// Device memory that this holds.
     std::size_t bytes() const;
@@ -70,13 +72,15 @@ class DeviceDecoder {
     const DeviceTransformer& connector() const noexcept { return connector_; }
     const DeviceTransformer& transformer() const noexcept { return transformer_; }
 
-    /// tokens [slots*tokens] and G [slots, dimension] -> mel [slots, tokens*frames_per_token, n_mels].
+    /// tokens [slots*tokens], negative ones lost, and G [slots, dimension] -> mel [slots, tokens*frames_per_token,
+    /// n_mels]; time goes on by step.tokens.
     void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const std::int32_t* tokens,
               const float* paralinguistic, float* mel) const;
 
   private:
-    int dimension_ = 0;
+    int dimension_ = 0, bands_ = 0;
     Fsq fsq_;
+    Concealing concealing_;  ///< but for the memory
     DeviceArray<float> project_out_, project_out_bias_;
     DeviceTransformer connector_, transformer_;
     SeanetConvolutions convolutions_;

@@ -31,10 +31,6 @@ class VocoderOf : public DeviceVocoder {
               float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const override {
         machine_.push(stream, state(slots), active, mel, frames, pcm, pcm_stride, samples);
     }
-    void finish(const Stream& stream, const Slots& slots, const std::uint8_t* active, float* pcm,
-                std::ptrdiff_t pcm_stride, std::int32_t* samples) const override {
-        machine_.finish(stream, state(slots), active, pcm, pcm_stride, samples);
-    }
 
   protected:
     using State = typename Machine::State;
@@ -57,6 +53,9 @@ class SpectralVocoder final : public VocoderOf<DeviceSpectral> {
     void start(const Stream& stream, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
         machine_.start(stream, state(slots), slot, resolved.look_ahead);
     }
+    void finish(const Stream& stream, const Slots& slots, int slot, float* pcm, std::int32_t* samples) const override {
+        machine_.finish(stream, state(slots), slot, pcm, samples);
+    }
     void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const override {
         machine_.save(stream, state(slots), slot, vocoder_state);
     }
@@ -78,12 +77,14 @@ class HiftVocoder final : public VocoderOf<DeviceHift> {
     void start(const Stream& stream, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
         machine_.start(stream, state(slots), slot, resolved);
     }
-    void save(const Stream&, const Slots&, int, std::byte*) const override { refuse(); }
-    void load(const Stream&, const Slots&, int, const std::byte*) const override { refuse(); }
-
-  private:
-    [[noreturn]] static void refuse() {
-        throw Error(Status::unsupported, "snapshot: a stream of the 'hift' vocoder on the device cannot be moved");
+    void finish(const Stream& stream, const Slots& slots, int slot, float* pcm, std::int32_t* samples) const override {
+        machine_.finish(stream, DeviceHift::slot_of(state(slots), slot), nullptr, pcm, 0, samples);
+    }
+    void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const override {
+        machine_.save(stream, state(slots), slot, vocoder_state);
+    }
+    void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const override {
+        machine_.load(stream, state(slots), slot, vocoder_state);
     }
 };
 

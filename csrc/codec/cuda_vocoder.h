@@ -46,11 +46,13 @@ class DeviceVocoder {
     /// that are not active.
     virtual void push(const Stream& stream, const Slots& slots, const std::uint8_t* active, const float* mel,
                       int frames, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const = 0;
-    /// The samples that the active slots still owe, at most the latency; they must then start anew.
-    virtual void finish(const Stream& stream, const Slots& slots, const std::uint8_t* active, float* pcm,
-                        std::ptrdiff_t pcm_stride, std::int32_t* samples) const = 0;
+    /// The samples that one slot still owes, at most the latency, and in samples[0] their number; it must then start
+    /// anew.
+    virtual void finish(const Stream& stream, const Slots& slots, int slot, float* pcm,
+                        std::int32_t* samples) const = 0;
 
-    /// A slot's state to and from a CPU vocoder's state; these wait for the stream. HiFT throws Error(unsupported).
+    /// A slot's state, if it is not finished, to and from a CPU vocoder's state, which is as when it was started; these
+    /// wait for the stream. HiFT's goes by what the stream was fed last (models/hift_past.h).
     virtual void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const = 0;
     virtual void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const = 0;
 };

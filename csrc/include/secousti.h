@@ -375,7 +375,7 @@ SECOUSTI_API secousti_status secousti_decoder_group_step_from_mel(secousti_decod
                                                                   const uint8_t* active, int32_t frames, float* pcm,
                                                                   int32_t* samples) SECOUSTI_NOEXCEPT;
 /** As secousti_decoder_group_step with arrays in device memory; see secousti_encoder_group_step_on_device. `active`
-    [capacity] is host memory, NULL: all; the tokens of active slots are in range. `samples` may be NULL. */
+    [capacity] is host memory, NULL: all; the tokens of active slots are in range or lost. `samples` may be NULL. */
 SECOUSTI_API secousti_status secousti_decoder_group_step_on_device(secousti_decoder_group* group, void* stream,
                                                                    const int32_t* tokens, const uint8_t* active,
                                                                    float* pcm, int32_t* samples) SECOUSTI_NOEXCEPT;

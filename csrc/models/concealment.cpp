@@ -9,12 +9,6 @@ namespace secousti::core {
 
 namespace {
 
-/// Correlation of codes t seconds apart: kCorrelation * exp(-t / kMemory), fitted to tokens of speech.
-constexpr float kCorrelation = 0.9F;
-constexpr float kMemory = 0.06F;
-/// The predicted mel is played for kHold seconds, then fades to the noise floor over kFade, linearly in decibels.
-constexpr float kHold = 0.25F;
-constexpr float kFade = 0.5F;
 /// Time constants of the noise floor: down fast, into every gap, up slowly, past syllables.
 constexpr float kDown = 0.03F;
 constexpr float kUp = 2.5F;
@@ -30,7 +24,7 @@ Concealment::Concealment(const Config& config, ArenaLayout& state)
 
 void Concealment::received(std::byte* state, const std::int32_t* tokens, int count, const float* mel) const noexcept {
     *memory_.in(state) = {1, tokens[count - 1], 0};
-    const float down = 1.0F - std::exp(-frame_seconds_ / kDown), up = 1.0F - std::exp(-frame_seconds_ / kUp);
+    const auto [down, up] = rates(frame_seconds_);
     const float silence = std::log(kMelFloor);
     float* floor = floor_.in(state);
     for (int t = 0; t < count * frames_per_token_; ++t, mel += n_mels_) {
@@ -39,6 +33,10 @@ void Concealment::received(std::byte* state, const std::int32_t* tokens, int cou
             floor[m] = std::max(0.0F, floor[m] + (distance < 0.0F ? down : up) * distance);
         }
     }
+}
+
+Concealment::Rates Concealment::rates(float frame_seconds) noexcept {
+    return {1.0F - std::exp(-frame_seconds / kDown), 1.0F - std::exp(-frame_seconds / kUp)};
 }
 
 float Concealment::weight(const std::byte* state, int ahead) const noexcept {

@@ -16,6 +16,24 @@ namespace secousti::core {
 
 class Concealment {
   public:
+    /// Correlation of codes t seconds apart: kCorrelation * exp(-t / kMemory), fitted to tokens of speech.
+    static constexpr float kCorrelation = 0.9F;
+    static constexpr float kMemory = 0.06F;
+    /// The predicted mel is played for kHold seconds, then fades to the noise floor over kFade, linearly in decibels.
+    static constexpr float kHold = 0.25F;
+    static constexpr float kFade = 0.5F;
+
+    /// What a stream remembers of its tokens.
+    struct Memory {
+        std::int32_t heard;     ///< 1 once a token has arrived
+        std::int32_t last;      ///< the newest one
+        std::uint32_t missing;  ///< mel frames lost since
+    };
+    /// How far the noise floor moves within a mel frame towards what is heard: down fast, into every gap, up slowly.
+    struct Rates {
+        float down, up;
+    };
+
     Concealment() = default;
     Concealment(const Config& config, ArenaLayout& state);
 
@@ -29,13 +47,13 @@ class Concealment {
     /// Fades the predicted mel [count * frames_per_token, n_mels] of lost tokens and moves time on.
     void lost(std::byte* state, int count, float* mel) const noexcept;
 
-  private:
-    struct Memory {
-        std::int32_t heard;     ///< 1 once a token has arrived
-        std::int32_t last;      ///< the newest one
-        std::uint32_t missing;  ///< mel frames lost since
-    };
+    /// Where the state is.
+    const Slice<Memory>& memory() const noexcept { return memory_; }
+    const Slice<float>& floor() const noexcept { return floor_; }
+    float frame_seconds() const noexcept { return frame_seconds_; }
+    static Rates rates(float frame_seconds) noexcept;
 
+  private:
     float seconds(std::int64_t frames) const noexcept { return static_cast<float>(frames) * frame_seconds_; }
 
     int frames_per_token_ = 0, n_mels_ = 0;

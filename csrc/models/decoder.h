@@ -43,6 +43,7 @@ class Decoder {
     const Transformer& connector() const noexcept { return connector_; }
     const Transformer& transformer() const noexcept { return transformer_; }
     const SeanetDecoder& seanet() const noexcept { return seanet_; }
+    const Concealment& concealment() const noexcept { return concealment_; }
 
   private:
     /// z_q [count, dimension], in rows_, and G -> mel.

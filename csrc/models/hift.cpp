@@ -9,6 +9,7 @@
 
 #include "layers/linear.h"
 #include "models/hift_config.h"
+#include "models/hift_past.h"
 #include "models/hift_source.h"
 #include "models/hift_stft.h"
 #include "models/hift_stream.h"
@@ -136,19 +137,19 @@ class Hift final : public Vocoder {
     }
 
     void start(std::byte* state, const VocoderOptions& options) const noexcept override {
-        *clock_.in(state) = {0, 0, {options.noise, options.seed}};
+        *past_.clock.in(state) = {0, 0, {options.noise, options.seed}, 0};
     }
     int push(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel, int frames,
              float* pcm) const noexcept override;
     int finish(const Exec& exec, std::byte* state, std::byte* scratch, float* pcm) const noexcept override;
 
   private:
-    struct Clock {
-        std::int64_t frames;
-        std::uint64_t turns;
-        HarmonicSource::Noise noise;
-    };
+    using Clock = Past::Clock;
 
+    /// f0 and the spectra of the excitation; moves the phase.
+    void source(const Step& step, std::byte* scratch, const float* mel) const noexcept;
+    /// Computes what follows from the past; the clock is then as before.
+    void rebuild(const Exec& exec, std::byte* state, std::byte* scratch) const noexcept;
     int run(const Step& step, std::byte* scratch, const float* mel, float* pcm) const noexcept;
     void excite(const Step& step, const float* f0, float* spectrum) const noexcept;
     int emit(const Step& step, const float* rows, float* pcm) const noexcept;
@@ -157,7 +158,7 @@ class Hift final : public Vocoder {
     int n_mels_;
     int hop_length_;
     Plan plan_;
-    Slice<Clock> clock_;
+    Past past_;
 
     std::vector<StreamConv> f0_convs_;
     Linear f0_classifier_;
@@ -174,14 +175,14 @@ class Hift final : public Vocoder {
     std::size_t headroom_ = 0;  ///< floats before a buffer's rows
     std::array<Slice<float>, kBuffers> buffers_;
     Slice<std::byte> window_;
-    Slice<float> silence_, f0_, spectrum_;
+    Slice<float> silence_, f0_, spectrum_, dropped_;
 };
 
 Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weights)
     : config_(config.hift),
       n_mels_(config.n_mels),
       hop_length_(config.hop_length),
-      clock_(plan_.state.reserve<Clock>(1)),
+      past_(config, plan_.state),
       edges_(config_.istft_n_fft, config_.istft_hop) {
     const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1, taps = n_fft / hop;
     const auto same = [&](const std::string& name, int inputs, int outputs, int kernel, const Timing& in) {
@@ -223,10 +224,11 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
     silence_ = scratch_.reserve<float>(area(kStepFrames, n_mels_));
     f0_ = scratch_.reserve<float>(kStepFrames);
     spectrum_ = scratch_.reserve<float>(area(rows * kStepFrames, 2 * bins));
+    dropped_ = scratch_.reserve<float>(area(kStepFrames, hop_length_));
 }
 
 void Hift::excite(const Step& step, const float* f0, float* spectrum) const noexcept {
-    Clock& clock = *clock_.in(step.state);
+    Clock& clock = *past_.clock.in(step.state);
     const Timing frames{1, f0_convs_.back().timing().lag, 0};
     const Step::Range range = step.real(frames);
     float* samples = analysis_.open(step);
@@ -271,18 +273,21 @@ int Hift::emit(const Step& step, const float* rows, float* pcm) const noexcept {
     return static_cast<int>(std::max<std::int64_t>(0, stop - begin));
 }
 
+void Hift::source(const Step& step, std::byte* scratch, const float* mel) const noexcept {
+    float* features = buffers_[0].in(scratch) + headroom_;
+    for (const StreamConv& conv : f0_convs_) {
+        conv.run(step, mel, features, {}, {.activation = Activation::elu});
+        mel = features;
+    }
+    f0_classifier_.apply(step.exec, mel, step.frames, f0_.in(scratch));
+    excite(step, f0_.in(scratch), spectrum_.in(scratch));
+}
+
 int Hift::run(const Step& step, std::byte* scratch, const float* mel, float* pcm) const noexcept {
     Buffers b{};
     for (std::size_t i = 0; i < kBuffers; ++i) b[i] = buffers_[i].in(scratch) + headroom_;
 
-    const float* features = mel;
-    for (const StreamConv& conv : f0_convs_) {
-        conv.run(step, features, b[0], {}, {.activation = Activation::elu});
-        features = b[0];
-    }
-    f0_classifier_.apply(step.exec, features, step.frames, f0_.in(scratch));
-    excite(step, f0_.in(scratch), spectrum_.in(scratch));
-
+    source(step, scratch, mel);
     pre_.run(step, mel, b[3]);
     for (const Stage& stage : stages_) stage.run(step, spectrum_.in(scratch), b);
     post_.run(step, b[3], b[3], {Activation::leaky_relu, kHeadSlope});
@@ -294,9 +299,43 @@ int Hift::run(const Step& step, std::byte* scratch, const float* mel, float* pcm
     return emit(step, b[0], pcm);
 }
 
+void Hift::rebuild(const Exec& exec, std::byte* state, std::byte* scratch) const noexcept {
+    Clock& clock = *past_.clock.in(state);
+    if (clock.alone == 0) return;
+    clock.alone = 0;
+    const std::int64_t end = clock.frames, begin = past_.first(end);
+    const std::uint64_t turns = clock.turns;
+    const std::size_t kept = past_.mel.offset + past_.mel.count * sizeof(float);
+    // The first frames see zeros where frames have been forgotten, so their f0 is wrong, but the same both times. The
+    // first time shows how far all of them turn the phase: it then starts there from where it ends as it was.
+    std::uint64_t turned = begin == 0 ? turns : 0;
+    for (const bool whole : {false, true}) {
+        if (!whole && begin == 0) continue;
+        std::memset(state + kept, 0, plan_.state.bytes() - kept);
+        clock.turns = whole ? turns - turned : 0;
+        for (std::int64_t at = begin; at < end;) {
+            const int count =
+                static_cast<int>(std::min<std::int64_t>({end - at, kStepFrames, past_.frames - at % past_.frames}));
+            const Step step{exec, state, window_.in(scratch), at, count, Step::kUnknown};
+            if (whole) {
+                run(step, scratch, past_.frame(state, at), dropped_.in(scratch));
+            } else {
+                source(step, scratch, past_.frame(state, at));
+            }
+            at += count;
+        }
+        turned = clock.turns;
+    }
+    clock.turns = turns;
+}
+
 int Hift::push(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel, int frames,
                float* pcm) const noexcept {
-    Clock& clock = *clock_.in(state);
+    rebuild(exec, state, scratch);
+    Clock& clock = *past_.clock.in(state);
+    for (int i = std::max(0, frames - past_.frames); i < frames; ++i) {
+        std::copy_n(mel + static_cast<std::ptrdiff_t>(i) * n_mels_, n_mels_, past_.frame(state, clock.frames + i));
+    }
     int written = 0;
     for (int done = 0; done < frames;) {
         const int count = std::min(frames - done, kStepFrames);
@@ -309,7 +348,8 @@ int Hift::push(const Exec& exec, std::byte* state, std::byte* scratch, const flo
 }
 
 int Hift::finish(const Exec& exec, std::byte* state, std::byte* scratch, float* pcm) const noexcept {
-    Clock& clock = *clock_.in(state);
+    rebuild(exec, state, scratch);
+    Clock& clock = *past_.clock.in(state);
     const std::int64_t length = clock.frames;
     float* silence = silence_.in(scratch);
     std::memset(silence, 0, silence_.count * sizeof(float));

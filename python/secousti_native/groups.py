@@ -169,7 +169,7 @@ class DecoderGroup(_Group):
         """Feeds one token to each slot.
 
         Args:
-            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2; on the CPU).
+            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2).
             active: bool [capacity], for tokens on the device only, where the host does not see which are `INACTIVE`;
                 None: all.
 
@@ -178,7 +178,8 @@ class DecoderGroup(_Group):
             the stream's: fewer than ``frame_size`` while it is young, 0 when it is not active. The rest is zeros.
 
         On the device, int32 torch or CuPy tokens in its memory give results there (counts int32): the step joins their
-        current stream and does not wait. Tokens are not checked then, and samples beyond the counts mean nothing.
+        current stream and does not wait. Tokens are not checked then (negative ones of active slots are lost), and samples
+        beyond the counts mean nothing.
         """
         return self._steps(tokens, active, 1)
 

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "engine_models.h"
+#include "models/hift_past.h"
 
 namespace {
 
@@ -141,6 +142,89 @@ TEST(engine_decoder_makes_several_steps_at_once) {
             }
             CHECK_MSG(vocoded[s] == heard[s], shape.name);
             CHECK_MSG(heard[s] == on_device(model, {clips[s]}, options)[0], shape.name);
+        }
+    }
+}
+
+TEST(engine_streams_with_hift_move_between_cpu_and_device) {
+    // A stream begins on one side, moves after `half` tokens and ends on the other: before its first frames are
+    // forgotten and after.
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+        const ModelPtr model = load(kHift, precision);
+        const VocoderOptions options = model->vocoder->resolve({.noise = true, .seed = 5});
+        const std::size_t frame = static_cast<std::size_t>(model->config.frame_size());
+        const int forgotten = hift::past_frames(model->config) / model->config.frames_per_token();
+        for (const int half : {3, forgotten + 4}) {
+            const Tokens clip = random_tokens(*model, half + 8);
+            const std::size_t first = static_cast<std::size_t>(half), rest = clip.size() - first;
+            const auto group = make_device_decoder_group(model, {.capacity = 2, .max_steps = 3}, options, {});
+            const auto other = make_device_decoder_group(model, {.capacity = 3}, options, {});
+            std::vector<std::byte> snapshot(group->snapshot_bytes());
+
+            const auto cpu_push = [&](DecoderStream& stream, std::size_t from, std::size_t count, Pcm& heard) {
+                Pcm pcm(stream.samples_owed(count * static_cast<std::size_t>(model->config.frames_per_token())));
+                pcm.resize(stream.push(clip.data() + from, count, pcm.data()));
+                heard.insert(heard.end(), pcm.begin(), pcm.end());
+            };
+            const auto cpu_flush = [&](DecoderStream& stream, Pcm& heard) {
+                Pcm pcm(stream.samples_owed(0));
+                pcm.resize(stream.flush(pcm.data()));
+                heard.insert(heard.end(), pcm.begin(), pcm.end());
+            };
+            const auto push = [&](DecoderGroup& to, int slot, std::size_t from, std::size_t count, Pcm& heard) {
+                const std::size_t slots = static_cast<std::size_t>(to.capacity());
+                for (std::size_t i = from; i < from + count; ++i) {
+                    Tokens now(slots, -1);
+                    now[static_cast<std::size_t>(slot)] = clip[i];
+                    Pcm pcm(slots * frame);
+                    std::vector<std::int32_t> samples(slots);
+                    to.step(now.data(), pcm.data(), samples.data());
+                    const auto row = pcm.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(slot) * frame);
+                    heard.insert(heard.end(), row, row + samples[static_cast<std::size_t>(slot)]);
+                }
+            };
+            const auto flush = [&](DecoderGroup& to, int slot, Pcm& heard) {
+                Pcm pcm(to.samples_owed(slot));
+                CHECK(to.flush(slot, pcm.data()) == pcm.size());
+                heard.insert(heard.end(), pcm.begin(), pcm.end());
+            };
+
+            Pcm whole, on_device, moved, to_cpu, to_device;
+            DecoderStream stream(model, options, {}, 1);
+            cpu_push(stream, 0, first, whole);
+            to_device = whole;
+            stream.snapshot(snapshot.data());
+            group->restore(0, snapshot);
+            cpu_push(stream, first, rest, whole);
+            cpu_flush(stream, whole);
+            push(*group, 0, first, rest, to_device);
+            flush(*group, 0, to_device);
+
+            push(*group, 1, 0, first, on_device);
+            moved = to_cpu = on_device;
+            group->snapshot(1, snapshot.data());
+            other->restore(2, snapshot);
+            stream.restore(snapshot);
+            // One that has not gone on since it came moves on as it is.
+            stream.snapshot(snapshot.data());
+            stream.restore(snapshot);
+            push(*group, 1, first, rest, on_device);
+            flush(*group, 1, on_device);
+            push(*other, 2, first, rest, moved);
+            flush(*other, 2, moved);
+            cpu_push(stream, first, rest, to_cpu);
+            cpu_flush(stream, to_cpu);
+
+            const std::string what =
+                std::to_string(half) + " tokens, precision " + std::to_string(static_cast<int>(precision));
+            const auto [low, high] = std::minmax_element(whole.begin(), whole.end());
+            CHECK(*high - *low > 0.0F);
+            const double tolerance = (precision == Precision::fp32 ? 2e-3 : 5e-2) * static_cast<double>(*high - *low);
+            CHECK(whole.size() == clip.size() * frame);
+            CHECK_MSG(moved == on_device, what + ": from a group to another");
+            CHECK_VECTORS_CLOSE(on_device, whole, tolerance, 0.0, what + ": device");
+            CHECK_VECTORS_CLOSE(to_device, whole, tolerance, 0.0, what + ": CPU to device");
+            CHECK_VECTORS_CLOSE(to_cpu, whole, tolerance, 0.0, what + ": device to CPU");
         }
     }
 }

@@ -26,9 +26,18 @@ void fsq_decode(const Stream& stream, const FsqDecodeArgs& args) {
     const int rows = args.clock.slots * args.tokens_per_slot;
     if (rows == 0) return;
     check_shape(args.fsq, args.dimension);
-    launch<simt::FsqDecode>(
-        stream, {static_cast<unsigned>(rows)}, 0,
-        {args.tokens, args.project_out, args.bias, args.g, args.y, args.tokens_per_slot, args.dimension, args.fsq});
+    launch<simt::FsqDecode>(stream, {static_cast<unsigned>(rows)}, 0,
+                            {args.concealing, args.tokens, args.project_out, args.bias, args.g, args.y,
+                             args.tokens_per_slot, args.dimension, args.fsq});
+}
+
+void conceal(const Stream& stream, const ConcealArgs& args) {
+    require(args.concealing.memory != nullptr && args.floor != nullptr, "conceal: no memory");
+    require(args.bands > 0 && args.tokens_per_slot > 0, "conceal: bands and tokens must be positive");
+    if (args.clock.slots == 0) return;
+    launch<simt::Conceal>(stream, {static_cast<unsigned>(args.clock.slots)}, 0,
+                          {args.clock.position, args.clock.active, args.concealing, args.tokens, args.floor, args.mel,
+                           args.tokens_per_slot, args.bands});
 }
 
 }  // namespace secousti::core::cuda

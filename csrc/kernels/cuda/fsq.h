@@ -1,6 +1,7 @@
 // Finite scalar quantisation: projection to a few dimensions, rounding and packing to a token; and back.
 #pragma once
 
+#include "kernels/cuda/conceal.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/simt.h"
 
@@ -55,6 +56,7 @@ struct FsqEncode {
 /// A block for each row.
 struct FsqDecode {
     struct Args {
+        cuda::Concealing concealing;
         const std::int32_t* tokens;
         const float* project_out;
         const float* bias;
@@ -70,16 +72,17 @@ struct FsqDecode {
         let_next_start();
         const int row = block_x();
         const auto g = global(args.g);
-        const std::int32_t token = global(args.tokens)[row];
+        const int slot = row / args.tokens_per_slot, first = slot * args.tokens_per_slot;
+        const Prediction prediction(args.concealing, global(args.tokens) + first, slot, row - first);
         float codes[cuda::kMaxFsqDims];
-        std::int32_t rest = token < 0 ? 0 : token;
+        std::int32_t rest = prediction.token;
         SIMT_UNROLL
         for (int d = 0; d < cuda::kMaxFsqDims; ++d) {
             codes[d] = 0.0F;
             if (d >= args.fsq.dims) continue;
             const std::int32_t levels = args.fsq.levels[d];
             const float half = static_cast<float>((levels - 1) / 2);
-            codes[d] = (static_cast<float>(rest % levels) - half) / half;
+            codes[d] = (static_cast<float>(rest % levels) - half) / half * prediction.weight;
             rest /= levels;
         }
         for (int n = thread(); n < args.dimension; n += kThreads) {
@@ -90,7 +93,7 @@ struct FsqDecode {
                 if (d < args.fsq.dims) sum = fmaf(codes[d], load_constant(weights + d), sum);
             }
             sum += load_constant(global(args.bias) + n);
-            if (g) sum += g[static_cast<std::ptrdiff_t>(row / args.tokens_per_slot) * args.dimension + n];
+            if (g) sum += g[static_cast<std::ptrdiff_t>(slot) * args.dimension + n];
             global(args.y)[static_cast<std::ptrdiff_t>(row) * args.dimension + n] = sum;
         }
     }

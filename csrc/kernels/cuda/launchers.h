@@ -171,12 +171,29 @@ struct FsqEncodeArgs {
 };
 void fsq_encode(const Stream& stream, const FsqEncodeArgs& args);
 
-/// tokens [slots*tokens] -> y [slots*tokens, dimension] = project_out codes + bias + G[slot]; a token < 0 counts as 0.
+/// What a slot remembers for concealment (models/concealment.h), and its constants. Time is in mel frames.
+struct ConcealMemory {
+    std::int32_t heard, last;
+    std::uint32_t missing;
+};
+struct Concealing {
+    ConcealMemory* memory = nullptr;  ///< [slots]; null: no token is lost
+    int frames_per_token = 1;
+    float frame_seconds = 0.0F;
+    float correlation = 0.0F, decay = 1.0F;  ///< of codes, after `decay` seconds 1/e of it
+    float hold = 0.0F, fade = 1.0F;          ///< seconds
+    float down = 0.0F, up = 0.0F;            ///< of the noise floor, in a frame
+    float silence = 0.0F;                    ///< log-mel
+};
+
+/// tokens [slots*tokens] -> y [slots*tokens, dimension] = project_out codes + bias + G[slot]. A token < 0 is lost: it
+/// has the code of the last one before it, the older the weaker (without a memory: of token 0).
 /// project_out [dimension, dims] row-major; g [slots, dimension] or null.
 struct FsqDecodeArgs {
     Clock clock;
     int tokens_per_slot = 1;
     Fsq fsq;
+    Concealing concealing = {};
     const std::int32_t* tokens = nullptr;
     int dimension = 0;
     const float* project_out = nullptr;
@@ -185,6 +202,19 @@ struct FsqDecodeArgs {
     float* y = nullptr;
 };
 void fsq_decode(const Stream& stream, const FsqDecodeArgs& args);
+
+/// The end of a decoder's step, for active slots: mel [slots, tokens*frames_per_token, bands] of lost tokens fades to
+/// the noise floor [slots, bands], that of others moves it; the memory takes note of them, and time goes on.
+struct ConcealArgs {
+    Clock clock;
+    int tokens_per_slot = 1;
+    Concealing concealing = {};
+    const std::int32_t* tokens = nullptr;
+    float* floor = nullptr;
+    float* mel = nullptr;
+    int bands = 0;
+};
+void conceal(const Stream& stream, const ConcealArgs& args);
 
 /// active[slot] = tokens[slot*stride] >= 0: the mask of a decoder's step from its tokens.
 void mask_of_tokens(const Stream& stream, const std::int32_t* tokens, int slots, int stride, std::uint8_t* active);
