@@ -114,7 +114,7 @@ def line(r: Row) -> str:
 
 def steps(arguments: argparse.Namespace, model: Path, report: Report) -> None:
     """Encode and decode to mel, step by step, for each number of streams and precision."""
-    for precision in ("bf16", "fp32"):
+    for precision in ("bf16", "fp32") if arguments.rehearse else ("bf16", "fp32", "int8"):
         for streams in arguments.streams:
 
             def ours(precision: str = precision, streams: int = streams) -> Iterator[Row]:
@@ -133,7 +133,7 @@ def steps(arguments: argparse.Namespace, model: Path, report: Report) -> None:
                     yield row(stage, "PyTorch CUDA graph", precision, streams, timing)
 
             report.attempt(f"secousti {precision} {streams}", ours)
-            if not arguments.no_baseline:
+            if not arguments.no_baseline and precision != "int8":
                 report.attempt(f"PyTorch {precision} {streams}", theirs)
 
 

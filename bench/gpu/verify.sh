@@ -87,7 +87,7 @@ models=$build/models
     [[ -f $models/86_hz.safetensors ]] || timeout 150 "$python" bench/golden_models.py "$models"
 ) >"$results/models.log" 2>&1 &
 making=$!
-[[ -n $program ]] && phase tests $((smoke ? 70 : 100)) "$program"
+[[ -n $program ]] && phase tests $((emulate ? 900 : smoke ? 70 : 100)) "$program"
 
 # Single kernels beside their floors: its log is the table.
 [[ $emulate -eq 0 ]] && phase kernels 30 "$build/tests/simt/secousti_gpu_kernels"
@@ -105,7 +105,7 @@ if [[ $smoke -eq 0 && $emulate -eq 0 && -n $program ]]; then
     # A short list, and last: kernels run up to a hundred times slower here.
     for check in memcheck racecheck initcheck; do
         phase "$check" 40 compute-sanitizer --tool "$check" --error-exitcode 9 "$program" \
-            engine_encoder engine_decoder
+            engine_encoder_gives engine_decoder_gives engine_decoder_with engine_decoder_conceals
     done
 fi
 

@@ -54,12 +54,12 @@ const DeviceEncoderGroup::Graphs& DeviceEncoderGroup::graphs(int count) {
     masks_.clear();
     masks_.upload_changes(stream_);
     const int samples = count * frame_size_;
-    launch(stream_, samples, count, false);
+    launch(stream_, samples, count);
     stream_.synchronize();
-    Graph on_device(stream_, [&] { launch(stream_, samples, count, false); });
+    Graph on_device(stream_, [&] { launch(stream_, samples, count); });
     Graph from_host(stream_, [&] {
         stream_.copy_to_device(pcm_.data(), host_pcm_.as<float>(), area(capacity_, samples) * sizeof(float));
-        launch(stream_, samples, count, false);
+        launch(stream_, samples, count);
         stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(),
                              area(capacity_, count) * sizeof(std::int32_t));
     });
@@ -78,11 +78,10 @@ Step DeviceEncoderGroup::step_of(const Stream& stream, int tokens) const {
             scratch_.operand.data()};
 }
 
-void DeviceEncoderGroup::launch(const Stream& stream, int samples, int tokens, bool end) const {
-    device_.mel.push(stream, mel_state_, masks_.data(kFed), end ? nullptr : pcm_.data(), samples, end, mel_.data(),
+void DeviceEncoderGroup::launch(const Stream& stream, int samples, int tokens) const {
+    device_.mel.push(stream, mel_state_, masks_.data(kFed), pcm_.data(), samples, false, mel_.data(),
                      tokens * frames_per_token_, frames_.data());
-    device_.encoder.push(step_of(stream, tokens), state_, scratch_, mel_.data(), end ? frames_.data() : nullptr,
-                         tokens_.data());
+    device_.encoder.push(step_of(stream, tokens), state_, scratch_, mel_.data(), nullptr, tokens_.data());
 }
 
 void DeviceEncoderGroup::plan(const Stream& stream, int samples, const std::uint8_t* active) {
@@ -163,7 +162,7 @@ void DeviceEncoderGroup::feed(const float* pcm, int samples, const std::uint8_t*
     const std::size_t count = area(capacity_, samples);
     std::copy_n(pcm, count, host_pcm_.as<float>());
     stream_.copy_to_device(pcm_.data(), host_pcm_.as<float>(), count * sizeof(float));
-    launch(stream_, samples, 1, false);
+    launch(stream_, samples, 1);
     stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), slots() * sizeof(std::int32_t));
     stream_.synchronize();
     std::copy_n(host_tokens_.as<std::int32_t>(), slots(), tokens);
@@ -179,15 +178,17 @@ std::size_t DeviceEncoderGroup::tokens_after_flush(int slot) const noexcept {
 std::size_t DeviceEncoderGroup::flush(int slot, std::int32_t* tokens) {
     const std::size_t count = tokens_after_flush(slot), index = static_cast<std::size_t>(slot);
     if (count != 0) {
+        // The slot alone: nothing is computed for the others.
         turns_.take(stream_);
-        masks_.clear();
-        masks_.set(kFed, index, true);
-        masks_.set(kGiving, index, true);
-        masks_.upload_changes(stream_);
-        launch(stream_, 0, flush_tokens_, true);
-        stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), tokens_.bytes());
+        const SlotsState state = state_.slot_of(slot);
+        device_.mel.push(stream_, mel_state_.slot_of(slot), nullptr, nullptr, 0, true, mel_.data(),
+                         flush_tokens_ * frames_per_token_, frames_.data());
+        device_.encoder.push(
+            {stream_, {state.position.data(), state.start.data(), nullptr, 1}, flush_tokens_, scratch_.operand.data()},
+            state, scratch_, mel_.data(), frames_.data(), tokens_.data());
+        stream_.copy_to_host(host_tokens_.as<std::int32_t>(), tokens_.data(), count * sizeof(std::int32_t));
         stream_.synchronize();
-        std::copy_n(host_tokens_.as<std::int32_t>() + index * static_cast<std::size_t>(flush_tokens_), count, tokens);
+        std::copy_n(host_tokens_.as<std::int32_t>(), count, tokens);
     }
     ended_[index] = 1;
     return count;

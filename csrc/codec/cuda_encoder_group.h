@@ -57,7 +57,7 @@ class DeviceEncoderGroup final : public EncoderGroup {
     /// Counts `samples` more for the active slots and decides which give a token.
     void plan(const Stream& stream, int samples, const std::uint8_t* active);
     /// The launches of one pass: front end, then encoder.
-    void launch(const Stream& stream, int samples, int tokens, bool end) const;
+    void launch(const Stream& stream, int samples, int tokens) const;
     Step step_of(const Stream& stream, int tokens) const;
     std::size_t slots() const noexcept { return static_cast<std::size_t>(capacity_); }
 

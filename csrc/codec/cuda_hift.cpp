@@ -323,13 +323,12 @@ DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int ma
     }
     const std::vector<HiftClock> clocks(count, HiftClock{0, -1, 0, 0, 0, 1});
     state.clocks = {stream, clocks, "the clocks of the vocoder"};
-    state.clock = state.clocks.data();
     return state;
 }
 
 void DeviceHift::start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const {
     const HiftClock clock{0, -1, 0, 0, options.seed, options.noise ? 1 : 0};
-    stream.copy_to_device(state.clock + slot, &clock, sizeof clock);
+    stream.copy_to_device(state.clocks.data() + slot, &clock, sizeof clock);
     stream.synchronize();
 }
 
@@ -456,14 +455,14 @@ void DeviceHift::push(const Stream& stream, const State& state, const std::uint8
         throw Error(Status::invalid_argument, "HiFT: a step of " + std::to_string(frames) + " mel frames; at most " +
                                                   std::to_string(state.max_frames));
     }
-    const HiftStep step{state.clock, active, state.slots, frames};
+    const HiftStep step{state.clocks.data(), active, state.slots, frames};
     feed(stream, state, step, mel);
     run(stream, state, step, head(state, pcm, pcm_stride, samples));
 }
 
 void DeviceHift::finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
                         std::ptrdiff_t pcm_stride, std::int32_t* samples) const {
-    HiftStep step{state.clock, active, state.slots, 1};
+    HiftStep step{state.clocks.data(), active, state.slots, 1};
     hift_end(stream, step);
     HiftEmitArgs emit = head(state, pcm, pcm_stride, samples);
     emit.end = true;

@@ -27,8 +27,7 @@ class DeviceHift {
         int slots = 0;
         int max_frames = 0;  ///< of a step
         std::vector<HiftSignal> signals;
-        HiftClock* clock = nullptr;     ///< [slots]
-        DeviceArray<std::byte> rings;   ///< [slots, slot_bytes]; none in a view, and so are
+        DeviceArray<std::byte> rings;   ///< [slots, slot_bytes]
         DeviceArray<HiftClock> clocks;  ///< [slots]
         std::size_t bytes() const noexcept { return rings.bytes() + clocks.bytes(); }
     };

@@ -11,13 +11,15 @@ DeviceHift::State DeviceHift::slot_of(const State& state, int slot) {
     one.max_frames = state.max_frames;
     one.signals = state.signals;
     for (HiftSignal& signal : one.signals) signal.data += static_cast<std::size_t>(slot) * signal.slot_bytes;
-    one.clock = state.clock + slot;
+    const std::size_t index = static_cast<std::size_t>(slot), slots = static_cast<std::size_t>(state.slots);
+    one.rings = state.rings.part(index, slots);
+    one.clocks = state.clocks.part(index, slots);
     return one;
 }
 
 void DeviceHift::save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const {
     HiftClock clock{};
-    stream.copy_to_host(&clock, state.clock + slot, sizeof clock);
+    stream.copy_to_host(&clock, state.clocks.data() + slot, sizeof clock);
     const HiftSignal& mel = state.signals[static_cast<std::size_t>(mel_)];
     std::vector<float> ring(area(mel.rows, mel.stride));
     stream.copy_to_host(ring.data(), mel.data + static_cast<std::size_t>(slot) * mel.slot_bytes,
@@ -46,13 +48,13 @@ void DeviceHift::load(const Stream& stream, const State& state, int slot, const 
     std::uint64_t turned = begin == 0 ? from.turns : 0;
     for (const bool whole : {false, true}) {
         if (!whole && begin == 0) continue;
-        stream.fill(one.signals.front().data, 0, one.signals.front().slot_bytes);
+        stream.fill(one.rings.data(), 0, one.rings.bytes());
         HiftClock clock{begin, -1, whole ? from.turns - turned : 0, 0, from.noise.seed, from.noise.enabled ? 1 : 0};
-        stream.copy_to_device(one.clock, &clock, sizeof clock);
+        stream.copy_to_device(one.clocks.data(), &clock, sizeof clock);
         stream.synchronize();
         for (std::int64_t at = begin; at < from.frames;) {
             const int count = static_cast<int>(std::min<std::int64_t>(from.frames - at, state.max_frames));
-            const HiftStep step{one.clock, nullptr, 1, count};
+            const HiftStep step{one.clocks.data(), nullptr, 1, count};
             feed(stream, one, step, mel.data() + (at - begin) * bands_);
             if (whole) {
                 run(stream, one, step, head(one, dropped.data(), 0, samples.data()));
@@ -62,7 +64,7 @@ void DeviceHift::load(const Stream& stream, const State& state, int slot, const 
             }
             at += count;
         }
-        stream.copy_to_host(&clock, one.clock, sizeof clock);
+        stream.copy_to_host(&clock, one.clocks.data(), sizeof clock);
         stream.synchronize();
         turned = clock.turns;
     }

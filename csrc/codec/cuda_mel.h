@@ -18,6 +18,12 @@ class DeviceMel {
         int capacity = 0;
         DeviceArray<float> samples;         ///< [slots, capacity]
         DeviceArray<MelProgress> progress;  ///< [slots]
+
+        /// One slot as a state of its own, for as long as this one is there.
+        State slot_of(int slot) const {
+            const std::size_t index = static_cast<std::size_t>(slot), all = static_cast<std::size_t>(slots);
+            return {1, multiple, capacity, samples.part(index, all), progress.part(index, all)};
+        }
     };
 
     DeviceMel(const Stream& stream, const Config& config);

@@ -12,7 +12,8 @@
 
 namespace secousti::core::cuda {
 
-/// `count` objects on the device, not initialised or copied from the host. Throws Error(out_of_memory).
+/// `count` objects on the device, not initialised or copied from the host, or a view of some. Throws
+/// Error(out_of_memory).
 template <class T>
 class DeviceArray {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -20,21 +21,32 @@ class DeviceArray {
   public:
     DeviceArray() = default;
     DeviceArray(const Stream& stream, std::size_t count, const char* what)
-        : buffer_(count == 0 ? Buffer() : Buffer(count * sizeof(T), what, stream.device())) {}
+        : buffer_(count == 0 ? Buffer() : Buffer(count * sizeof(T), what, stream.device())),
+          data_(buffer_.template as<T>()),
+          count_(count) {}
     DeviceArray(const Stream& stream, std::span<const T> values, const char* what)
-        : buffer_(values.empty() ? Buffer() : Buffer(values.size_bytes(), what, stream.device())) {
+        : DeviceArray(stream, values.size(), what) {
         if (values.empty()) return;
-        stream.copy_to_device(buffer_.data(), values.data(), values.size_bytes());
+        stream.copy_to_device(data_, values.data(), values.size_bytes());
         stream.synchronize();  // the values may go now
     }
 
     /// Null when empty.
-    T* data() const noexcept { return buffer_.template as<T>(); }
-    std::size_t count() const noexcept { return buffer_.bytes() / sizeof(T); }
-    std::size_t bytes() const noexcept { return buffer_.bytes(); }
+    T* data() const noexcept { return data_; }
+    std::size_t count() const noexcept { return count_; }
+    std::size_t bytes() const noexcept { return count_ * sizeof(T); }
+    /// Part `index` of `parts` equal ones, for as long as the whole is there.
+    DeviceArray part(std::size_t index, std::size_t parts) const noexcept {
+        DeviceArray view;
+        view.count_ = count_ / parts;
+        view.data_ = data_ + index * view.count_;
+        return view;
+    }
 
   private:
     Buffer buffer_;
+    T* data_ = nullptr;
+    std::size_t count_ = 0;
 };
 
 /// A matrix and its bias as the kernels want them.

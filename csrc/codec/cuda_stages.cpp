@@ -109,6 +109,23 @@ std::size_t SlotsState::bytes() const {
     return total;
 }
 
+SlotsState SlotsState::slot_of(int slot) const {
+    const std::size_t index = static_cast<std::size_t>(slot), slots = position.count();
+    SlotsState one;
+    one.position = position.part(index, slots);
+    one.start = start.part(index, slots);
+    for (std::size_t i = 0; i < rings.size(); ++i) one.rings[i] = rings[i].part(index, slots);
+    for (const DeviceTransformer::State& all : transformers) {
+        DeviceTransformer::State& mine = one.transformers.emplace_back();
+        mine.ring_rows = all.ring_rows;
+        for (const auto& keys : all.keys) mine.keys.push_back(keys.part(index, slots));
+        for (const auto& values : all.values) mine.values.push_back(values.part(index, slots));
+    }
+    one.memory = memory.part(index, slots);
+    one.floor = floor.part(index, slots);
+    return one;
+}
+
 std::size_t StepScratch::bytes() const {
     std::size_t total = operand.bytes();
     for (const DeviceArray<float>* part :

@@ -25,6 +25,8 @@ struct SlotsState {
 
     /// Device memory that this holds.
     std::size_t bytes() const;
+    /// One slot as a state of its own, for as long as this one is there.
+    SlotsState slot_of(int slot) const;
 };
 
 /// Memory between the parts of one step; its contents mean nothing from one step to the next.

@@ -129,3 +129,51 @@ TEST(engine_snapshots_go_between_cpu_and_device) {
         CHECK_MSG(tokens == expected, shape.name);
     }
 }
+
+TEST(engine_flush_leaves_other_slots_alone) {
+    // Slots of all ages; the one in the middle ends, the others go on.
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::fp32);
+        const int steps = 9;
+        const auto group = make_device_encoder_group(model, {.capacity = 3, .max_steps = 2});
+        std::vector<Pcm> clips;
+        std::vector<Tokens> tokens(3);
+        for (int slot = 0; slot < 3; ++slot) clips.push_back(random_pcm(*model, steps - 2 * slot));
+        for (int slot = 0; slot < 3; ++slot) {
+            for (int i = 0; i < 5 - 2 * slot; ++i) feed(*group, slot, clips[size(slot)], i, tokens[size(slot)]);
+        }
+        for (const int slot : {1, 0, 2}) {
+            for (int i = 5 - 2 * slot; i < steps - 2 * slot; ++i) {
+                feed(*group, slot, clips[size(slot)], i, tokens[size(slot)]);
+            }
+            append_flush(*group, slot, tokens[size(slot)]);
+            CHECK(group->ended(slot));
+            CHECK_MSG(tokens[size(slot)] == cpu_tokens(model, clips[size(slot)]), shape.name);
+        }
+    }
+}
+
+TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
+    // Activations are rounded as on the CPU, so that what differs by a last bit is seldom rounded to another value.
+    std::size_t compared = 0, same = 0;
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::int8);
+        const int steps = 12;
+        const auto encoders = make_device_encoder_group(model, {.capacity = 2, .max_steps = 3});
+        const Pcm clip = random_pcm(*model, steps);
+        Tokens tokens;
+        for (int i = 0; i < steps; ++i) feed(*encoders, 1, clip, i, tokens);
+        append_flush(*encoders, 1, tokens);
+        const Tokens expected = cpu_tokens(model, clip);
+        CHECK(tokens.size() == expected.size());
+        for (std::size_t i = 0; i < tokens.size(); ++i) same += tokens[i] == expected[i] ? 1 : 0;
+        compared += tokens.size();
+
+        const auto decoders = make_device_decoder_group(model, {.capacity = 2}, {}, {});
+        const std::vector<float> mel = mel_of(*decoders, 1, expected);
+        std::vector<float> on_cpu(mel.size());
+        DecoderStream(model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), on_cpu.data());
+        CHECK_VECTORS_CLOSE(mel, on_cpu, 2e-3, 2e-3, shape.name + std::string(", int8"));
+    }
+    CHECK_MSG(same * 100 >= compared * 95, std::to_string(same) + " of " + std::to_string(compared) + " tokens");
+}
