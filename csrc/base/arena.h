@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <type_traits>
-#include <vector>
 
-#include "base/aligned_memory.h"
+#include "base/aligned_vector.h"
 
 namespace secousti::core {
 
@@ -44,14 +43,6 @@ class ArenaLayout {
     std::size_t bytes_ = 0;
 };
 
-template <class T>
-struct PageAllocator {
-    using value_type = T;
-    T* allocate(std::size_t n) { return static_cast<T*>(allocate_pages(n * sizeof(T))); }
-    void deallocate(T* p, std::size_t n) noexcept { free_pages(p, n * sizeof(T)); }
-    friend bool operator==(const PageAllocator&, const PageAllocator&) { return true; }
-};
-
 /// Owns the bytes of one layout, zeroed at creation. Throws std::bad_alloc.
 class Arena {
   public:
@@ -64,7 +55,7 @@ class Arena {
     void clear() noexcept { std::fill(bytes_.begin(), bytes_.end(), std::byte{0}); }
 
   private:
-    std::vector<std::byte, PageAllocator<std::byte>> bytes_;
+    AlignedVector<std::byte> bytes_;
 };
 
 }  // namespace secousti::core

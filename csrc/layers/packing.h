@@ -16,8 +16,8 @@ namespace secousti::core {
 /// a matrix alone may be too small for, and a kernel that fetches ahead at its end fetches the next matrix.
 class WeightBlock {
   public:
-    explicit WeightBlock(std::size_t bytes) : bytes_(bytes), data_(static_cast<std::byte*>(allocate_pages(bytes))) {}
-    ~WeightBlock() { free_pages(data_, bytes_); }
+    explicit WeightBlock(std::size_t bytes) : bytes_(bytes), data_(static_cast<std::byte*>(allocate_aligned(bytes))) {}
+    ~WeightBlock() { free_aligned(data_, bytes_); }
     WeightBlock(const WeightBlock&) = delete;
     WeightBlock& operator=(const WeightBlock&) = delete;
 

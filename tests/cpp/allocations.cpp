@@ -1,5 +1,5 @@
-// Replaces the operators that all others forward to, and mmap, from which large blocks come. tools/check_layers.py sees
-// to it that nothing in the engine calls malloc itself.
+// Replaces the operators that all others forward to. tools/check_layers.py sees to it that nothing in the engine
+// calls malloc itself.
 #include "allocations.h"
 
 #include <atomic>
@@ -10,11 +10,6 @@
 #include <malloc/malloc.h>
 #else
 #include <malloc.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #endif
 
 namespace {
@@ -38,16 +33,13 @@ std::size_t size_of(void* memory) {
 
 bool refused() { return plan.active && plan.seen++ >= plan.from && plan.seen <= plan.until; }
 
-void taken(std::size_t size) {
-    const std::size_t now = live.fetch_add(size) + size;
-    for (std::size_t before = peak; before < now && !peak.compare_exchange_weak(before, now);) {
-    }
-}
-
 void* counted(void* memory) {
     ++total;
     if (memory == nullptr) throw std::bad_alloc();
-    taken(size_of(memory));
+    const std::size_t size = size_of(memory);
+    const std::size_t now = live.fetch_add(size) + size;
+    for (std::size_t before = peak; before < now && !peak.compare_exchange_weak(before, now);) {
+    }
     return memory;
 }
 
@@ -85,22 +77,3 @@ void operator delete(void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
-
-// The heap's own mappings do not come here. A sanitizer must see the calls itself, and the engine makes none under one.
-#if defined(__linux__) && !defined(SECOUSTI_SANITIZED)
-extern "C" void* mmap(void* address, std::size_t length, int protection, int flags, int file, off_t offset) noexcept {
-    ++total;
-    if (refused()) {
-        errno = ENOMEM;
-        return MAP_FAILED;
-    }
-    void* const memory = reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, file, offset));
-    if (memory != MAP_FAILED) taken(length);
-    return memory;
-}
-extern "C" int munmap(void* address, std::size_t length) noexcept {
-    const long status = syscall(SYS_munmap, address, length);
-    if (status == 0) live -= length;
-    return static_cast<int>(status);
-}
-#endif
