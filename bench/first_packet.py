@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -114,7 +115,10 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--speech", type=Path, action="append", help="audio file; may be given again")
+    parser.add_argument("--core", type=int, help="run on this core alone")
     arguments = parser.parse_args()
+    if arguments.core is not None:
+        os.sched_setaffinity(0, {arguments.core})
     files = arguments.speech or [REPOSITORY / "tests" / "data" / "speech.flac"]
     rows = [measure(model, arguments.precision, files, arguments.minutes) for model in arguments.models]
     print(json.dumps({"date": date.today().isoformat(), "machine": machine(1), "latency": rows}, indent=2))

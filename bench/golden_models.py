@@ -34,6 +34,10 @@ def main() -> None:
         path = folder / f"{layout}.safetensors"
         convert_checkpoint(tensors(layout), path, vocoder=vocoder)
         print(path)
+    # Stored at int8: for the time that opening takes.
+    path = folder / "86_hz_int8.safetensors"
+    convert_checkpoint(tensors("86_hz"), path, vocoder=vocoder, precision="int8")
+    print(path)
 
 
 if __name__ == "__main__":

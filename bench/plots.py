@@ -2,7 +2,7 @@
 
     python bench/plots.py bench/results/2026-11-22-epyc.json docs/images
 
-Writes steps_<model>.svg and real_time_<model>.svg for each model of the report.
+Writes steps_<model>.svg and real_time_<model>.svg for each model of the report, and streams.svg if it has groups.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def plot_steps(rows: list[Row], model: str, path: Path) -> None:
 
 def plot_real_time(rows: list[Row], model: str, path: Path) -> None:
     """Real-time factors of every stage of the engine."""
-    native = [row for row in rows if row["engine"] == "native"]
+    native = [row for row in rows if row["engine"] == "native" and "streams" not in row]
     stages = list(dict.fromkeys(row["stage"] for row in native))
     precisions = list(dict.fromkeys(row["precision"] for row in native))
     figure, axis = plt.subplots(figsize=(9, 4), constrained_layout=True)
@@ -56,6 +56,29 @@ def plot_real_time(rows: list[Row], model: str, path: Path) -> None:
     axis.set_xticks(range(len(stages)), stages, rotation=25, ha="right")
     axis.set_ylabel("real-time factor, one core")
     axis.set_title(model, fontsize=10)
+    axis.legend()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def plot_streams(rows: list[Row], path: Path) -> None:
+    """How many streams of each kind one group holds in real time."""
+    most = [row for row in rows if row["stage"].startswith("most in real time") and row["p50_ms"] <= row["audio_ms"]]
+    kinds = list(dict.fromkeys((row["model"], row["stage"].rsplit(maxsplit=1)[-1]) for row in most))
+    precisions = list(dict.fromkeys(row["precision"] for row in most))
+    figure, axis = plt.subplots(figsize=(9, 4), constrained_layout=True)
+    for i, precision in enumerate(precisions):
+        counts = {
+            (row["model"], row["stage"].rsplit(maxsplit=1)[-1]): row["streams"]
+            for row in most
+            if row["precision"] == precision
+        }
+        places = [place + 0.27 * (i - (len(precisions) - 1) / 2) for place in range(len(kinds))]
+        bars = axis.bar(places, [counts.get(k, 0) for k in kinds], 0.25, color=COLOURS[precision], label=precision)
+        axis.bar_label(bars, fontsize=7)
+    axis.set_xticks(range(len(kinds)), [f"{model}\nto {end}" for model, end in kinds], rotation=25, ha="right")
+    axis.set_yscale("log")
+    axis.set_ylabel("streams in real time, one core")
     axis.legend()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
@@ -72,6 +95,8 @@ def main() -> None:
         rows = [row for row in report["rows"] if row["model"] == model]
         plot_steps(rows, model, folder / f"steps_{model}.svg")
         plot_real_time(rows, model, folder / f"real_time_{model}.svg")
+    if any("streams" in row for row in report["rows"]):
+        plot_streams(report["rows"], folder / "streams.svg")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,15 @@ std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config
     return nullptr;
 }
 
+/// Bytes that lie where a layout is used after its first part `kept`, for what runs when that is over.
+Slice<std::byte> share_after(const Slice<float>& kept, ArenaLayout& layout, std::size_t bytes) {
+    ArenaLayout part;
+    part.reserve<float>(kept.count);
+    const Slice<std::byte> shared = part.reserve<std::byte>(bytes);
+    layout.include(part);
+    return shared;
+}
+
 /// Sizes such as the context cost a file nothing: what streams take has to be in proportion to its weights.
 void check_stream_memory(const Model& model, const std::string& path) {
     const std::uint64_t limit = (std::uint64_t{64} << 20U) + 64 * model.weight_bytes;
@@ -135,13 +144,13 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       paralinguistic(backend, config, weights),
       decoder_header(decoder_state.reserve<DecoderStreamHeader>(1)),
       decoder_paralinguistic(decoder_state.reserve<float>(static_cast<std::size_t>(config.dimension))),
+      decoder_mel(
+          decoder_scratch.reserve<float>(area(max_tokens_per_step(config) * config.frames_per_token(), config.n_mels))),
       decoder(backend, config, weights, decoder_state, decoder_scratch),
       vocoder(make_vocoder(backend, config, weights)),
       vocoder_state(decoder_state.reserve<std::byte>(vocoder ? vocoder->state_bytes() : 0)),
-      vocoder_scratch(decoder_scratch.reserve<std::byte>(vocoder ? vocoder->scratch_bytes() : 0)),
+      vocoder_scratch(share_after(decoder_mel, decoder_scratch, vocoder ? vocoder->scratch_bytes() : 0)),
       encoder_mel(encoder_scratch.reserve<float>(area(kMaxFrames, config.n_mels))),
-      decoder_mel(
-          decoder_scratch.reserve<float>(area(decoder.max_tokens() * config.frames_per_token(), config.n_mels))),
       fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)) {}
 
 }  // namespace secousti::core

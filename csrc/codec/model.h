@@ -67,10 +67,11 @@ class Model {
     const ParalinguisticEncoder paralinguistic;
     const Slice<DecoderStreamHeader> decoder_header;
     const Slice<float> decoder_paralinguistic;
+    const Slice<float> decoder_mel;  ///< what the vocoder, which works where the decoder did, takes over
     const Decoder decoder;
     const std::unique_ptr<const Vocoder> vocoder;  ///< null when the model has none
     const Slice<std::byte> vocoder_state, vocoder_scratch;
-    const Slice<float> encoder_mel, decoder_mel;
+    const Slice<float> encoder_mel;
     const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
 
     /// The weights on the CUDA device, when the model was loaded for it; else null.

@@ -17,6 +17,7 @@ struct Lane {
 struct Batch {
     std::span<Lane> lanes;
     float* windows = nullptr;  ///< scratch for the windows of one convolution (Conv::gathered); one lane needs none
+    float* window = nullptr;   ///< scratch for one lane's window of it (Conv::window_floats)
 
     int rows() const noexcept {
         int total = 0;

@@ -17,11 +17,29 @@ ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexc
     return {inputs, outputs, kernel, 1, dilation, pad, pad};
 }
 
+namespace {
+
+bool is_narrow(const ConvSpec& spec, Precision precision, Rows rows) noexcept {
+    return rows == Rows::narrow && precision != Precision::fp32 && spec.inputs <= kMaxNarrowWidth;
+}
+/// Of the weights that multiply wide rows.
+Precision wide_precision(Precision precision) noexcept {
+    return precision == Precision::fp32 ? precision : Precision::bf16;
+}
+
+}  // namespace
+
+std::size_t WindowConv::weight_bytes(const Backend& backend, const ConvSpec& spec, Precision precision,
+                                     Rows rows) noexcept {
+    return WeightBlock::padded(
+        is_narrow(spec, precision, rows)
+            ? backend.packed_narrow_bytes(precision, spec.outputs, spec.kernel, spec.inputs)
+            : backend.packed_bytes(wide_precision(precision), spec.outputs, spec.inputs * spec.kernel));
+}
+
 WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
-                       std::span<const float> bias, Precision precision, Rows rows)
-    : spec_(spec),
-      bias_(bias.begin(), bias.end()),
-      narrow_(rows == Rows::narrow && precision != Precision::fp32 && spec.inputs <= kMaxNarrowWidth) {
+                       std::span<const float> bias, Precision precision, Rows rows, std::shared_ptr<WeightBlock> block)
+    : spec_(spec), bias_(bias.begin(), bias.end()), narrow_(is_narrow(spec, precision, rows)) {
     // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
     const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
     const std::size_t kernel = static_cast<std::size_t>(spec.kernel);
@@ -33,14 +51,15 @@ WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<c
             }
         }
     }
-    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, by_tap, spec.outputs, spec.kernel, spec.inputs)
-                       : PackedWeights(backend, precision == Precision::fp32 ? precision : Precision::bf16, by_tap,
-                                       spec.outputs, spec.inputs * spec.kernel);
+    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, by_tap, spec.outputs, spec.kernel, spec.inputs,
+                                               std::move(block))
+                       : PackedWeights(backend, wide_precision(precision), by_tap, spec.outputs,
+                                       spec.inputs * spec.kernel, std::move(block));
 }
 
 WindowConv WindowConv::transposed(const Backend& backend, int inputs, int outputs, int stride,
                                   std::span<const float> weight, std::span<const float> bias, Precision precision,
-                                  Rows rows) {
+                                  Rows rows, std::shared_ptr<WeightBlock> block) {
     // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
     // outputs are the `stride` phases side by side.
     const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
@@ -58,7 +77,8 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
             }
         }
     }
-    return {backend, ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision, rows};
+    return {backend,         ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision, rows,
+            std::move(block)};
 }
 
 void WindowConv::multiply(const Exec& exec, const void* window, int stride, int dilation, int rows, float* y,
@@ -93,17 +113,19 @@ void WindowConv::multiply(const Exec& exec, const void* window, int stride, int 
 Conv::Conv(WindowConv conv, int max_rows, ArenaLayout& state) : conv_(std::move(conv)) {
     const ConvSpec& spec = conv_.spec();
     const int longest_pad = std::max({spec.pad_left, spec.pad_right, spec.stride});
-    const int capacity = spec.span() - 1 + spec.stride + std::max(max_rows, longest_pad);
-    window_ = state.reserve<float>(static_cast<std::size_t>(capacity) * static_cast<std::size_t>(spec.inputs));
+    window_rows_ = spec.span() - 1 + spec.stride + std::max(max_rows, longest_pad);
+    kept_ = state.reserve<float>(area(std::max(spec.span() - 1, spec.pad_left), spec.inputs));
     appended_ = state.reserve<std::int32_t>(1);
 }
 
-void Conv::advance(std::byte* state, int fill, int count) const noexcept {
+float* Conv::open(const std::byte* state, float* window) const noexcept {
+    return std::copy_n(kept_.in(state), area(fill(state), spec().inputs), window);
+}
+
+void Conv::close(std::byte* state, const float* window, int fill, int count) const noexcept {
     const int consumed = count * spec().stride;
     const int kept = fill - consumed;
-    if (consumed > 0 && kept > 0) {
-        std::memmove(window_.in(state), row(state, consumed), area(kept, spec().inputs) * sizeof(float));
-    }
+    if (kept > 0) std::copy_n(window + area(consumed, spec().inputs), area(kept, spec().inputs), kept_.in(state));
     *appended_.in(state) = kept - spec().pad_left;
 }
 
@@ -113,33 +135,35 @@ int Conv::push(const Exec& exec, const Batch& batch, const float* x, float* y, c
     float* gathered = batch.windows;
     int total = 0;
     for (Lane& lane : batch.lanes) {
-        const int before = fill(lane.state), after = before + lane.rows;
+        const int after = fill(lane.state) + lane.rows;
         const std::size_t count = area(lane.rows, spec.inputs);
+        float* fresh = open(lane.state, batch.window);
         if (pre.kind == Activation::none) {
-            if (count != 0) std::memcpy(row(lane.state, before), x, count * sizeof(float));
+            std::copy_n(x, count, fresh);
         } else {
-            exec->activate(pre.kind, pre.slope, x, count, row(lane.state, before));
+            exec->activate(pre.kind, pre.slope, x, count, fresh);
         }
         x += count;
         lane.rows = ready(after);
         total += lane.rows;
         if (batch.lanes.size() == 1) {
-            conv_.apply(exec, row(lane.state, 0), total, y, epilogue);
+            conv_.apply(exec, batch.window, total, y, epilogue);
         } else {
             // The windows of all lanes, side by side: copying costs little beside a pass over the weights for each.
             for (int output = 0; output < lane.rows; ++output) {
                 for (int tap = 0; tap < spec.kernel; ++tap, gathered += spec.inputs) {
-                    std::copy_n(row(lane.state, output * spec.stride + tap * spec.dilation), spec.inputs, gathered);
+                    std::copy_n(batch.window + area(output * spec.stride + tap * spec.dilation, spec.inputs),
+                                spec.inputs, gathered);
                 }
             }
         }
-        advance(lane.state, after, lane.rows);
+        close(lane.state, batch.window, after, lane.rows);
     }
     if (batch.lanes.size() > 1) conv_.apply_gathered(exec, batch.windows, total, y, epilogue);
     return total;
 }
 
-int Conv::finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue) const noexcept {
+int Conv::finish(const Exec& exec, std::byte* state, float* window, float* y, const Epilogue& epilogue) const noexcept {
     const ConvSpec& spec = conv_.spec();
     const int before = fill(state);
     int pad = spec.pad_right;
@@ -147,10 +171,11 @@ int Conv::finish(const Exec& exec, std::byte* state, float* y, const Epilogue& e
         const int pending = before - (spec.span() - spec.stride);
         pad = pending % spec.stride == 0 ? 0 : spec.stride - pending % spec.stride;
     }
-    if (pad > 0) std::memset(row(state, before), 0, area(pad, spec.inputs) * sizeof(float));
+    float* padding = open(state, window);
+    if (pad > 0) std::memset(padding, 0, area(pad, spec.inputs) * sizeof(float));
     const int count = ready(before + pad);
-    conv_.apply(exec, row(state, 0), count, y, epilogue);
-    advance(state, before + pad, count);
+    conv_.apply(exec, window, count, y, epilogue);
+    close(state, window, before + pad, count);
     return count;
 }
 

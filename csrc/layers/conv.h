@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "base/aligned_vector.h"
@@ -57,13 +58,18 @@ class WindowConv {
     WindowConv() = default;
     /// `weight` is [outputs, inputs, kernel] as torch's Conv1d holds it, `bias` [outputs] or empty.
     WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
-               Precision precision = Precision::fp32, Rows rows = Rows::wide);
+               Precision precision = Precision::fp32, Rows rows = Rows::wide,
+               std::shared_ptr<WeightBlock> block = nullptr);
+    /// What its weights take of a block.
+    static std::size_t weight_bytes(const Backend& backend, const ConvSpec& spec, Precision precision = Precision::fp32,
+                                    Rows rows = Rows::wide) noexcept;
 
     /// ConvTranspose1d with kernel 2*stride, `weight` [inputs, outputs, 2*stride], as a convolution of two taps: the
     /// window (x[t-1], x[t]) gives one row of stride*outputs, which is `stride` consecutive rows of `outputs` floats.
     static WindowConv transposed(const Backend& backend, int inputs, int outputs, int stride,
                                  std::span<const float> weight, std::span<const float> bias,
-                                 Precision precision = Precision::fp32, Rows rows = Rows::wide);
+                                 Precision precision = Precision::fp32, Rows rows = Rows::wide,
+                                 std::shared_ptr<WeightBlock> block = nullptr);
 
     const ConvSpec& spec() const noexcept { return spec_; }
     /// Of the weights, and of the window's rows if they are narrow.
@@ -113,9 +119,9 @@ class Conv {
     }
 
     const ConvSpec& spec() const noexcept { return conv_.spec(); }
-    /// Where a stream's state lies, which a device takes from there and back: the rows of the window, and how many
-    /// there are beyond the left padding.
-    const Slice<float>& window() const noexcept { return window_; }
+    /// Where a stream's state lies, which a device takes from there and back: the rows that the next window begins
+    /// with, and how many there are beyond the left padding.
+    const Slice<float>& window() const noexcept { return kept_; }
     const Slice<std::int32_t>& appended() const noexcept { return appended_; }
     /// Most rows that pushing `rows`, or finishing, can return.
     int max_outputs(int rows) const noexcept { return rows / spec().stride + 1; }
@@ -124,16 +130,19 @@ class Conv {
     /// sum. x may not alias y.
     int push(const Exec& exec, const Batch& batch, const float* x, float* y, const PreActivation& pre = {},
              const Epilogue& epilogue = {}) const noexcept;
-    /// One stream alone.
-    int push(const Exec& exec, std::byte* state, const float* x, int rows, float* y, const PreActivation& pre = {},
-             const Epilogue& epilogue = {}) const noexcept {
+    /// One stream alone. `window` is scratch.
+    int push(const Exec& exec, std::byte* state, float* window, const float* x, int rows, float* y,
+             const PreActivation& pre = {}, const Epilogue& epilogue = {}) const noexcept {
         Lane lane{state, rows};
-        return push(exec, Batch{{&lane, 1}}, x, y, pre, epilogue);
+        return push(exec, Batch{{&lane, 1}, nullptr, window}, x, y, pre, epilogue);
     }
+    /// Floats of one lane's window.
+    std::size_t window_floats() const noexcept { return area(window_rows_, spec().inputs); }
     /// Floats of Batch::windows for `outputs` rows of all lanes.
     std::size_t gathered(int outputs) const noexcept { return area(outputs, spec().kernel * spec().inputs); }
     /// Pads the end and writes the remaining outputs. (Residual rows are then those of the padded positions.)
-    int finish(const Exec& exec, std::byte* state, float* y, const Epilogue& epilogue = {}) const noexcept;
+    int finish(const Exec& exec, std::byte* state, float* window, float* y,
+               const Epilogue& epilogue = {}) const noexcept;
 
   private:
     Conv(WindowConv conv, int max_rows, ArenaLayout& state);
@@ -141,12 +150,14 @@ class Conv {
     int fill(const std::byte* state) const noexcept { return spec().pad_left + *appended_.in(state); }
     /// Outputs of a window of `fill` rows.
     int ready(int fill) const noexcept { return fill < spec().span() ? 0 : (fill - spec().span()) / spec().stride + 1; }
-    float* row(std::byte* state, int index) const noexcept { return window_.in(state) + area(index, spec().inputs); }
-    /// Drops what `count` outputs have used from a window of `fill` rows.
-    void advance(std::byte* state, int fill, int count) const noexcept;
+    /// Writes the rows of the state to the beginning of `window`; returns where the next row goes.
+    float* open(const std::byte* state, float* window) const noexcept;
+    /// Keeps what `count` outputs of a window of `fill` rows leave.
+    void close(std::byte* state, const float* window, int fill, int count) const noexcept;
 
     WindowConv conv_;
-    Slice<float> window_;
+    int window_rows_ = 0;           ///< most rows of a window
+    Slice<float> kept_;             ///< less than the span of an output
     Slice<std::int32_t> appended_;  ///< rows in the window beyond the left padding (negative once that has passed)
 };
 

@@ -56,14 +56,22 @@ class PackedWeights {
 
     /// For products of narrow rows (NarrowArgs): weights [outputs, taps, depth], bf16 or int8.
     static PackedWeights narrow(const Backend& backend, Precision precision, std::span<const float> weights,
-                                int outputs, int taps, int depth) {
-        PackedWeights packed(precision, backend.packed_narrow_bytes(precision, outputs, taps, depth), nullptr);
+                                int outputs, int taps, int depth, std::shared_ptr<WeightBlock> block = nullptr) {
+        PackedWeights packed(precision, backend.packed_narrow_bytes(precision, outputs, taps, depth), std::move(block));
         backend.pack_narrow(precision, weights.data(), outputs, taps, depth, packed.data_);
         return packed;
     }
 
     Precision precision() const noexcept { return precision_; }
     const void* data() const noexcept { return data_; }
+    /// Of the first `bytes`, into the second cache; more than there are do no harm.
+    void prefetch(std::size_t bytes) const noexcept {
+#if defined(__GNUC__)
+        for (std::size_t line = 0; line < bytes; line += kArenaAlignment) __builtin_prefetch(data_ + line, 0, 2);
+#else
+        static_cast<void>(bytes);
+#endif
+    }
 
   private:
     PackedWeights(Precision precision, std::size_t bytes, std::shared_ptr<WeightBlock> block)

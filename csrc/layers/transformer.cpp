@@ -46,10 +46,12 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layers_.push_back(std::move(layer));
     }
     clock_ = state.reserve<Clock>(1);
-    normed_ = scratch.reserve<float>(size(max_rows, d));
+    // Attention needs its input no more once q, k and v are there, nor them in the feed-forward part.
+    attended_ = normed_ = scratch.reserve<float>(size(max_rows, d));
+    ArenaLayout feedforward = scratch;
     qkv_ = scratch.reserve<float>(size(max_rows, 3, d));
-    attended_ = scratch.reserve<float>(size(max_rows, d));
-    hidden_ = scratch.reserve<float>(size(max_rows, spec.feedforward));
+    hidden_ = feedforward.reserve<float>(size(max_rows, spec.feedforward));
+    scratch.include(feedforward);
     scores_ = scratch.reserve<float>(size(kAttentionTasks) * scores_stride());
     cos_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
     sin_ = scratch.reserve<float>(size(max_rows, spec.head_dim / 2));
@@ -75,14 +77,18 @@ void Transformer::push(const Exec& exec, const Batch& batch, std::byte* scratch,
     }
 
     for (const Layer& layer : layers_) {
+        layer.in_projection.prefetch();
         exec->layer_norm(x, layer.norm1_weight.data(), layer.norm1_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
         layer.in_projection.apply(exec, normed, rows, qkv, {}, quantised);
         attend(exec, batch, scratch, layer, rows);
+        layer.out_projection.prefetch();
         layer.out_projection.apply(exec, attended, rows, x, {.scale = layer.scale1.data(), .residual = x}, quantised);
+        layer.expand.prefetch();
         exec->layer_norm(x, layer.norm2_weight.data(), layer.norm2_bias.data(), kLayerNormEpsilon, rows,
                          spec_.dimension, normed);
         layer.expand.apply(exec, normed, rows, hidden, {.activation = Activation::gelu}, quantised);
+        layer.contract.prefetch();
         layer.contract.apply(exec, hidden, rows, x, {.scale = layer.scale2.data(), .residual = x}, quantised);
     }
     for (const Lane& lane : batch.lanes) clock_.in(lane.state)->position += static_cast<std::uint64_t>(lane.rows);

@@ -24,9 +24,37 @@ constexpr float kTrunkSlope = 0.1F;
 constexpr float kHeadSlope = 0.01F;
 constexpr float kMaxSample = 0.99F;
 
-/// Buffers of rate*kStepFrames rows that all stages share, each with room for history before its rows.
+/// Buffers that all stages share, for rate*kStepFrames rows, each with room for history before its rows.
 constexpr std::size_t kBuffers = 6;
 using Buffers = std::array<float*, kBuffers>;
+
+/// Bytes of the packed weights of all convolutions.
+std::size_t weight_bytes(const Backend& backend, const Config& config) {
+    const HiftConfig& h = config.hift;
+    std::size_t total = 0;
+    const auto add = [&](const ConvSpec& spec, Precision precision, Rows rows) {
+        total += WindowConv::weight_bytes(backend, spec, precision, rows);
+    };
+    const auto add_wide = [&](int inputs, int outputs, int kernel) {
+        add(ConvSpec::same(inputs, outputs, kernel), Precision::fp32, Rows::wide);
+    };
+    for (int i = 0; i < h.f0_layers; ++i) add_wide(i == 0 ? config.n_mels : h.f0_channels, h.f0_channels, h.f0_kernel);
+    add_wide(config.n_mels, h.channels, kOuterKernel);
+    for (std::size_t i = 0; i < h.upsample_rates.size(); ++i) {
+        const int width = stage_width(h, i);
+        add(ConvSpec::causal(2 * width, h.upsample_rates[i] * width, 2), config.precision, Rows::narrow);
+        add(down_spec(h, i), Precision::fp32, Rows::wide);
+        std::vector<int> kernels = h.resblock_kernels;
+        kernels.push_back(h.source_resblock_kernels[i]);
+        for (const int kernel : kernels) {
+            for (std::size_t layer = 0; layer < 2 * h.resblock_dilations.size(); ++layer) {
+                add(ConvSpec::same(width, width, kernel), config.precision, Rows::narrow);
+            }
+        }
+    }
+    add_wide(h.channels >> h.upsample_rates.size(), h.istft_n_fft + 2, kOuterKernel);
+    return total;
+}
 
 /// Upsampling, source branch, sum, mean of the residual blocks.
 class Stage {
@@ -39,7 +67,7 @@ class Stage {
         const std::string up = indexed("ups", index), down = indexed("source_downs", index);
         // A zero row on either side of the input; pad and the reflected row shift the result.
         up_ = StreamConv(WindowConv::transposed(backend, 2 * width_, width_, rate_, weights.get(up + ".weight"),
-                                                weights.get(up + ".bias"), precision, Rows::narrow),
+                                                weights.get(up + ".bias"), precision, Rows::narrow, plan.weights),
                          1, in, plan);
         const Timing& blocks = up_.timing();
         rows_ = {blocks.rate * rate_, blocks.lag * rate_ + rate_ / 2 - reflects_,
@@ -50,8 +78,9 @@ class Stage {
         const ConvSpec spec = down_spec(config, index);
         const int source_lag = StreamConv::after(spec, spec.pad_right, spectrum).lag +
                                ResBlock::lag(source_kernel, config.resblock_dilations);
-        down_ = StreamConv({backend, spec, weights.get(down + ".weight"), weights.get(down + ".bias")}, spec.pad_right,
-                           spectrum, plan, std::max(0, rows_.lag - source_lag));
+        down_ = StreamConv({backend, spec, weights.get(down + ".weight"), weights.get(down + ".bias"), Precision::fp32,
+                            Rows::wide, plan.weights},
+                           spec.pad_right, spectrum, plan, std::max(0, rows_.lag - source_lag));
         source_ = ResBlock(backend, weights, indexed("source_resblocks", index), width_, source_kernel,
                            config.resblock_dilations, down_.timing(), 0, plan, precision);
         source_history_ = History::floats(source_.input_history(), width_, plan);
@@ -75,19 +104,22 @@ class Stage {
 
     const Timing& timing() const noexcept { return blocks_[0].timing(); }
     std::size_t buffer_floats() const noexcept { return area(timing().rate * kStepFrames, width_); }
+    /// Before the rows of its buffers, for history.
     std::size_t headroom_floats() const noexcept {
         int rows = std::max({source_history_.rows(), trunk_history_.rows(), sum_history_.rows(), source_.headroom()});
         for (const ResBlock& block : blocks_) rows = std::max(rows, block.headroom());
         return area(rows, width_);
     }
 
-    /// Trunk rows in b[3] -> rows in b[3].
-    void run(const Step& step, const float* spectrum, const Buffers& b) const noexcept {
+    /// Trunk rows -> rows, which are returned: in one of the buffers. `in` may lie in `buffers[3]`.
+    float* run(const Step& step, const float* spectrum, const float* in, const Buffers& buffers) const noexcept {
+        Buffers b = buffers;
+        for (float*& rows : b) rows += headroom_floats();
         const int count = step.rows(timing());
         const std::size_t size = area(count, width_);
 
         float* trunk = b[5];
-        up_.run(step, b[3], trunk, {Activation::leaky_relu, kTrunkSlope});
+        up_.run(step, in, trunk, {Activation::leaky_relu, kTrunkSlope});
         step.clear_outside(rows_, trunk, width_);
         const std::int64_t row = -step.first(rows_);
         if (reflects_ && row >= 0 && row < count) {
@@ -108,6 +140,7 @@ class Stage {
         for (std::size_t k = 0; k < kBlocks; ++k) blocks_[k].run(step, sum, b[1], b[2], b[3 + k]);
         sum_history_.save(step.state, sum, count);
         step.exec->sum3(b[3], b[4], b[5], 1.0F / static_cast<float>(kBlocks), size, b[3]);
+        return b[3];
     }
 
   private:
@@ -172,7 +205,6 @@ class Hift final : public Vocoder {
     int latency_ = 0;
 
     ArenaLayout scratch_;
-    std::size_t headroom_ = 0;  ///< floats before a buffer's rows
     std::array<Slice<float>, kBuffers> buffers_;
     Slice<std::byte> window_;
     Slice<float> silence_, f0_, spectrum_, dropped_;
@@ -184,11 +216,13 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
       hop_length_(config.hop_length),
       past_(config, plan_.state),
       edges_(config_.istft_n_fft, config_.istft_hop) {
+    plan_.weights = std::make_shared<WeightBlock>(weight_bytes(backend, config));
     const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1, taps = n_fft / hop;
     const auto same = [&](const std::string& name, int inputs, int outputs, int kernel, const Timing& in) {
         const ConvSpec spec = ConvSpec::same(inputs, outputs, kernel);
-        return StreamConv({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias")}, spec.pad_right,
-                          in, plan_);
+        return StreamConv({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), Precision::fp32,
+                           Rows::wide, plan_.weights},
+                          spec.pad_right, in, plan_);
     };
     Timing f0;
     for (int i = 0; i < config_.f0_layers; ++i) {
@@ -214,12 +248,12 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
     synthesis_ = StreamConv(synthesis(backend, n_fft, hop), taps / 2 - 1, post_.timing(), plan_);
     latency_ = hop * (synthesis_.timing().lag + 1) - 1;
 
-    std::size_t size = area(kStepFrames, std::max({config_.channels, config_.f0_channels, rows * 2 * bins}));
+    const std::size_t least = area(kStepFrames, std::max({config_.channels, config_.f0_channels, rows * 2 * bins}));
+    std::size_t size = least;
     for (const Stage& stage : stages_) {
-        size = std::max(size, stage.buffer_floats());
-        headroom_ = std::max(headroom_, stage.headroom_floats());
+        size = std::max(size, stage.headroom_floats() + std::max(least, stage.buffer_floats()));
     }
-    for (Slice<float>& buffer : buffers_) buffer = scratch_.reserve<float>(headroom_ + size);
+    for (Slice<float>& buffer : buffers_) buffer = scratch_.reserve<float>(size);
     window_ = scratch_.reserve<std::byte>(plan_.window);
     silence_ = scratch_.reserve<float>(area(kStepFrames, n_mels_));
     f0_ = scratch_.reserve<float>(kStepFrames);
@@ -274,7 +308,7 @@ int Hift::emit(const Step& step, const float* rows, float* pcm) const noexcept {
 }
 
 void Hift::source(const Step& step, std::byte* scratch, const float* mel) const noexcept {
-    float* features = buffers_[0].in(scratch) + headroom_;
+    float* features = buffers_[0].in(scratch);
     for (const StreamConv& conv : f0_convs_) {
         conv.run(step, mel, features, {}, {.activation = Activation::elu});
         mel = features;
@@ -285,17 +319,18 @@ void Hift::source(const Step& step, std::byte* scratch, const float* mel) const 
 
 int Hift::run(const Step& step, std::byte* scratch, const float* mel, float* pcm) const noexcept {
     Buffers b{};
-    for (std::size_t i = 0; i < kBuffers; ++i) b[i] = buffers_[i].in(scratch) + headroom_;
+    for (std::size_t i = 0; i < kBuffers; ++i) b[i] = buffers_[i].in(scratch);
 
     source(step, scratch, mel);
-    pre_.run(step, mel, b[3]);
-    for (const Stage& stage : stages_) stage.run(step, spectrum_.in(scratch), b);
-    post_.run(step, b[3], b[3], {Activation::leaky_relu, kHeadSlope});
+    float* rows = b[3];
+    pre_.run(step, mel, rows);
+    for (const Stage& stage : stages_) rows = stage.run(step, spectrum_.in(scratch), rows, b);
+    post_.run(step, rows, rows, {Activation::leaky_relu, kHeadSlope});
     const int bins = config_.istft_n_fft / 2 + 1;
     const Step::Range range = step.real(post_.timing());
-    float* spectra = b[3] + static_cast<std::ptrdiff_t>(range.begin) * 2 * bins;
+    float* spectra = rows + static_cast<std::ptrdiff_t>(range.begin) * 2 * bins;
     step.exec->polar_head(spectra, range.end - range.begin, bins, spectra);
-    synthesis_.run(step, b[3], b[0]);
+    synthesis_.run(step, rows, b[0]);
     return emit(step, b[0], pcm);
 }
 

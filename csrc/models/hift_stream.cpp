@@ -118,9 +118,9 @@ ResBlock::ResBlock(const Backend& backend, const WeightMap& weights, const std::
         const std::string index = "." + std::to_string(i);
         const auto conv = [&](const std::string& name, int dilation) {
             const ConvSpec spec = ConvSpec::same(channels, channels, kernel, dilation);
-            StreamConv made(
-                {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), precision, Rows::narrow},
-                spec.pad_right, timing, plan);
+            StreamConv made({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), precision,
+                             Rows::narrow, plan.weights},
+                            spec.pad_right, timing, plan);
             timing = made.timing();
             return made;
         };

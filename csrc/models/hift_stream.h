@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@
 namespace secousti::core::hift {
 
 /// Most mel frames of a step: enough to amortise streaming the weights, few enough for activations to stay in L2.
-inline constexpr int kStepFrames = 8;
+inline constexpr int kStepFrames = 4;
 
 /// Which rows of a signal exist when.
 struct Timing {
@@ -66,7 +67,8 @@ struct Step {
 /// Plans the memory of a graph.
 struct Plan {
     ArenaLayout state;
-    std::size_t window = 0;  ///< bytes of the largest convolution window
+    std::size_t window = 0;                ///< bytes of the largest convolution window
+    std::shared_ptr<WeightBlock> weights;  ///< of all convolutions, in the order of use
 };
 
 /// The last `rows` rows of a signal, kept in the state from one step to the next.

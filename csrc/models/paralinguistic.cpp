@@ -53,8 +53,10 @@ std::vector<float> ParalinguisticEncoder::encode(const Exec& exec, const float* 
     for (const Conv& conv : convs_) {
         const std::size_t outputs = static_cast<std::size_t>(conv.spec().outputs);
         std::vector<float> y((length + 1) * outputs);
-        const int count = conv.push(exec, state.data(), x.data(), rows, y.data(), {}, {.activation = Activation::relu});
-        conv.finish(exec, state.data(), y.data() + static_cast<std::size_t>(count) * outputs,
+        AlignedVector<float> window(conv.window_floats());
+        const int count = conv.push(exec, state.data(), window.data(), x.data(), rows, y.data(), {},
+                                    {.activation = Activation::relu});
+        conv.finish(exec, state.data(), window.data(), y.data() + static_cast<std::size_t>(count) * outputs,
                     {.activation = Activation::relu});
         x = std::move(y);
     }

@@ -55,10 +55,14 @@ SeanetEncoder::SeanetEncoder(const Backend& backend, const Config& config, const
     rows1_ = scratch.reserve<float>(area(max1, n));
     rows2_ = scratch.reserve<float>(area(max2 + 1, 2 * n));
     rows3_ = scratch.reserve<float>(area(max3 + 1, 4 * n));
+    window_ =
+        scratch.reserve<float>(std::max({first_.window_floats(), residual1_.window_floats(), down1_.window_floats(),
+                                         residual2_.window_floats(), down2_.window_floats(), last_.window_floats()}));
 }
 
-int SeanetEncoder::push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* mel, bool end,
+int SeanetEncoder::push(const Exec& exec, const Batch& streams, std::byte* scratch, const float* mel, bool end,
                         float* z) const noexcept {
+    const Batch batch{streams.lanes, streams.windows, window_.in(scratch)};
     float* rows1 = rows1_.in(scratch);
     float* rows2 = rows2_.in(scratch);
     float* rows3 = rows3_.in(scratch);
@@ -67,10 +71,10 @@ int SeanetEncoder::push(const Exec& exec, const Batch& batch, std::byte* scratch
     first_.push(exec, batch, mel, rows1);
     residual1_.push(exec, batch, scratch, rows1);
     down1_.push(exec, batch, rows1, rows2, kElu);
-    if (end) lane.rows += down1_.finish(exec, lane.state, rows2 + area(lane.rows, down1_.spec().outputs));
+    if (end) lane.rows += down1_.finish(exec, lane.state, batch.window, rows2 + area(lane.rows, down1_.spec().outputs));
     residual2_.push(exec, batch, scratch, rows2);
     down2_.push(exec, batch, rows2, rows3, kElu);
-    if (end) lane.rows += down2_.finish(exec, lane.state, rows3 + area(lane.rows, down2_.spec().outputs));
+    if (end) lane.rows += down2_.finish(exec, lane.state, batch.window, rows3 + area(lane.rows, down2_.spec().outputs));
     return last_.push(exec, batch, rows3, z, kElu);
 }
 
@@ -104,10 +108,14 @@ SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const
     rows1_ = scratch.reserve<float>(area(max1, 4 * n));
     rows2_ = scratch.reserve<float>(area(max2, 2 * n));
     rows3_ = scratch.reserve<float>(area(max3, n));
+    window_ =
+        scratch.reserve<float>(std::max({first_.window_floats(), up1_.window_floats(), residual1_.window_floats(),
+                                         up2_.window_floats(), residual2_.window_floats(), last_.window_floats()}));
 }
 
-void SeanetDecoder::push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* x,
+void SeanetDecoder::push(const Exec& exec, const Batch& streams, std::byte* scratch, const float* x,
                          float* mel) const noexcept {
+    const Batch batch{streams.lanes, streams.windows, window_.in(scratch)};
     float* rows1 = rows1_.in(scratch);
     float* rows2 = rows2_.in(scratch);
     float* rows3 = rows3_.in(scratch);

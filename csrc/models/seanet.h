@@ -22,6 +22,9 @@ class ResidualUnit {
     /// Floats of Batch::windows for `rows` rows of all lanes.
     std::size_t windows(int rows) const noexcept { return std::max(narrow_.gathered(rows), widen_.gathered(rows)); }
 
+    /// Floats of Batch::window.
+    std::size_t window_floats() const noexcept { return std::max(narrow_.window_floats(), widen_.window_floats()); }
+
     const Conv& narrow() const noexcept { return narrow_; }
     const Conv& widen() const noexcept { return widen_; }
 
@@ -39,7 +42,7 @@ class SeanetEncoder {
     /// Feeds at most kMaxFrames frames in all; writes the rows of z that are ready, sets the lanes' rows to how many
     /// and returns their sum. With `end`, which one lane alone may have, the last incomplete strides are completed with
     /// zeros; nothing may follow. Lanes that step together are fed whole tokens, except for a stream's first.
-    int push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* mel, bool end,
+    int push(const Exec& exec, const Batch& streams, std::byte* scratch, const float* mel, bool end,
              float* z) const noexcept;
     /// Floats of Batch::windows for `frames` of all lanes.
     std::size_t windows(int frames) const noexcept;
@@ -59,7 +62,7 @@ class SeanetEncoder {
   private:
     Conv first_, down1_, down2_, last_;
     ResidualUnit residual1_, residual2_;
-    Slice<float> rows1_, rows2_, rows3_;
+    Slice<float> rows1_, rows2_, rows3_, window_;
 };
 
 /// Transformer output [tokens, dimension] -> log-mel [tokens * r1 * r2, n_mels].
@@ -69,7 +72,7 @@ class SeanetDecoder {
     SeanetDecoder(const Backend& backend, const Config& config, const WeightMap& weights, ArenaLayout& state,
                   ArenaLayout& scratch);
     /// At most kMaxFrames / (r1*r2) tokens (at least one) a push, of all lanes. Sets the lanes' rows to their frames.
-    void push(const Exec& exec, const Batch& batch, std::byte* scratch, const float* x, float* mel) const noexcept;
+    void push(const Exec& exec, const Batch& streams, std::byte* scratch, const float* x, float* mel) const noexcept;
     /// Floats of Batch::windows for `tokens` of all lanes.
     std::size_t windows(int tokens) const noexcept;
 
@@ -84,7 +87,7 @@ class SeanetDecoder {
     int ratio1_ = 1, ratio2_ = 1;
     Conv first_, up1_, up2_, last_;
     ResidualUnit residual1_, residual2_;
-    Slice<float> rows1_, rows2_, rows3_;
+    Slice<float> rows1_, rows2_, rows3_, window_;
 };
 
 /// Token frames that a step of the decoder takes at most.

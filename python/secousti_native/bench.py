@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import os
 import platform
 import tempfile
@@ -49,15 +50,22 @@ class Timing:
         }
 
 
-def measure(step: Callable[[int], object], steps: int, warm_up: int, audio_seconds: float) -> Timing:
-    """Times ``step(i)`` for each of ``steps`` steps, after ``warm_up`` untimed ones."""
+def measure(
+    step: Callable[[int], object], steps: int, warm_up: int, audio_seconds: float, at_most: float = math.inf
+) -> Timing:
+    """Times ``step(i)`` for each of ``steps`` steps, after ``warm_up`` untimed ones.
+
+    Once there are eight it stops when they have taken ``at_most`` seconds.
+    """
     for i in range(warm_up):
         step(i)
-    seconds = []
+    seconds: list[float] = []
     for i in range(warm_up, warm_up + steps):
         start = time.perf_counter()
         step(i)
         seconds.append(time.perf_counter() - start)
+        if len(seconds) >= 8 and sum(seconds) > at_most:
+            break
     return Timing(seconds, audio_seconds)
 
 
@@ -78,16 +86,22 @@ def run(
     precisions: Sequence[str] = ("fp32",),
     offline_minutes: float = 0.0,
     groups: bool = False,
+    opening: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measures every model at every precision.
 
-    ``baselines`` adds the PyTorch reference of the same sizes, eager and compiled, and ONNX Runtime where it is
-    installed; ``offline_minutes`` adds encoding that much audio in one call; ``groups`` adds groups of streams.
+    ``baselines`` adds the PyTorch reference of the first model's sizes, eager and compiled, and ONNX Runtime where it
+    is installed; ``offline_minutes`` adds encoding that much audio in one call; ``groups`` adds groups of streams;
+    ``opening`` are files of which only the time to open them is measured.
 
-    Returns {"machine": facts, "models": load times and memory, "rows": one for each precision, stage and engine}.
+    Returns {"machine": facts, "models": load times and memory, "opening": rows of those files, "rows": one for each
+    precision, stage and engine, "minutes": what the run took}.
     """
+    began = time.perf_counter()
     rows: list[Row] = []
     opened: list[Row] = []
+    facts = machine(threads, precisions)
+    opening_rows = [open_file_row(path, precision) for path in opening for precision in precisions]
     for model in models:
         for precision in precisions:
             codec = Codec.from_pretrained(model, threads=threads, precision=precision)
@@ -98,23 +112,44 @@ def run(
                 # Imports this module, so not at the top.
                 group_rows = importlib.import_module("secousti_native.bench_groups").group_rows
                 rows += [row | {"precision": precision} for row in group_rows(codec, seconds)]
-        if baselines:
+        if baselines and model == models[0]:
             rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
-    return {"machine": machine(threads, precisions), "models": opened, "rows": rows}
+    minutes = round((time.perf_counter() - began) / 60, 1)
+    return {"machine": facts, "models": opened, "opening": opening_rows, "rows": rows, "minutes": minutes}
 
 
 def open_row(model: str, codec: Codec) -> Row:
-    """Milliseconds to open the file again (now in the system's cache) and megabytes of weights and of streams."""
-    opening = measure(lambda _: Codec.from_pretrained(model, precision=codec.precision), 5, 1, 1.0)
+    """Milliseconds to open the file again, megabytes of weights, of a stream's state and of a stream in all."""
     encoder, decoder = codec.encoder(), codec.decoder()
     return {
         "model": codec.name,
         "precision": codec.precision,
-        "open_ms": round(float(np.median(opening.seconds)) * 1e3, 1),
+        "vocoder": codec.info["vocoder"],
+        "token_rate": round(codec.frame_rate, 2),
+        "open_ms": open_milliseconds(model, codec.precision),
         "weights_mb": round(codec.info["memory_bytes"] / 1e6, 1),
         "encoder_stream_mb": round(len(encoder.snapshot()) / 1e6, 2),
         "decoder_stream_mb": round(len(decoder.snapshot()) / 1e6, 2),
+        "lone_encoder_mb": round(encoder.memory_bytes / 1e6, 2),
+        "lone_decoder_mb": round(decoder.memory_bytes / 1e6, 2),
     }
+
+
+def open_file_row(path: str, precision: str) -> Row:
+    """Milliseconds to open one file, whatever precision its weights are stored at."""
+    info = Codec.from_pretrained(path, precision=precision).info
+    return {
+        "file": Path(path).name,
+        "precision": precision,
+        "parameters": info["parameters"],
+        "open_ms": open_milliseconds(path, precision),
+    }
+
+
+def open_milliseconds(model: str, precision: str) -> float:
+    """Median of a few times, from the system's cache of files."""
+    opening = measure(lambda _: Codec.from_pretrained(model, precision=precision), 7, 1, 1.0)
+    return round(float(np.median(opening.seconds)) * 1e3, 1)
 
 
 def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:

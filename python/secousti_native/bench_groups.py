@@ -44,7 +44,9 @@ def group_rows(codec: Codec, seconds: float) -> Iterator[Row]:
         def row(size: int, stage: str, decoded: bytes = decoded, name: str = name) -> Row:
             step = _step(codec, size, encoded, decoded, blocks, name == "to mel")
             steps = max(8, min(100, round(seconds / audio_seconds)))
-            timed = measure(step, steps, 2, audio_seconds).row(codec.name, f"{stage}, full duplex {name}", "native")
+            timed = measure(step, steps, 2, audio_seconds, at_most=seconds / 4).row(
+                codec.name, f"{stage}, full duplex {name}", "native"
+            )
             return timed | {"streams": size, "floor_ms": _floor(codec, size)}
 
         yield from (row(size, f"group of {size}") for size in _SIZES)

@@ -22,8 +22,10 @@ def check(row: bench.Row) -> None:
 
 def test_every_stage_is_measured() -> None:
     result = CliRunner().invoke(
-        app, ["bench", "default-21", "--seconds", "0.1", "--precision", "all", "--offline", "0.01", "--json"]
-    )
+        app,
+        ["bench", "default-21", "--seconds", "0.1", "--precision", "all", "--offline", "0.01", "--json", "--opening",
+         "default-21"],
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     rows = report["rows"]
@@ -43,7 +45,33 @@ def test_every_stage_is_measured() -> None:
     assert len(weights) == 3 and weights[0] > weights[1] > weights[2] > 0
     for row in report["models"]:
         assert row["open_ms"] > 0
-        assert row["encoder_stream_mb"] > 0 and row["decoder_stream_mb"] > 0
+        assert row["lone_encoder_mb"] > row["encoder_stream_mb"] > 0
+        assert row["lone_decoder_mb"] > row["decoder_stream_mb"] > 0
+        assert row["vocoder"] == "spectral"
+        assert row["token_rate"] == 21.53
+    assert [row["precision"] for row in report["opening"]] == ["fp32", "bf16", "int8"]
+    assert all(row["file"] == "default-21" and row["open_ms"] > 0 for row in report["opening"])
+    assert report["minutes"] > 0
+
+
+def test_everything_asks_for_every_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def run(*arguments: object) -> dict[str, object]:
+        asked.extend(arguments)
+        return {}
+
+    monkeypatch.setattr(bench, "run", run)
+    result = CliRunner().invoke(app, ["bench", "a", "b", "--everything", "--opening", "c", "--json"])
+    assert result.exit_code == 0, result.output
+    assert asked == [["a", "b"], 1, 10.0, True, ("fp32", "bf16", "int8"), 10.0, True, ["c"]]
+
+
+def test_measuring_stops_when_it_has_taken_long_enough() -> None:
+    steps: list[int] = []
+    timing = bench.measure(steps.append, 1000, 2, 1.0, at_most=0.0)
+    assert steps == list(range(10))
+    assert len(timing.seconds) == 8
 
 
 def test_step_bytes_of_a_hand_computed_case() -> None:

@@ -21,20 +21,29 @@ def bench(
     ] = "fp32",
     seconds: Annotated[float, typer.Option(min=0.1, help="Of audio for each measurement.")] = 10.0,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also time the PyTorch reference and ONNX Runtime at the same sizes.")
+        bool, typer.Option("--baselines", help="Also time PyTorch and ONNX Runtime at the first model's sizes.")
     ] = False,
     offline: Annotated[float, typer.Option(min=0.0, help="Also encode so many minutes of audio in one call.")] = 0.0,
     groups: Annotated[
         bool, typer.Option("--groups", help="Also time groups of streams: how many one machine holds in real time.")
     ] = False,
+    opening: Annotated[
+        list[str] | None, typer.Option(help="Also time opening this file; may be given again.", metavar="FILE")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--everything", help="As --precision all --baselines --groups --offline 10: some 15 minutes."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Milliseconds a frame (p50, p99) and real-time factor of encoder, decoder and vocoder."""
+    if everything:
+        precision, baselines, groups, offline = "all", True, True, offline or 10.0
     precisions = PRECISIONS if precision == "all" else tuple(precision.split(","))
     try:
         # Named at run time: the benchmark needs packages that the other commands do not.
         report = importlib.import_module("secousti_native.bench").run(
-            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline, groups
+            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline, groups, opening or []
         )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
@@ -43,6 +52,8 @@ def bench(
         return
     print_pairs(report["machine"])
     print_table(report["models"])
+    if report["opening"]:
+        print_table(report["opening"])
     print_table(report["rows"])
 
 
