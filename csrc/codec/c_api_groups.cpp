@@ -35,10 +35,12 @@ GroupOptions group_options(const Model& model, const Options& options, const cha
             options.device == nullptr ? device_of(model) : options.device, has_steps ? options.max_steps : 1};
 }
 
-void require_count(const Group& group, std::int32_t count) {
-    if (count < 1 || count > group.max_steps()) {
-        invalid("count is " + std::to_string(count) + ", expected 1 to " + std::to_string(group.max_steps()) +
-                " (max_steps of the group)");
+/// Steps of one call, or what else there are `per_step` of in a step.
+void require_count(const Group& group, std::int32_t count, const char* name = "count", int per_step = 1) {
+    const int most = group.max_steps() * per_step;
+    if (count < 1 || count > most) {
+        invalid(std::string(name) + " is " + std::to_string(count) + ", expected 1 to " + std::to_string(most) +
+                " (by max_steps of the group)");
     }
 }
 
@@ -137,15 +139,6 @@ void require_rows(const Group& group, const float* rows, std::size_t size, const
             invalid(std::string(name) + "[" + std::to_string(slot) + "][" + std::to_string(bad) + "] is " +
                     std::to_string(row[bad]) + ", expected " + expected);
         }
-    }
-}
-
-/// Mel frames of a call of the vocoder alone.
-void require_frames(const DecoderGroup& group, std::int32_t frames) {
-    const int most = group.max_steps() * group.model().config.frames_per_token();
-    if (frames < 1 || frames > most) {
-        invalid("frames is " + std::to_string(frames) + ", expected 1 to " + std::to_string(most) +
-                " (max_steps of the group, in mel frames)");
     }
 }
 
@@ -401,7 +394,7 @@ secousti_status secousti_decoder_group_step_from_mel(secousti_decoder_group* han
         require_pointer(mel, "mel");
         require_pointer(pcm, "pcm");
         require_pointer(samples, "samples");
-        require_frames(group, frames);
+        require_count(group, frames, "frames", group.model().config.frames_per_token());
         require_active(group, active, DecoderUse::mel_to_pcm);
         require_rows(group, mel, area(frames, group.model().config.n_mels), active, std::numeric_limits<float>::max(),
                      "mel", "a finite value");
@@ -457,7 +450,7 @@ secousti_status secousti_decoder_group_step_from_mel_on_device(secousti_decoder_
         DecoderGroup& group = group_of(handle);
         require_pointer(mel, "mel");
         require_pointer(pcm, "pcm");
-        require_frames(group, frames);
+        require_count(group, frames, "frames", group.model().config.frames_per_token());
         require_active(group, active, DecoderUse::mel_to_pcm);
         group.step_from_mel_on_device(stream, mel, active, frames, pcm, samples);
         return SECOUSTI_OK;

@@ -178,8 +178,8 @@ class DecoderGroup(_Group):
             the stream's: fewer than ``frame_size`` while it is young, 0 when it is not active. The rest is zeros.
 
         On the device, int32 torch or CuPy tokens in its memory give results there (counts int32): the step joins their
-        current stream and does not wait. Tokens are not checked then (negative ones of active slots are lost), and samples
-        beyond the counts mean nothing.
+        current stream and does not wait. Tokens are not checked then (negative ones of active slots are lost), and
+        samples beyond the counts mean nothing.
         """
         return self._steps(tokens, active, 1)
 
