@@ -3,8 +3,8 @@
  *
  *     applyplugin in.wav out.wav ./secousti_ladspa.so secousti
  *
- * Renewals of the voice, every few seconds, allocate memory and take a few milliseconds; a plug-in for the stage would
- * leave them to a thread of its own, as live_loop.c does. So it does not call itself hard real-time capable. */
+ * Renewals of the voice, every few seconds, take two milliseconds; a plug-in for the stage would leave them to a thread
+ * of its own, as live_loop.c does. So it does not call itself hard real-time capable. */
 #include <default_model.h>
 #include <ladspa.h>
 #include <secousti_live.h>

@@ -56,7 +56,7 @@ def test_no_memory_lock_or_system_call_in_a_step(release: Path) -> None:
     if result.returncode == 2:
         pytest.skip(f"this system lets no seccomp filter in: {result.stdout}")
     assert result.returncode == 0, result.stdout
-    assert result.stdout.count("ok ") == 6 * (5 + len(list(MODELS.glob("*.safetensors"))))
+    assert result.stdout.count("ok ") == 9 * (5 + len(list(MODELS.glob("*.safetensors"))))
 
 
 def test_soak(release: Path) -> None:
@@ -64,6 +64,21 @@ def test_soak(release: Path) -> None:
     assert "0.10 hours: 7743 tokens" in run(program, "calls", MODELS / "default_21.safetensors", "0.1")
     assert "200 cycles" in run(program, "cycles", MODELS / "default_86.safetensors", "200")
     assert "all as alone" in run(program, "streams", MODELS / "default_86.safetensors", "400")
+
+
+def test_a_missing_model_is_an_error_of_one_line(release: Path, tmp_path: Path) -> None:
+    for program, arguments in (("soak", ["cycles"]), ("realtime", ["worst"]), ("realtime", ["proof"])):
+        path = release / "tests" / "trust" / f"secousti_{program}"
+        if not path.exists():
+            continue
+        result = subprocess.run(
+            [path, *arguments, tmp_path / "none.safetensors"], capture_output=True, text=True, check=False
+        )
+        if result.returncode == 2:
+            continue  # no seccomp filter: said before a model is read
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "none.safetensors" in result.stderr
 
 
 def test_no_data_races() -> None:

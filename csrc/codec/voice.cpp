@@ -26,10 +26,12 @@ VoiceEstimator::VoiceEstimator(ModelPtr model, std::span<const float> stored, do
     : model_(std::move(model)),
       front_end_(model_->config, state_layout_, scratch_layout_),
       mel_(scratch_layout_.reserve<float>(area(kMaxFrames, model_->config.n_mels))),
+      renewal_(scratch_layout_.reserve<std::byte>(model_->paralinguistic.scratch_bytes())),
       state_(state_layout_.bytes()),
       scratch_(scratch_layout_.bytes()),
       prompt_(area(model_->config.prompt_frames, model_->config.n_mels)),
       sum_(static_cast<std::size_t>(model_->config.dimension)),
+      estimate_(static_cast<std::size_t>(model_->config.dimension)),
       voice_(static_cast<std::size_t>(model_->config.dimension)),
       peak_(std::log(kMelFloor)) {
     if (stored.empty()) return;
@@ -42,7 +44,7 @@ double VoiceEstimator::seconds() const noexcept {
     return heard_ * model_->config.hop_length / model_->config.sample_rate;
 }
 
-bool VoiceEstimator::push(const float* pcm, std::size_t samples) {
+bool VoiceEstimator::push(const float* pcm, std::size_t samples) noexcept {
     const Exec exec{&model_->backend, nullptr};
     float* mel = mel_.in(scratch_.data());
     bool renewed = false;
@@ -70,7 +72,7 @@ bool VoiceEstimator::is_speech(const float* mel) noexcept {
     return hang_over_-- > 0;
 }
 
-bool VoiceEstimator::add_frame(const float* mel) {
+bool VoiceEstimator::add_frame(const float* mel) noexcept {
     const std::size_t bands = static_cast<std::size_t>(model_->config.n_mels);
     const std::size_t prompt = static_cast<std::size_t>(model_->config.prompt_frames);
     if (!is_speech(mel)) {
@@ -89,12 +91,12 @@ bool VoiceEstimator::add_frame(const float* mel) {
     return due;
 }
 
-void VoiceEstimator::renew() {
+void VoiceEstimator::renew() noexcept {
     const Exec exec{&model_->backend, nullptr};
-    const std::vector<float> estimate = model_->paralinguistic.encode(exec, prompt_.data(), frames_);
+    model_->paralinguistic.encode(exec, renewal_.in(scratch_.data()), prompt_.data(), frames_, estimate_.data());
     const double frames = static_cast<double>(frames_), total = weight_ + frames;
     for (std::size_t i = 0; i < voice_.size(); ++i) {
-        const double sum = sum_[i] + frames * static_cast<double>(estimate[i]);
+        const double sum = sum_[i] + frames * static_cast<double>(estimate_[i]);
         voice_[i] = static_cast<float>(sum / total);
     }
     if (frames_ < static_cast<std::size_t>(model_->config.prompt_frames)) return;

@@ -126,8 +126,9 @@ SECOUSTI_API secousti_status secousti_voice_create(secousti_model* model, const 
                                                    secousti_voice** voice) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
 SECOUSTI_API void secousti_voice_destroy(secousti_voice* voice) SECOUSTI_NOEXCEPT;
-/** Feeds PCM of any length; pauses do not count. Returns 1 if G was renewed, else 0. A renewal takes a few milliseconds
- *  and allocates: call it beside the audio thread. */
+/** Feeds PCM of any length; pauses do not count. Returns 1 if G was renewed, else 0. Neither allocates nor locks. A
+ *  renewal takes milliseconds (docs/voice.md), more than a small audio buffer may leave: then call it beside the audio
+ *  thread. */
 SECOUSTI_API int64_t secousti_voice_push(secousti_voice* voice, const float* pcm, size_t samples) SECOUSTI_NOEXCEPT;
 /** Copies the present G. */
 SECOUSTI_API secousti_status secousti_voice_get(const secousti_voice* voice, float* paralinguistic,

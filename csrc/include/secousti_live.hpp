@@ -127,7 +127,7 @@ class Voice {
         handle_.reset(handle);
     }
 
-    /// Feeds PCM; whether G was renewed (which allocates).
+    /// Feeds PCM; whether G was renewed. Neither allocates nor locks; a renewal takes milliseconds.
     bool push(std::span<const float> pcm) {
         return detail::checked(secousti_voice_push(handle_.get(), pcm.data(), pcm.size())) != 0;
     }

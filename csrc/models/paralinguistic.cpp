@@ -21,11 +21,12 @@ float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights)
     : n_mels_(config.n_mels), prompt_frames_(config.prompt_frames), hidden_(kGruHidden) {
     const std::string root = "paralinguistic_encoder.";
+    ArenaLayout conv_state;
     int inputs = n_mels_;
     for (std::size_t i = 0; i < kWidths.size(); ++i) {
         const std::string name = root + "conv_" + std::to_string(i + 1);
         convs_.emplace_back(backend, ConvSpec::same(inputs, kWidths[i], kKernel), weights.get(name + ".weight"),
-                            weights.get(name + ".bias"), prompt_frames_, conv_state_);
+                            weights.get(name + ".bias"), prompt_frames_, conv_state);
         inputs = kWidths[i];
     }
     const AlignedVector<float> none;
@@ -37,58 +38,77 @@ ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Confi
                    weights.get(root + "gru.bias_hh_l0")};
     mu_ = {backend, hidden_, config.dimension, weights.get(root + "dense_mu.weight"),
            weights.get(root + "dense_mu.bias")};
+
+    const std::size_t layer = area(prompt_frames_ + 1, std::max(n_mels_, kWidths.back()));
+    const std::size_t width = static_cast<std::size_t>(kWidths.back()), hidden = static_cast<std::size_t>(hidden_);
+    conv_state_ = scratch_.reserve<std::byte>(conv_state.bytes());
+    std::size_t window = 0;
+    for (const Conv& conv : convs_) window = std::max(window, conv.window_floats());
+    window_ = scratch_.reserve<float>(window);
+    a_ = scratch_.reserve<float>(layer);
+    b_ = scratch_.reserve<float>(layer);
+    mean_ = scratch_.reserve<float>(width);
+    squeezed_ = scratch_.reserve<float>(kSqueeze);
+    gate_ = scratch_.reserve<float>(width);
+    from_input_ = scratch_.reserve<float>(area(prompt_frames_, 3 * hidden_));
+    from_hidden_ = scratch_.reserve<float>(3 * hidden);
+    h_ = scratch_.reserve<float>(hidden);
 }
 
-std::vector<float> ParalinguisticEncoder::encode(const Exec& exec, const float* mel, std::size_t frames) const {
+void ParalinguisticEncoder::encode(const Exec& exec, std::byte* scratch, const float* mel, std::size_t frames,
+                                   float* g) const noexcept {
     // The middle of the clip. (The published code keeps only a few frames of a clip shorter than the prompt.)
     const std::size_t prompt = static_cast<std::size_t>(prompt_frames_);
     const std::size_t first = frames > prompt ? (frames - prompt) / 2 : 0;
     const int rows = static_cast<int>(std::min(frames, prompt));
-    const std::size_t length = static_cast<std::size_t>(rows);
-    const std::size_t width = static_cast<std::size_t>(kWidths.back());
+    const std::size_t length = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(kWidths.back());
 
-    Arena state(conv_state_.bytes());
-    std::vector<float> x(mel + first * static_cast<std::size_t>(n_mels_),
-                         mel + (first + length) * static_cast<std::size_t>(n_mels_));
+    std::byte* state = conv_state_.in(scratch);
+    std::fill_n(state, conv_state_.count, std::byte{0});
+    const float* in = mel + first * static_cast<std::size_t>(n_mels_);
+    float *x = a_.in(scratch), *y = b_.in(scratch), *window = window_.in(scratch);
     for (const Conv& conv : convs_) {
-        const std::size_t outputs = static_cast<std::size_t>(conv.spec().outputs);
-        std::vector<float> y((length + 1) * outputs);
-        AlignedVector<float> window(conv.window_floats());
-        const int count = conv.push(exec, state.data(), window.data(), x.data(), rows, y.data(), {},
-                                    {.activation = Activation::relu});
-        conv.finish(exec, state.data(), window.data(), y.data() + static_cast<std::size_t>(count) * outputs,
-                    {.activation = Activation::relu});
-        x = std::move(y);
+        const int count = conv.push(exec, state, window, in, rows, x, {}, {.activation = Activation::relu});
+        conv.finish(exec, state, window, x + area(count, conv.spec().outputs), {.activation = Activation::relu});
+        in = x;
+        std::swap(x, y);
     }
+    x = y;  // the last layer's
 
-    std::vector<float> mean(width), squeezed(kSqueeze), gate(width);
+    float *mean = mean_.in(scratch), *squeezed = squeezed_.in(scratch), *gate = gate_.in(scratch);
     for (std::size_t c = 0; c < width; ++c) {
         double sum = 0.0;
         for (std::size_t t = 0; t < length; ++t) sum += static_cast<double>(x[t * width + c]);
         mean[c] = static_cast<float>(sum / static_cast<double>(length));
     }
-    squeeze_.apply(exec, mean.data(), 1, squeezed.data(), {.activation = Activation::relu});
-    excite_.apply(exec, squeezed.data(), 1, gate.data());
-    for (float& g : gate) g = 1.0F + sigmoid(g);  // x * gate + x
+    squeeze_.apply(exec, mean, 1, squeezed, {.activation = Activation::relu});
+    excite_.apply(exec, squeezed, 1, gate);
+    for (std::size_t c = 0; c < width; ++c) gate[c] = 1.0F + sigmoid(gate[c]);  // x * gate + x
     for (std::size_t t = 0; t < length; ++t) {
         for (std::size_t c = 0; c < width; ++c) x[t * width + c] *= gate[c];
     }
 
     const std::size_t hidden = static_cast<std::size_t>(hidden_);
-    std::vector<float> from_input(length * 3 * hidden), from_hidden(3 * hidden), h(hidden);
-    gru_input_.apply(exec, x.data(), rows, from_input.data());
+    float *from_input = from_input_.in(scratch), *from_hidden = from_hidden_.in(scratch), *h = h_.in(scratch);
+    gru_input_.apply(exec, x, rows, from_input);
+    std::fill_n(h, hidden, 0.0F);
     for (std::size_t t = 0; t < length; ++t) {
-        const float* in = &from_input[t * 3 * hidden];
-        gru_hidden_.apply(exec, h.data(), 1, from_hidden.data());
+        const float* now = from_input + t * 3 * hidden;
+        gru_hidden_.apply(exec, h, 1, from_hidden);
         for (std::size_t i = 0; i < hidden; ++i) {
-            const float reset = sigmoid(in[i] + from_hidden[i]);
-            const float update = sigmoid(in[hidden + i] + from_hidden[hidden + i]);
-            const float candidate = std::tanh(in[2 * hidden + i] + reset * from_hidden[2 * hidden + i]);
+            const float reset = sigmoid(now[i] + from_hidden[i]);
+            const float update = sigmoid(now[hidden + i] + from_hidden[hidden + i]);
+            const float candidate = std::tanh(now[2 * hidden + i] + reset * from_hidden[2 * hidden + i]);
             h[i] = (1.0F - update) * candidate + update * h[i];
         }
     }
+    mu_.apply(exec, h, 1, g);
+}
+
+std::vector<float> ParalinguisticEncoder::encode(const Exec& exec, const float* mel, std::size_t frames) const {
+    Arena scratch(scratch_bytes());
     std::vector<float> g(static_cast<std::size_t>(mu_.outputs()));
-    mu_.apply(exec, h.data(), 1, g.data());
+    encode(exec, scratch.data(), mel, frames, g.data());
     return g;
 }
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "base/aligned_vector.h"
+#include "base/arena.h"
 #include "kernels/exec.h"
 #include "layers/conv.h"
 #include "layers/linear.h"
@@ -18,15 +18,23 @@ class ParalinguisticEncoder {
   public:
     ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights);
 
-    /// G [dimension] of the middle prompt_frames frames of mel [frames, n_mels], or of all when there are fewer.
-    /// `frames` >= 1. Allocates its own memory.
+    /// Of the memory that `encode` works in; what it holds before and after does not matter.
+    std::size_t scratch_bytes() const noexcept { return scratch_.bytes(); }
+    /// g [dimension] of the middle prompt_frames frames of mel [frames, n_mels], or of all when there are fewer.
+    /// `frames` >= 1.
+    void encode(const Exec& exec, std::byte* scratch, const float* mel, std::size_t frames, float* g) const noexcept;
+    /// The same in memory of its own.
     std::vector<float> encode(const Exec& exec, const float* mel, std::size_t frames) const;
 
   private:
     int n_mels_ = 0, prompt_frames_ = 0, hidden_ = 0;
     std::vector<Conv> convs_;
-    ArenaLayout conv_state_;
     Linear squeeze_, excite_, gru_input_, gru_hidden_, mu_;
+    ArenaLayout scratch_;
+    Slice<std::byte> conv_state_;
+    Slice<float> window_;  ///< of the layer that runs
+    Slice<float> a_, b_;   ///< [prompt_frames + 1, widest layer]: a layer reads one and writes the other
+    Slice<float> mean_, squeezed_, gate_, from_input_, from_hidden_, h_;
 };
 
 void append_paralinguistic_tensors(const Config& config, std::vector<TensorSpec>& tensors);

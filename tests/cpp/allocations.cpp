@@ -1,10 +1,18 @@
-// Replaces the operators that all others forward to. tools/check_layers.py sees to it that nothing in the engine
-// calls malloc itself.
+// Replaces the operators that all others forward to, and the system's mapping of memory, from which large blocks come
+// (base/aligned_memory.cpp). tools/check_layers.py sees to it that nothing in the engine calls malloc itself.
 #include "allocations.h"
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
+
+#if defined(__linux__) && !defined(SECOUSTI_SANITIZED)
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#endif
 
 #if defined(__APPLE__)
 #include <malloc/malloc.h>
@@ -33,13 +41,16 @@ std::size_t size_of(void* memory) {
 
 bool refused() { return plan.active && plan.seen++ >= plan.from && plan.seen <= plan.until; }
 
-void* counted(void* memory) {
-    ++total;
-    if (memory == nullptr) throw std::bad_alloc();
-    const std::size_t size = size_of(memory);
+void add(std::size_t size) {
     const std::size_t now = live.fetch_add(size) + size;
     for (std::size_t before = peak; before < now && !peak.compare_exchange_weak(before, now);) {
     }
+}
+
+void* counted(void* memory) {
+    ++total;
+    if (memory == nullptr) throw std::bad_alloc();
+    add(size_of(memory));
     return memory;
 }
 
@@ -77,3 +88,27 @@ void operator delete(void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+
+#if defined(__linux__) && !defined(SECOUSTI_SANITIZED)
+
+extern "C" void* mmap(void* address, std::size_t size, int protection, int flags, int file, off_t offset) noexcept {
+    const bool memory = (flags & MAP_ANONYMOUS) != 0;
+    if (memory && refused()) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    void* mapped = reinterpret_cast<void*>(syscall(SYS_mmap, address, size, protection, flags, file, offset));
+    if (memory && mapped != MAP_FAILED) {
+        ++total;
+        add(size);
+    }
+    return mapped;
+}
+
+extern "C" int munmap(void* address, std::size_t size) noexcept {
+    const auto result = static_cast<int>(syscall(SYS_munmap, address, size));
+    if (result == 0) live -= size;  // nothing here maps files
+    return result;
+}
+
+#endif

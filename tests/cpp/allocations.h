@@ -1,5 +1,5 @@
-// Watches operator new of the whole process: tests can state that a call allocates nothing, how much memory one takes
-// at most, and can make any single allocation fail.
+// Watches operator new and anonymous mmap of the whole process: tests can state that a call allocates nothing, how much
+// memory one takes at most, and can make any single allocation fail.
 #pragma once
 
 #include <cstddef>

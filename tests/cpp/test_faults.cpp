@@ -1,14 +1,20 @@
 // What can go wrong around the engine: memory that runs out anywhere, files cut short while they are read, processes
 // that fork, signals.
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <new>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "allocations.h"
+#include "base/aligned_memory.h"
 #include "base/error.h"
 #include "check.h"
 #include "io/byte_source.h"
@@ -236,6 +242,54 @@ TEST(small_files_cannot_ask_for_large_streams) {
     CHECK_MSG(std::string(secousti_last_error()).find("each encoder") != std::string::npos, secousti_last_error());
     CHECK(allocations::peak_bytes() - before < 100 * deep.size());
 }
+
+#if defined(__linux__) && !defined(SECOUSTI_SANITIZED)  // whose allocators keep what is freed for a while
+
+double resident_mb() {
+    std::ifstream file("/proc/self/statm");
+    double total = 0, resident = 0;
+    file >> total >> resident;
+    return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+TEST(large_blocks_that_come_and_go_take_no_more_memory) {
+    using namespace secousti::core;
+    // Streams of several sizes, as in a long call, while the host keeps something small of each.
+    constexpr std::size_t kMiB = std::size_t{1} << 20U, kSizes[] = {3 * kMiB, 5 * kMiB + 777, 2 * kMiB, 4 * kMiB + 64};
+    std::vector<std::vector<char>> kept;
+    double settled = 0;
+    for (int round = 0; round < 60; ++round) {
+        if (round == 10) settled = resident_mb();
+        std::vector<std::pair<void*, std::size_t>> blocks;
+        for (const std::size_t size : kSizes) {
+            void* block = allocate_aligned(size);
+            CHECK(reinterpret_cast<std::uintptr_t>(block) % (2 * kMiB) == 0);
+            std::memset(block, round, size);
+            blocks.emplace_back(block, size);
+            kept.emplace_back(3000);
+        }
+        for (const auto& [block, size] : blocks) free_aligned(block, size);
+    }
+    const double grown = resident_mb() - settled;
+    CHECK_MSG(grown < 4.0, std::to_string(grown) + " MB");
+}
+
+TEST(large_blocks_that_the_system_refuses_are_errors) {
+    using namespace secousti::core;
+    const std::size_t before = allocations::live_bytes();
+    {
+        const allocations::Failing failing(0);
+        CHECK_THROWS(allocate_aligned(std::size_t{4} << 20U), std::bad_alloc, "");
+    }
+    CHECK_THROWS(allocate_aligned(SIZE_MAX - 100), std::bad_alloc, "");
+    CHECK(allocations::live_bytes() == before);
+    void* block = allocate_aligned(std::size_t{4} << 20U);
+    CHECK(allocations::live_bytes() == before + (std::size_t{4} << 20U));
+    free_aligned(block, std::size_t{4} << 20U);
+    CHECK(allocations::live_bytes() == before);
+}
+
+#endif
 
 TEST(messages_that_find_no_memory_are_errors_too) {
     const auto model = open(tiny::kPlain);

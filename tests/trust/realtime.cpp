@@ -22,6 +22,7 @@
 #include "secousti.h"
 #include "secousti.hpp"
 #include "secousti_live.h"
+#include "secousti_live.hpp"
 #include "tiny_model.h"
 #include "watch.h"
 
@@ -109,6 +110,40 @@ class Streams {
     std::vector<float> pcm_;
     std::vector<std::int32_t> tokens_;
     std::vector<float> voice_, mel_, out_;
+};
+
+/// The voice estimate of a live call, renewals included.
+class Voices {
+  public:
+    explicit Voices(const secousti::Model& model)
+        : pcm_(sound(static_cast<std::size_t>(model.info().hop_length) * 64 + 2000)),
+          voice_(static_cast<std::size_t>(model.info().dimension)) {
+        good_ = secousti_voice_create(model.get(), nullptr, &handle_) == SECOUSTI_OK;
+    }
+    ~Voices() { secousti_voice_destroy(handle_); }
+    Voices(const Voices&) = delete;
+    Voices& operator=(const Voices&) = delete;
+
+    /// The first run sees renewals by part of a prompt, the second one by a whole prompt.
+    int run() {
+        if (!good_) return __LINE__;
+        constexpr std::size_t kChunk = 480;
+        int renewals = 0;
+        for (int round = 0; round < 100 && renewals < 2; ++round) {
+            for (std::size_t at = 0; at + kChunk <= pcm_.size(); at += kChunk) {
+                const auto renewed = secousti_voice_push(handle_, pcm_.data() + at, kChunk);
+                if (renewed < 0) return __LINE__;
+                renewals += static_cast<int>(renewed);
+            }
+        }
+        if (renewals < 2) return __LINE__;
+        return secousti_voice_get(handle_, voice_.data(), voice_.size()) == SECOUSTI_OK ? 0 : __LINE__;
+    }
+
+  private:
+    bool good_ = false;
+    secousti_voice* handle_ = nullptr;
+    std::vector<float> pcm_, voice_;
 };
 
 /// A step of every kind for a group of three slots, which join and leave, and packets between the two groups.
@@ -280,6 +315,7 @@ int proof(const std::vector<std::string>& files) {
             const std::string label = name + ", " + kPrecisions[precision];
             good = prove<Streams>(model, label) && good;
             good = prove<GroupsAndPackets>(model, label + ", groups and packets") && good;
+            good = prove<Voices>(model, label + ", voice") && good;
         };
         for (const tiny::Shape& shape : {tiny::kPlain, tiny::kHalved, tiny::kOdd, tiny::kHift, tiny::kSilent}) {
             const auto model = secousti::Model::from_memory(tiny::model_bytes(shape), nullptr, as);
@@ -305,7 +341,7 @@ void print_times(const char* stage, std::vector<float>& milliseconds, double bud
         return milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
     };
     const auto late = std::count_if(milliseconds.begin(), milliseconds.end(), [&](float ms) { return ms > budget; });
-    std::printf("%-14s p50 %.3f  p99 %.3f  p99.9 %.3f  worst %.3f ms; %lld of %zu steps over %.2f ms\n", stage, at(0.5),
+    std::printf("%-15s p50 %.3f  p99 %.3f  p99.9 %.3f  worst %.3f ms; %lld of %zu steps over %.2f ms\n", stage, at(0.5),
                 at(0.99), at(0.999), at(1.0), static_cast<long long>(late), milliseconds.size(), budget);
 }
 
@@ -317,12 +353,13 @@ int worst(const std::string& file, double minutes) {
     const std::size_t steps = static_cast<std::size_t>(minutes * 60.0 * info.frame_rate);
     secousti::Encoder encoder(model);
     secousti::Decoder decoder(model);
+    secousti::Voice voice(model);
     const std::vector<float> pcm = sound(frame * 1024);
     std::vector<std::int32_t> tokens(4);
     std::vector<float> out(frame * 8);
     // Of the wall, which other programs' turns lengthen, and of this thread's own work.
-    std::vector<float> coding, decoding, work;
-    for (std::vector<float>* times : {&coding, &decoding, &work}) times->reserve(steps);
+    std::vector<float> coding, decoding, work, listening;
+    for (std::vector<float>* times : {&coding, &decoding, &work, &listening}) times->reserve(steps);
     for (std::size_t i = 0; i < steps; ++i) {
         const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID), start = seconds(CLOCK_MONOTONIC);
         const std::size_t count = encoder.push({pcm.data() + i % 1024 * frame, frame}, std::span(tokens));
@@ -331,19 +368,23 @@ int worst(const std::string& file, double minutes) {
         const double end = seconds(CLOCK_MONOTONIC);
         coding.push_back(static_cast<float>((middle - start) * 1e3));
         decoding.push_back(static_cast<float>((end - middle) * 1e3));
-        work.push_back(static_cast<float>((seconds(CLOCK_THREAD_CPUTIME_ID) - cpu) * 1e3));
+        const double worked = seconds(CLOCK_THREAD_CPUTIME_ID);
+        work.push_back(static_cast<float>((worked - cpu) * 1e3));
+        voice.push({pcm.data() + i % 1024 * frame, frame});
+        listening.push_back(static_cast<float>((seconds(CLOCK_THREAD_CPUTIME_ID) - worked) * 1e3));
     }
     std::printf("%s, %s, 1 thread: %.1f minutes of audio in %zu steps of %.2f ms\n", info.name, info.isa,
                 static_cast<double>(steps) / info.frame_rate / 60.0, steps, budget);
     print_times("encode", coding, budget);
     print_times("decode", decoding, budget);
     print_times("both, CPU time", work, budget);
+    print_times("voice, CPU time", listening, budget);
     return 0;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (!arguments.empty() && arguments[0] == "proof") return proof({arguments.begin() + 1, arguments.end()});
     if (arguments.size() >= 2 && arguments[0] == "worst") {
@@ -351,4 +392,7 @@ int main(int argc, char** argv) {
     }
     std::fprintf(stderr, "usage: secousti_realtime proof [MODEL...] | worst MODEL [MINUTES]\n");
     return 2;
+} catch (const std::exception& error) {
+    std::fprintf(stderr, "secousti_realtime: %s\n", error.what());
+    return 1;
 }
