@@ -22,6 +22,7 @@ from secousti_native.errors import (
     UnsupportedError,
 )
 from secousti_native.groups import DecoderGroup, EncoderGroup
+from secousti_native.packets import PacketReader, PacketResult, PacketWriter
 from secousti_native.streams import DecoderStream, EncoderStream
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
     "Latency",
     "MissingDependencyError",
     "ModelFormatError",
+    "PacketReader",
+    "PacketResult",
+    "PacketWriter",
     "SecoustiError",
     "SnapshotError",
     "UnsupportedError",
