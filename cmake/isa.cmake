@@ -1,6 +1,8 @@
 # Which instruction sets are built, and with which flags. Every kernel source is compiled without contraction of
 # multiply and add, so that results depend on the fused operations written in the code and not on the compiler.
 
+set(SECOUSTI_ISAS "" CACHE STRING "Instruction sets built beside scalar, e.g. avx2|avx512; empty: all there are")
+
 function(secousti_select_isas sources)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
         set(isas scalar avx2 avx512 avx512vnni avx512bf16)
@@ -8,6 +10,9 @@ function(secousti_select_isas sources)
         set(isas scalar neon)
     else()
         set(isas scalar)
+    endif()
+    if(SECOUSTI_ISAS)
+        list(FILTER isas INCLUDE REGEX "^(scalar|${SECOUSTI_ISAS})$")
     endif()
     set(flags_avx2 -mavx2 -mfma -mf16c)
     set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c)

@@ -24,6 +24,8 @@ struct Shape {
     const char* fsq_levels = "[3, 3, 3, 3]";
     int prompt_frames = 30;
     std::uint32_t seed = 1;
+    int hift_channels = 16;
+    const char *upsample_rates = "[8, 8]", *upsample_kernels = "[16, 16]";  ///< rates' product times 4 is hop_length
 };
 
 /// Ratios 1,1 / 2,2 / 1,3; with and without acoustic branch; each vocoder; sizes that are no multiple of a vector.
@@ -59,7 +61,8 @@ inline std::string config_json(const Shape& s) {
          << R"(, "semantic": 2, "connector": 1, "decoder": 2}, "fsq_levels": )" << s.fsq_levels
          << R"(, "prompt_frames": )" << s.prompt_frames << R"(, "vocoder": {"kind": ")" << s.vocoder << '"';
     if (std::string(s.vocoder) == "hift") {
-        json << R"(, "channels": 16, "upsample_rates": [8, 8], "upsample_kernels": [16, 16], "istft_n_fft": 16,
+        json << R"(, "channels": )" << s.hift_channels << R"(, "upsample_rates": )" << s.upsample_rates
+             << R"(, "upsample_kernels": )" << s.upsample_kernels << R"(, "istft_n_fft": 16,
                 "istft_hop": 4, "resblock_kernels": [3, 7, 11], "resblock_dilations": [1, 3],
                 "source_resblock_kernels": [7, 11], "harmonics": 3, "f0_channels": 10, "f0_layers": 2, "f0_kernel": 3)";
     }

@@ -5,8 +5,8 @@
 #include "io/crc32.h"
 #include "io/packet.h"
 #include "secousti.h"
+#include "small_models.h"
 #include "target.h"
-#include "tiny_model.h"
 
 using namespace secousti::core;
 
@@ -121,7 +121,7 @@ struct Groups {
 
 /// Slots that join, leave, end and come back in any order, with wrong slots, tokens and sound among them.
 FUZZ_TARGET(group) {
-    static const std::array<Groups, 2> kinds = {Groups(tiny::kHalved), Groups(tiny::kPlain)};
+    static const std::array<Groups, 2> kinds = {Groups(small_models::kHalved), Groups(small_models::kSpectral)};
     fuzz::Input input(bytes);
     const Groups& g = kinds[input.below(2)];
     constexpr std::size_t kSlots = Groups::kCapacity;

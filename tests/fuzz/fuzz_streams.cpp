@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "secousti.h"
+#include "small_models.h"
 #include "target.h"
-#include "tiny_model.h"
 
 namespace {
 
@@ -28,9 +28,9 @@ struct Host {
 
 const Host& host(std::size_t which) {
     static const std::array<Host, 5> hosts = {
-        Host(tiny::kPlain, SECOUSTI_PRECISION_FP32), Host(tiny::kHalved, SECOUSTI_PRECISION_INT8),
-        Host(tiny::kOdd, SECOUSTI_PRECISION_BF16), Host(tiny::kHift, SECOUSTI_PRECISION_FP32),
-        Host(tiny::kSilent, SECOUSTI_PRECISION_FP32)};
+        Host(small_models::kSpectral, SECOUSTI_PRECISION_FP32), Host(small_models::kHalved, SECOUSTI_PRECISION_INT8),
+        Host(small_models::kOdd, SECOUSTI_PRECISION_BF16), Host(small_models::kHift, SECOUSTI_PRECISION_FP32),
+        Host(small_models::kSilent, SECOUSTI_PRECISION_FP32)};
     return hosts[which % hosts.size()];
 }
 
@@ -85,11 +85,12 @@ FUZZ_TARGET(encode) {
         tokens.resize(before + static_cast<std::size_t>(std::max<std::int64_t>(count, 0)));
         return count;
     };
-    while (!input.empty() && heard.size() < 6'000) {
+    const std::size_t frame = static_cast<std::size_t>(h.info.frame_size);
+    while (!input.empty() && heard.size() < 40 * frame) {
         const std::size_t operation = input.below(16);
         const std::size_t before = tokens.size();
         if (operation < 10) {
-            const std::vector<float> pcm = samples(input, input.below(operation == 0 ? 3000 : 400));
+            const std::vector<float> pcm = samples(input, input.below((operation == 0 ? 12 : 2) * frame));
             const std::size_t room = secousti_encoder_max_tokens(encoder.get, pcm.size());
             const std::size_t given = operation == 1 && room > 0 ? input.below(room + 1) : room;
             tokens.resize(before + given);

@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "io/container.h"
-#include "tiny_model.h"
+#include "small_models.h"
 
 using namespace secousti::core;
 
@@ -29,29 +29,14 @@ std::vector<std::byte> random_bytes(std::size_t size, std::uint32_t seed) {
     return bytes;
 }
 
-/// As small as each kind of model can be, so that most of a file is what mutation should reach.
 std::vector<tiny::Shape> shapes() {
-    tiny::Shape spectral{.name = "s",
-                         .sample_rate = 8000,
-                         .n_fft = 64,
-                         .hop_length = 16,
-                         .n_mels = 5,
-                         .n_filters = 2,
-                         .dimension = 4,
-                         .head_dim = 2,
-                         .feedforward = 3,
-                         .context = 4,
-                         .fsq_levels = "[3, 3]",
-                         .prompt_frames = 6};
-    tiny::Shape halved = spectral;
-    halved.ratio1 = halved.ratio2 = 2;
-    halved.acoustic_layers = 0;
+    tiny::Shape halved = small_models::kHalved;
     halved.vocoder = "none";
-    tiny::Shape hift = spectral;
+    tiny::Shape hift = small_models::kSpectral;
     hift.vocoder = "hift";
     hift.n_fft = 1024;
     hift.hop_length = 256;
-    return {spectral, halved, hift};
+    return {small_models::kSpectral, halved, hift};
 }
 
 void containers() {
