@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ Tokens = npt.NDArray[np.int64]
 
 PACKET_SECONDS = 0.0465
 METHODS = ("concealed", "repetition", "silence", "concealed, redundancy 1 packet")
-RATES = (0.05, 0.1, 0.2)
+RATES = (0.01, 0.05, 0.1, 0.2)
 BURSTS = (1, 3)
 
 
@@ -68,7 +69,7 @@ def with_redundancy(lost: Flags) -> Flags:
     return lost & np.append(lost[1:], True)
 
 
-def table(model: str, folder: Path, clips: int, seconds: float) -> None:
+def table(model: str, folder: Path, clips: int, seconds: float, rates: Sequence[float]) -> None:
     codec = Codec.from_pretrained(model)
     per_packet = max(1, round(PACKET_SECONDS * codec.frame_rate))
     sums: dict[tuple[float, int, str], list[list[float]]] = {}
@@ -79,7 +80,7 @@ def table(model: str, folder: Path, clips: int, seconds: float) -> None:
         tokens, voice = np.asarray(encoded.tokens), np.asarray(encoded.paralinguistic)
         packets = -(-len(tokens) // per_packet)
         clean = decode(codec, tokens, voice, np.zeros(len(tokens), bool), METHODS[0])[: len(pcm)]
-        for rate_lost, burst in [(0.0, 1), *itertools.product(RATES, BURSTS)]:
+        for rate_lost, burst in [(0.0, 1), *itertools.product(rates, BURSTS)]:
             rng = np.random.default_rng([number, burst, round(1000 * rate_lost)])
             lost = losses(packets, rate_lost, burst, rng)
             for method in METHODS if rate_lost else METHODS[:1]:
@@ -120,13 +121,14 @@ def main() -> None:
     parser.add_argument("-m", "--model", action="append")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each clip")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of lost packets")
     parser.add_argument("--correlation", action="store_true", help="of codes, instead of the tables")
     arguments = parser.parse_args()
     for model in arguments.model or ("default", "default-21"):
         if arguments.correlation:
             correlation(model, arguments.folder, arguments.clips)
             continue
-        table(model, arguments.folder, arguments.clips, arguments.seconds)
+        table(model, arguments.folder, arguments.clips, arguments.seconds, arguments.rates)
 
 
 if __name__ == "__main__":
