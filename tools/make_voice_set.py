@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the folders that docs/evaluation.md measures speakers on: synthetic voices, a sub-folder each, with their words.
+"""Builds the folders that docs/evaluation.md measures speakers on: synthetic voices, a folder each, with words.
 
     secousti train synthesise -o shards ...          # or any shards of that format, docs/training.md
     python tools/make_voice_set.py shards FOLDER [--voices 16] [--utterances 12]
