@@ -6,7 +6,8 @@
 //   secousti_soak cycles MODEL [COUNT]      create, use, destroy (default: a million)
 //   secousti_soak streams MODEL [STEPS]     200 streams that join and leave at random (default: 100,000 steps in all)
 //
-// Each prints what it saw and exits with 1 when a promise of docs/reliability.md was broken.
+// MODEL is a file, or "tiny" or "tiny-hift": models of the tests, with which a million cycles take minutes. Each
+// command prints what it saw and exits with 1 when a promise of docs/reliability.md was broken.
 #include <unistd.h>
 
 #include <cmath>
@@ -20,6 +21,7 @@
 #include "io/json.h"
 #include "secousti.hpp"
 #include "secousti_live.h"
+#include "tiny_model.h"
 
 namespace {
 
@@ -318,18 +320,21 @@ int streams(const secousti::Model& model, std::uint64_t steps) {
     return failed ? 1 : 0;
 }
 
+/// A file, or a model of the tests: "tiny" voices with `spectral`, "tiny-hift" with HiFT.
+secousti::Model open(const std::string& name) {
+    if (name == "tiny") return secousti::Model::from_memory(tiny::model_bytes());
+    if (name == "tiny-hift") return secousti::Model::from_memory(tiny::model_bytes(tiny::kHift));
+    return secousti::Model::from_file(name);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
     const std::string what = argc > 2 ? argv[1] : "";
     const double amount = argc > 3 ? std::stod(argv[3]) : 0.0;
-    if (what == "calls") return calls(secousti::Model::from_file(argv[2]), amount > 0 ? amount : 24.0);
-    if (what == "cycles") {
-        return cycles(secousti::Model::from_file(argv[2]), amount > 0 ? static_cast<std::uint64_t>(amount) : 1'000'000);
-    }
-    if (what == "streams") {
-        return streams(secousti::Model::from_file(argv[2]), amount > 0 ? static_cast<std::uint64_t>(amount) : 100'000);
-    }
+    if (what == "calls") return calls(open(argv[2]), amount > 0 ? amount : 24.0);
+    if (what == "cycles") return cycles(open(argv[2]), amount > 0 ? static_cast<std::uint64_t>(amount) : 1'000'000);
+    if (what == "streams") return streams(open(argv[2]), amount > 0 ? static_cast<std::uint64_t>(amount) : 100'000);
     std::fprintf(stderr, "usage: secousti_soak calls|cycles|streams MODEL [AMOUNT]\n");
     return 2;
 } catch (const std::exception& error) {
