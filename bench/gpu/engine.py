@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -63,26 +62,13 @@ def duplex(model: Path, precision: str, streams: int, steps: int, device: str) -
     return timing, codec.frame_size / codec.sample_rate
 
 
-def corpus(
-    model: Path, precision: str, streams: int, clip_seconds: float, at_once: int, device: str
-) -> tuple[Timing, float]:
-    """Seconds of encoding `streams` clips side by side, `at_once` steps a call; and the seconds of their audio."""
+def corpus(model: Path, precision: str, clips: int, clip_seconds: float, device: str) -> tuple[Timing, float]:
+    """Seconds of encoding so many clips in one call, without voices; and the seconds of their audio."""
     codec = codec_of(model, precision, device)
     frames = max(4, round(clip_seconds * codec.sample_rate / codec.frame_size))
-    # Silence behind each clip brings out its last tokens.
-    tail = -(-codec.latency.encoder_samples // codec.frame_size)
-    tail += -(frames + tail) % at_once
-    clips = np.pad(noise(streams, frames * codec.frame_size), ((0, 0), (0, tail * codec.frame_size)))
-    encoders = codec.encoder_group(streams, max_steps=at_once)
-    size = at_once * codec.frame_size
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        for i in range((frames + tail) // at_once):
-            encoders.steps(np.ascontiguousarray(clips[:, i * size : (i + 1) * size]))
-        seconds.append(time.perf_counter() - start)
-        encoders.reset()
-    return Timing(seconds), streams * frames * codec.frame_size / codec.sample_rate
+    audio = list(noise(clips, frames * codec.frame_size))
+    timing = measure(lambda: codec.encode_many(audio, voices=False), 2, 0)
+    return timing, clips * frames * codec.frame_size / codec.sample_rate
 
 
 def _measured(

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     bindings::bind_model(module);
     bindings::bind_streams(module);
     bindings::bind_groups(module);
+    bindings::bind_device(module);
     bindings::bind_container(module);
     bindings::bind_live(module);
 }

@@ -49,6 +49,7 @@ class Exclusive {
 void bind_model(py::module_& module);
 void bind_streams(py::module_& module);
 void bind_groups(py::module_& module);
+void bind_device(py::module_& module);
 void bind_container(py::module_& module);
 void bind_live(py::module_& module);
 

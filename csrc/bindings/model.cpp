@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/handles.h"
@@ -150,19 +151,6 @@ py::dict encode_mel(const Model& model, const py::object& mel_object, std::int32
     return d;
 }
 
-/// Tokens alone, without the memory of the other outputs.
-py::array_t<std::int32_t> tokens_of_mel(const Model& model, const py::object& mel_object, std::int32_t threads) {
-    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
-    const std::size_t stride = size(model.info.frame_size / model.info.hop_length);
-    auto tokens = empty<std::int32_t>({(length(mel) + stride - 1) / stride});
-    secousti_encode_outputs outputs{};
-    outputs.struct_size = sizeof outputs;
-    outputs.tokens = tokens.mutable_data();
-    const float* in = mel.data();
-    run(Source::model, [&] { return secousti_encode_mel(model.handle.get(), in, length(mel), threads, &outputs); });
-    return tokens;
-}
-
 py::array_t<float> paralinguistic(const Model& model, const py::object& mel_object) {
     const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
     auto out = empty<float>({size(model.info.dimension)});
@@ -197,21 +185,91 @@ py::array_t<float> decode_acoustic(const Model& model, const py::object& object,
     return out;
 }
 
-py::array_t<float> vocode(const Model& model, const py::object& mel_object, std::optional<std::uint64_t> seed,
-                          std::int32_t look_ahead, std::int32_t threads) {
-    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+/// Without a seed there is no noise.
+secousti_decoder_options vocoder_options(std::optional<std::uint64_t> seed, std::int32_t look_ahead,
+                                         std::int32_t threads) {
     secousti_decoder_options options;
     secousti_decoder_options_init(&options);
     options.threads = threads;
     options.look_ahead = look_ahead;
     options.noise = seed.has_value() ? 1 : 0;
     options.seed = seed.value_or(0);
+    return options;
+}
+
+py::array_t<float> vocode(const Model& model, const py::object& mel_object, std::optional<std::uint64_t> seed,
+                          std::int32_t look_ahead, std::int32_t threads) {
+    const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
+    const secousti_decoder_options options = vocoder_options(seed, look_ahead, threads);
     const std::size_t samples = length(mel) * size(model.info.hop_length);
     auto out = empty<float>({samples});
     const float* in = mel.data();
     float* result = out.mutable_data();
     run(Source::model, [&] { return secousti_vocode(model.handle.get(), in, length(mel), &options, result, samples); });
     return out;
+}
+
+/// The clips of a list, each checked, and their addresses for the C interface.
+template <class T>
+struct Clips {
+    std::vector<py::array_t<T>> arrays;
+    std::vector<const T*> data;
+    std::vector<std::size_t> lengths;
+
+    Clips(const py::list& objects, const char* name, py::ssize_t expected) {
+        for (const auto& object : objects) {
+            arrays.push_back(
+                require<T>(py::reinterpret_borrow<py::object>(object), name, std::array<py::ssize_t, 1>{expected}));
+            data.push_back(arrays.back().data());
+            lengths.push_back(length(arrays.back()));
+        }
+    }
+};
+
+/// As many new arrays as there are lengths, in a list, and their addresses.
+template <class T>
+py::list new_clips(const std::vector<std::size_t>& lengths, std::vector<T*>& data) {
+    py::list list;
+    for (const std::size_t n : lengths) {
+        auto array = empty<T>({n});
+        data.push_back(array.mutable_data());
+        list.append(array);
+    }
+    return list;
+}
+
+py::tuple encode_clips(const Model& model, const py::list& objects, std::int32_t threads, bool voices) {
+    const Clips<float> clips(objects, "pcm", kAny);
+    const std::size_t hop = size(model.info.hop_length), ratio = size(model.info.frame_size) / hop;
+    std::vector<std::size_t> counts;
+    for (const std::size_t samples : clips.lengths) counts.push_back((samples / hop + ratio - 1) / ratio);
+    std::vector<std::int32_t*> tokens;
+    std::vector<float*> g;
+    py::list token_list = new_clips(counts, tokens);
+    py::object voice_list = py::none();
+    if (voices) voice_list = new_clips(std::vector(clips.data.size(), size(model.info.dimension)), g);
+    run(Source::model, [&] {
+        return secousti_encode_clips(model.handle.get(), clips.data.data(), clips.lengths.data(), clips.data.size(),
+                                     threads, tokens.data(), voices ? g.data() : nullptr);
+    });
+    return py::make_tuple(token_list, voice_list);
+}
+
+py::list decode_clips(const Model& model, const py::list& token_objects, const py::list& voice_objects,
+                      std::optional<std::uint64_t> seed, std::int32_t look_ahead, std::int32_t threads) {
+    const Clips<std::int32_t> tokens(token_objects, "tokens", kAny);
+    const Clips<float> voices(voice_objects, "paralinguistic", model.info.dimension);
+    if (tokens.data.size() != voices.data.size()) throw py::value_error("paralinguistic: one for each clip");
+    const secousti_decoder_options options = vocoder_options(seed, look_ahead, threads);
+    std::vector<std::size_t> lengths;
+    for (const std::size_t count : tokens.lengths) lengths.push_back(count * size(model.info.frame_size));
+    std::vector<float*> pcm;
+    py::list list = new_clips(lengths, pcm);
+    run(Source::model, [&] {
+        return secousti_decode_clips(model.handle.get(), tokens.data.data(), tokens.lengths.data(), voices.data.data(),
+                                     tokens.data.size(), &options, pcm.data());
+    });
+    return list;
 }
 
 }  // namespace
@@ -227,15 +285,18 @@ void bind_model(py::module_& module) {
         .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")
         .def("encode_mel", &encode_mel, py::arg("mel"), py::arg("threads") = 1,
              "Log-mel [T, n_mels] -> every stage of the encoder; acoustic_embed is None without an acoustic branch.")
-        .def("tokens_of_mel", &tokens_of_mel, py::arg("mel"), py::arg("threads") = 1,
-             "Log-mel [T, n_mels] -> int32 [N].")
         .def("paralinguistic", &paralinguistic, py::arg("mel"), "Log-mel [T, n_mels] -> G float32 [dimension].")
         .def("decode_tokens", &decode_tokens, py::arg("tokens"), py::arg("paralinguistic"), py::arg("threads") = 1,
              "int32 [N], G float32 [dimension] -> log-mel [T, n_mels].")
         .def("decode_acoustic", &decode_acoustic, py::arg("acoustic"), py::arg("threads") = 1,
              "float32 [N, dimension] -> log-mel [T, n_mels].")
         .def("vocode", &vocode, py::arg("mel"), py::arg("seed") = py::none(), py::arg("look_ahead") = -1,
-             py::arg("threads") = 1, "Log-mel [T, n_mels] -> float32 [T * hop_length]; no noise when `seed` is None.");
+             py::arg("threads") = 1, "Log-mel [T, n_mels] -> float32 [T * hop_length]; no noise when `seed` is None.")
+        .def("encode_clips", &encode_clips, py::arg("pcm"), py::arg("threads") = 1, py::arg("voices") = true,
+             "float32 [samples] each -> tokens, int32 [N] each, and G, float32 [dimension] each (None if not wanted).")
+        .def("decode_clips", &decode_clips, py::arg("tokens"), py::arg("paralinguistic"), py::arg("seed") = py::none(),
+             py::arg("look_ahead") = -1, py::arg("threads") = 1,
+             "int32 [N] and G float32 [dimension] each -> float32 [N * frame_size] each.");
 }
 
 }  // namespace secousti::bindings

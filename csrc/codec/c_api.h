@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "codec/last_error.h"
-#include "codec/stream.h"
+#include "codec/single.h"
 #include "secousti.h"
 
 struct secousti_model {
@@ -16,11 +17,11 @@ struct secousti_model {
 };
 
 struct secousti_encoder {
-    secousti::core::EncoderStream stream;
+    std::unique_ptr<secousti::core::SingleEncoder> stream;
 };
 
 struct secousti_decoder {
-    secousti::core::DecoderStream stream;
+    std::unique_ptr<secousti::core::SingleDecoder> stream;
 };
 
 namespace secousti::core {

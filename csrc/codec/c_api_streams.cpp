@@ -26,13 +26,13 @@ void require_running(bool ended) {
     if (ended) throw Error(Status::invalid_state, "the stream was flushed: reset it before it is used again");
 }
 
-std::size_t frames_of(const DecoderStream& stream, std::size_t tokens) {
+std::size_t frames_of(const SingleDecoder& stream, std::size_t tokens) {
     return tokens * static_cast<std::size_t>(stream.model().config.frames_per_token());
 }
 
-void require_use(const DecoderStream& stream, DecoderUse use) {
+void require_use(const SingleDecoder& stream, DecoderUse use) {
     require_running(stream.ended());
-    if (!stream.accepts(use)) {
+    if (stream.use() != DecoderUse::undecided && stream.use() != use) {
         throw Error(Status::invalid_state,
                     "the stream was pushed otherwise before (tokens to PCM, tokens to mel or mel "
                     "to PCM): reset it to change");
@@ -43,8 +43,7 @@ void require_use(const DecoderStream& stream, DecoderUse use) {
     }
 }
 
-template <class StreamType>
-secousti_status write_snapshot(const StreamType& stream, void* bytes, std::size_t capacity) {
+secousti_status write_snapshot(Single& stream, void* bytes, std::size_t capacity) {
     require_pointer(bytes, "bytes");
     require_capacity(capacity, stream.snapshot_bytes(), "bytes");
     stream.snapshot(static_cast<std::byte*>(bytes));
@@ -76,7 +75,7 @@ secousti_status secousti_encoder_create(secousti_model* model, const secousti_en
         require_pointer(model, "model");
         require_pointer(encoder, "encoder");
         *encoder = nullptr;
-        *encoder = new secousti_encoder{EncoderStream(model->model, threads_of(options))};
+        *encoder = new secousti_encoder{make_encoder(model->model, threads_of(options))};
         return SECOUSTI_OK;
     });
 }
@@ -88,7 +87,7 @@ secousti_status secousti_encoder_clone(const secousti_encoder* encoder, secousti
         require_pointer(encoder, "encoder");
         require_pointer(copy, "copy");
         *copy = nullptr;
-        *copy = new secousti_encoder{encoder->stream};
+        *copy = new secousti_encoder{encoder->stream->clone()};
         return SECOUSTI_OK;
     });
 }
@@ -96,24 +95,24 @@ secousti_status secousti_encoder_clone(const secousti_encoder* encoder, secousti
 secousti_status secousti_encoder_reset(secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(encoder, "encoder");
-        encoder->stream.reset();
+        encoder->stream->reset();
         return SECOUSTI_OK;
     });
 }
 
 size_t secousti_encoder_memory(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
-    return encoder == nullptr ? 0 : encoder->stream.state_bytes() + encoder->stream.scratch_bytes();
+    return encoder == nullptr ? 0 : encoder->stream->memory_bytes();
 }
 
 size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT {
-    return encoder == nullptr ? 0 : encoder->stream.tokens_after_flush(samples);
+    return encoder == nullptr ? 0 : encoder->stream->tokens_after_flush(samples);
 }
 
 int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples, int32_t* tokens,
                               size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(encoder, "encoder");
-        EncoderStream& stream = encoder->stream;
+        SingleEncoder& stream = *encoder->stream;
         require_running(stream.ended());
         if (samples == 0) return 0;
         require_pointer(pcm, "pcm");
@@ -128,7 +127,7 @@ int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_
 int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens, size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(encoder, "encoder");
-        EncoderStream& stream = encoder->stream;
+        SingleEncoder& stream = *encoder->stream;
         require_running(stream.ended());
         const std::size_t needed = stream.tokens_after_flush(0);
         require_capacity(capacity, needed, "tokens");
@@ -138,14 +137,14 @@ int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens, size_
 }
 
 size_t secousti_encoder_snapshot_size(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
-    return encoder == nullptr ? 0 : encoder->stream.snapshot_bytes();
+    return encoder == nullptr ? 0 : encoder->stream->snapshot_bytes();
 }
 
 secousti_status secousti_encoder_snapshot(const secousti_encoder* encoder, void* bytes,
                                           size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(encoder, "encoder");
-        return write_snapshot(encoder->stream, bytes, capacity);
+        return write_snapshot(*encoder->stream, bytes, capacity);
     });
 }
 
@@ -156,10 +155,7 @@ secousti_status secousti_encoder_restore(secousti_model* model, const void* byte
         require_pointer(model, "model");
         require_pointer(encoder, "encoder");
         *encoder = nullptr;
-        auto restored =
-            std::make_unique<secousti_encoder>(secousti_encoder{EncoderStream(model->model, threads_of(options))});
-        restored->stream.restore(snapshot_span(bytes, size));
-        *encoder = restored.release();
+        *encoder = new secousti_encoder{restore_encoder(model->model, snapshot_span(bytes, size), threads_of(options))};
         return SECOUSTI_OK;
     });
 }
@@ -174,7 +170,7 @@ secousti_status secousti_decoder_create(secousti_model* model, const secousti_de
         *decoder = nullptr;
         const DecoderSettings settings = decoder_settings(*model->model, options);
         *decoder = new secousti_decoder{
-            DecoderStream(model->model, settings.vocoder, settings.paralinguistic, settings.threads)};
+            make_decoder(model->model, settings.vocoder, settings.paralinguistic, settings.threads)};
         return SECOUSTI_OK;
     });
 }
@@ -186,7 +182,7 @@ secousti_status secousti_decoder_clone(const secousti_decoder* decoder, secousti
         require_pointer(decoder, "decoder");
         require_pointer(copy, "copy");
         *copy = nullptr;
-        *copy = new secousti_decoder{decoder->stream};
+        *copy = new secousti_decoder{decoder->stream->clone()};
         return SECOUSTI_OK;
     });
 }
@@ -194,17 +190,17 @@ secousti_status secousti_decoder_clone(const secousti_decoder* decoder, secousti
 secousti_status secousti_decoder_reset(secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(decoder, "decoder");
-        decoder->stream.reset();
+        decoder->stream->reset();
         return SECOUSTI_OK;
     });
 }
 
 size_t secousti_decoder_memory(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
-    return decoder == nullptr ? 0 : decoder->stream.state_bytes() + decoder->stream.scratch_bytes();
+    return decoder == nullptr ? 0 : decoder->stream->memory_bytes();
 }
 
 int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
-    return decoder == nullptr ? 0 : decoder->stream.latency();
+    return decoder == nullptr ? 0 : decoder->stream->latency();
 }
 
 secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
@@ -212,13 +208,13 @@ secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, c
     return guarded([&] {
         require_pointer(decoder, "decoder");
         require_pointer(paralinguistic, "paralinguistic");
-        const std::size_t expected = decoder->stream.paralinguistic().size();
+        const std::size_t expected = static_cast<std::size_t>(decoder->stream->model().config.dimension);
         if (dimension != expected) {
             invalid("paralinguistic has " + std::to_string(dimension) + " values, expected " +
                     std::to_string(expected));
         }
         require_finite(paralinguistic, dimension, "paralinguistic");
-        decoder->stream.set_paralinguistic({paralinguistic, dimension});
+        decoder->stream->set_paralinguistic({paralinguistic, dimension});
         return SECOUSTI_OK;
     });
 }
@@ -228,22 +224,21 @@ secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* deco
     return guarded([&] {
         require_pointer(decoder, "decoder");
         require_pointer(paralinguistic, "paralinguistic");
-        const std::span<const float> current = decoder->stream.paralinguistic();
-        require_capacity(dimension, current.size(), "values");
-        std::copy(current.begin(), current.end(), paralinguistic);
+        require_capacity(dimension, static_cast<std::size_t>(decoder->stream->model().config.dimension), "values");
+        decoder->stream->get_paralinguistic(paralinguistic);
         return SECOUSTI_OK;
     });
 }
 
 size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT {
-    return decoder == nullptr ? 0 : decoder->stream.samples_owed(frames_of(decoder->stream, tokens));
+    return decoder == nullptr ? 0 : decoder->stream->samples_owed(frames_of(*decoder->stream, tokens));
 }
 
 int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
                               size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        DecoderStream& stream = decoder->stream;
+        SingleDecoder& stream = *decoder->stream;
         require_use(stream, DecoderUse::tokens_to_pcm);
         if (count == 0) return 0;
         require_pointer(pcm, "pcm");
@@ -257,7 +252,7 @@ int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* t
                                      size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        DecoderStream& stream = decoder->stream;
+        SingleDecoder& stream = *decoder->stream;
         require_use(stream, DecoderUse::tokens_to_mel);
         if (count == 0) return 0;
         require_pointer(mel, "mel");
@@ -273,7 +268,7 @@ int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* m
                                        size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        DecoderStream& stream = decoder->stream;
+        SingleDecoder& stream = *decoder->stream;
         require_use(stream, DecoderUse::mel_to_pcm);
         if (frames == 0) return 0;
         require_pointer(mel, "mel");
@@ -287,7 +282,7 @@ int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* m
 int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        DecoderStream& stream = decoder->stream;
+        SingleDecoder& stream = *decoder->stream;
         require_running(stream.ended());
         const std::size_t needed = stream.samples_owed(0);
         require_capacity(capacity, needed, "samples");
@@ -297,14 +292,14 @@ int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t cap
 }
 
 size_t secousti_decoder_snapshot_size(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
-    return decoder == nullptr ? 0 : decoder->stream.snapshot_bytes();
+    return decoder == nullptr ? 0 : decoder->stream->snapshot_bytes();
 }
 
 secousti_status secousti_decoder_snapshot(const secousti_decoder* decoder, void* bytes,
                                           size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(decoder, "decoder");
-        return write_snapshot(decoder->stream, bytes, capacity);
+        return write_snapshot(*decoder->stream, bytes, capacity);
     });
 }
 
@@ -315,10 +310,7 @@ secousti_status secousti_decoder_restore(secousti_model* model, const void* byte
         require_pointer(model, "model");
         require_pointer(decoder, "decoder");
         *decoder = nullptr;
-        auto restored = std::make_unique<secousti_decoder>(
-            secousti_decoder{DecoderStream(model->model, VocoderOptions{}, {}, threads_of(options))});
-        restored->stream.restore(snapshot_span(bytes, size));
-        *decoder = restored.release();
+        *decoder = new secousti_decoder{restore_decoder(model->model, snapshot_span(bytes, size), threads_of(options))};
         return SECOUSTI_OK;
     });
 }

@@ -18,5 +18,14 @@ std::unique_ptr<DecoderGroup> make_device_decoder_group(ModelPtr, const GroupOpt
                                                         std::span<const float>) {
     absent();
 }
+std::unique_ptr<SingleEncoder> make_device_encoder(ModelPtr) { absent(); }
+std::unique_ptr<SingleEncoder> restore_device_encoder(ModelPtr, std::span<const std::byte>) { absent(); }
+std::unique_ptr<SingleDecoder> make_device_decoder(ModelPtr, const VocoderOptions&, std::span<const float>) {
+    absent();
+}
+std::unique_ptr<SingleDecoder> restore_device_decoder(ModelPtr, std::span<const std::byte>) { absent(); }
+std::unique_ptr<Offline> make_device_offline(const Model&) { absent(); }
+std::unique_ptr<VoiceMachine> make_device_voice_machine(ModelPtr) { absent(); }
+std::unique_ptr<DeviceMemory> make_device_memory(const Model&, std::size_t) { absent(); }
 
 }  // namespace secousti::core

@@ -28,7 +28,8 @@ int DeviceMel::max_frames(const State& state, int samples, bool end) const noexc
 }
 
 void DeviceMel::push(const Stream& stream, const State& state, const std::uint8_t* active, const float* pcm,
-                     int samples, bool end, float* mel, int max_frames, std::int32_t* frames) const {
+                     int samples, const std::int32_t* counts, bool end, float* mel, int max_frames, int blocks,
+                     std::int32_t* frames) const {
     MelArgs args;
     args.spectrum = spectrum_.view();
     args.hop = hop_;
@@ -42,6 +43,8 @@ void DeviceMel::push(const Stream& stream, const State& state, const std::uint8_
     args.progress = state.progress.data();
     args.pcm = pcm;
     args.samples = samples;
+    args.counts = counts;
+    args.blocks = blocks;
     args.end = end;
     args.multiple = state.multiple;
     args.mel = mel;

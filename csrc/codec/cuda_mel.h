@@ -39,7 +39,13 @@ class DeviceMel {
     /// active). With `end` (and samples 0, pcm null), the remaining frames of the signal; the slot must then start
     /// anew. All pointers are device memory; asynchronous, for graphs.
     void push(const Stream& stream, const State& state, const std::uint8_t* active, const float* pcm, int samples,
-              bool end, float* mel, int max_frames, std::int32_t* frames) const;
+              bool end, float* mel, int max_frames, std::int32_t* frames) const {
+        push(stream, state, active, pcm, samples, nullptr, end, mel, max_frames, 0, frames);
+    }
+    /// The same with `counts` [slots] (null: all) of the samples that are each slot's, and with frames that go to the
+    /// rows of mel [blocks, slots, max_frames, n_mels] which their number in the stream says (MelArgs::blocks).
+    void push(const Stream& stream, const State& state, const std::uint8_t* active, const float* pcm, int samples,
+              const std::int32_t* counts, bool end, float* mel, int max_frames, int blocks, std::int32_t* frames) const;
 
     /// A slot starts anew.
     void reset(const Stream& stream, const State& state, int slot) const;

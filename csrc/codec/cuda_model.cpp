@@ -25,6 +25,11 @@ DeviceModel::DeviceModel(const Stream& stream, const Config& config, const Weigh
     : mel(stream, supported(config)),
       encoder(stream, config, weights),
       decoder(stream, config, weights),
+      voice(stream, config, weights),
+      acoustic(config.acoustic_layers == 0
+                   ? std::nullopt
+                   : std::optional<DeviceTransformer>(std::in_place, stream, config.transformer(config.acoustic_layers),
+                                                      weights, "encoder_transformer.transformer")),
       vocoder(make_device_vocoder(stream, config, weights)) {}
 
 }  // namespace cuda

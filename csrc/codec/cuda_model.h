@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 
 #include "codec/cuda.h"
 #include "codec/cuda_mel.h"
 #include "codec/cuda_stages.h"
 #include "codec/cuda_vocoder.h"
+#include "codec/cuda_voice.h"
 
 namespace secousti::core::cuda {
 
@@ -18,10 +20,13 @@ class DeviceModel {
     const DeviceMel mel;
     const DeviceEncoder encoder;
     const DeviceDecoder decoder;
-    const std::unique_ptr<const DeviceVocoder> vocoder;  ///< null when the model has none
+    const DeviceVoice voice;
+    const std::optional<const DeviceTransformer> acoustic;  ///< of the acoustic branch, if the model has one
+    const std::unique_ptr<const DeviceVocoder> vocoder;     ///< null when the model has none
 
     std::size_t weight_bytes() const {
-        return encoder.weight_bytes() + decoder.weight_bytes() + (vocoder ? vocoder->weight_bytes() : 0);
+        return encoder.weight_bytes() + decoder.weight_bytes() + voice.weight_bytes() +
+               (acoustic ? acoustic->weight_bytes() : 0) + (vocoder ? vocoder->weight_bytes() : 0);
     }
 };
 

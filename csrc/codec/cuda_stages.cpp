@@ -178,7 +178,7 @@ std::size_t DeviceEncoder::weight_bytes() const {
 }
 
 void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
-                         const std::int32_t* valid, std::int32_t* tokens) const {
+                         const std::int32_t* valid, std::int32_t* tokens, const EncoderExtras& extras) const {
     float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
     const auto apply = [&](std::size_t i, const float* in, float* out, const std::int32_t* frames = nullptr,
                            int ratio = 1) {
@@ -190,6 +190,9 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
     residual(step, convolutions_, state, 4, b, c);
     apply(6, b, a, valid, convolutions_[3].shape().stride);
     apply(7, a, x);
+    if (extras.encoder_out != nullptr) {
+        step.stream.copy_on_device(extras.encoder_out, x, area(step.rows(), dimension_) * sizeof(float));
+    }
     transformer_.apply(step, state.transformers[0], scratch.rows, x);
 
     LinearArgs dense;
@@ -209,6 +212,7 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
     quantise.dimension = dimension_;
     quantise.project_in = project_in_.data();
     quantise.bias = project_in_bias_.data();
+    quantise.fsq_in = extras.fsq_in;
     quantise.tokens = tokens;
     fsq_encode(step.stream, quantise);
     advance(step.stream, step.clock, step.tokens);
@@ -269,7 +273,6 @@ std::size_t DeviceDecoder::weight_bytes() const {
 
 void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch,
                          const std::int32_t* tokens, const float* paralinguistic, float* mel) const {
-    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
     FsqDecodeArgs dequantise;
     dequantise.clock = step.clock;
     dequantise.tokens_per_slot = step.tokens;
@@ -281,9 +284,30 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     dequantise.project_out = project_out_.data();
     dequantise.bias = project_out_bias_.data();
     dequantise.g = paralinguistic;
-    dequantise.y = x;
+    dequantise.y = scratch.x.data();
     fsq_decode(step.stream, dequantise);
-    connector_.apply(step, state.transformers[0], scratch.rows, x);
+    connector_.apply(step, state.transformers[0], scratch.rows, scratch.x.data());
+    expand(step, state, scratch, mel);
+    ConcealArgs end;
+    end.clock = step.clock;
+    end.tokens_per_slot = step.tokens;
+    end.concealing = dequantise.concealing;
+    end.tokens = tokens;
+    end.floor = state.floor.data();
+    end.mel = mel;
+    end.bands = bands_;
+    conceal(step.stream, end);
+}
+
+void DeviceDecoder::push_acoustic(const Step& step, const SlotsState& state, const StepScratch& scratch,
+                                  const float* acoustic, float* mel) const {
+    step.stream.copy_on_device(scratch.x.data(), acoustic, area(step.rows(), dimension_) * sizeof(float));
+    expand(step, state, scratch, mel);
+    advance(step.stream, step.clock, step.tokens);
+}
+
+void DeviceDecoder::expand(const Step& step, const SlotsState& state, const StepScratch& scratch, float* mel) const {
+    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
     transformer_.apply(step, state.transformers[1], scratch.rows, x);
     const auto apply = [&](std::size_t i, const float* in, float* out) {
         convolutions_[i].apply(step, state.rings[i], in, out);
@@ -294,15 +318,6 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     apply(4, b, a);
     residual(step, convolutions_, state, 5, a, c);
     apply(7, a, mel);
-    ConcealArgs end;
-    end.clock = step.clock;
-    end.tokens_per_slot = step.tokens;
-    end.concealing = dequantise.concealing;
-    end.tokens = tokens;
-    end.floor = state.floor.data();
-    end.mel = mel;
-    end.bands = bands_;
-    conceal(step.stream, end);
 }
 
 }  // namespace secousti::core::cuda

@@ -39,6 +39,12 @@ struct StepScratch {
     std::size_t bytes() const;
 };
 
+/// What a step of the encoder gives beside tokens, device memory; null members are not wanted.
+struct EncoderExtras {
+    float* encoder_out = nullptr;  ///< z [slots*tokens, dimension]
+    float* fsq_in = nullptr;       ///< [slots*tokens, dimensions of the quantiser]
+};
+
 class DeviceEncoder {
   public:
     DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights);
@@ -50,9 +56,10 @@ class DeviceEncoder {
     const DeviceTransformer& transformer() const noexcept { return transformer_; }
 
     /// mel [slots, tokens*frames_per_token, n_mels] -> tokens [slots*tokens], -1 for inactive slots; time goes on by
-    /// step.tokens. `valid` [slots], at the end of streams only: mel frames that there are; the rest are completed.
+    /// step.tokens. `valid` [slots], null before the end of streams: mel frames that there are; the rest are completed.
+    /// Leaves mu [slots*tokens, dimension] in the scratch memory.
     void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
-              const std::int32_t* valid, std::int32_t* tokens) const;
+              const std::int32_t* valid, std::int32_t* tokens, const EncoderExtras& extras = {}) const;
 
   private:
     int dimension_ = 0;
@@ -78,8 +85,14 @@ class DeviceDecoder {
     /// n_mels]; time goes on by step.tokens.
     void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const std::int32_t* tokens,
               const float* paralinguistic, float* mel) const;
+    /// A [slots*tokens, dimension] -> mel: the decoder without its connector.
+    void push_acoustic(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* acoustic,
+                       float* mel) const;
 
   private:
+    /// scratch.x [slots*tokens, dimension], an acoustic embedding, -> mel; time stands still.
+    void expand(const Step& step, const SlotsState& state, const StepScratch& scratch, float* mel) const;
+
     int dimension_ = 0, bands_ = 0;
     Fsq fsq_;
     Concealing concealing_;  ///< but for the memory

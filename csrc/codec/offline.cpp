@@ -1,17 +1,16 @@
 #include "codec/offline.h"
 
 #include <algorithm>
+#include <exception>
 #include <string>
+#include <vector>
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "codec/cuda.h"
 #include "models/limits.h"
 
 namespace secousti::core {
-
-Offline::Offline(const Model& model, int threads) : model_(model) {
-    if (threads > 1) pool_ = std::make_unique<ThreadPool>(threads);
-}
 
 std::size_t Offline::mel_frames(std::size_t samples) const noexcept {
     return samples / static_cast<std::size_t>(model_.config.hop_length);
@@ -22,20 +21,74 @@ std::size_t Offline::tokens_of(std::size_t frames) const noexcept {
     return (frames + ratio - 1) / ratio;
 }
 
-void Offline::mel(const float* pcm, std::size_t samples, float* out) const {
+const Vocoder& Offline::vocoder() const {
+    if (model_.vocoder == nullptr) {
+        throw Error(Status::unsupported, "the model " + model_.config.name + " has no vocoder");
+    }
+    return *model_.vocoder;
+}
+
+namespace {
+
+class CpuOffline final : public Offline {
+  public:
+    CpuOffline(const Model& model, int threads) : Offline(model) {
+        if (threads > 1) pool_ = std::make_unique<ThreadPool>(threads);
+    }
+
+    void mel(const float* pcm, std::size_t samples, float* out) const override { mel(exec(), pcm, samples, out); }
+    void encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const override {
+        encode_mel(exec(), mel, frames, out);
+    }
+    void paralinguistic(const float* mel, std::size_t frames, float* g) const override {
+        paralinguistic(exec(), mel, frames, g);
+    }
+    void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
+                       float* mel) const override {
+        decode_tokens(exec(), tokens, count, paralinguistic, mel);
+    }
+    void decode_acoustic(const float* acoustic, std::size_t count, float* mel) const override {
+        decode_acoustic(exec(), acoustic, count, mel);
+    }
+    void vocode(const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const override {
+        vocode(exec(), mel, frames, options, pcm);
+    }
+    void encode_clips(std::span<const ClipToEncode> clips) const override;
+    void decode_clips(std::span<const ClipToDecode> clips, const VocoderOptions& options) const override;
+
+  private:
+    Exec exec() const noexcept { return {&model_.backend, pool_.get()}; }
+
+    void mel(const Exec& run, const float* pcm, std::size_t samples, float* out) const;
+    void encode_mel(const Exec& run, const float* mel, std::size_t frames, const EncodeOutputs& out) const;
+    void paralinguistic(const Exec& run, const float* mel, std::size_t frames, float* g) const;
+    void decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
+                       float* mel) const;
+    void decode_acoustic(const Exec& run, const float* acoustic, std::size_t count, float* mel) const;
+    void vocode(const Exec& run, const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const;
+
+    /// Calls body(exec, clip) for every clip. A clip is one thread's work; a single clip has them all. Throws what the
+    /// first clip that failed threw.
+    template <class Clip, class Body>
+    void for_clips(std::span<const Clip> clips, const Body& body) const;
+
+    std::unique_ptr<ThreadPool> pool_;
+};
+
+void CpuOffline::mel(const Exec& run, const float* pcm, std::size_t samples, float* out) const {
     Arena state(model_.encoder_state.bytes()), scratch(model_.encoder_scratch.bytes());
     const std::size_t bands = static_cast<std::size_t>(model_.config.n_mels);
     while (samples > 0) {
         const std::size_t part = std::min(samples, static_cast<std::size_t>(model_.mel.max_samples()));
-        out += bands * static_cast<std::size_t>(model_.mel.push(exec(), state.data(), scratch.data(), pcm,
-                                                                static_cast<int>(part), false, out));
+        out += bands * static_cast<std::size_t>(
+                           model_.mel.push(run, state.data(), scratch.data(), pcm, static_cast<int>(part), false, out));
         pcm += part;
         samples -= part;
     }
-    model_.mel.push(exec(), state.data(), scratch.data(), nullptr, 0, true, out);
+    model_.mel.push(run, state.data(), scratch.data(), nullptr, 0, true, out);
 }
 
-void Offline::encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const {
+void CpuOffline::encode_mel(const Exec& run, const float* mel, std::size_t frames, const EncodeOutputs& out) const {
     if (out.acoustic_embed != nullptr && !model_.acoustic) {
         throw Error(Status::unsupported, "the model " + model_.config.name + " has no acoustic branch");
     }
@@ -53,12 +106,12 @@ void Offline::encode_mel(const float* mel, std::size_t frames, const EncodeOutpu
     do {
         const std::size_t part = std::min(frames, static_cast<std::size_t>(kMaxFrames));
         if (borrow) rows.encoder_out = acoustic;
-        const int count = model_.encoder.push(exec(), state.data(), scratch.data(), mel, static_cast<int>(part),
-                                              part == frames, rows);
+        const int count =
+            model_.encoder.push(run, state.data(), scratch.data(), mel, static_cast<int>(part), part == frames, rows);
         const std::size_t tokens = static_cast<std::size_t>(count);
         if (acoustic != nullptr) {
             if (!borrow) std::copy_n(rows.encoder_out, tokens * dimension, acoustic);
-            model_.acoustic->push(exec(), acoustic_state.data(), acoustic_scratch.data(), acoustic, count);
+            model_.acoustic->push(run, acoustic_state.data(), acoustic_scratch.data(), acoustic, count);
             acoustic += tokens * dimension;
         }
         if (rows.encoder_out != nullptr) rows.encoder_out += tokens * dimension;
@@ -70,13 +123,13 @@ void Offline::encode_mel(const float* mel, std::size_t frames, const EncodeOutpu
     } while (frames > 0);
 }
 
-void Offline::decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
-                            float* mel) const {
+void CpuOffline::decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count,
+                               const float* paralinguistic, float* mel) const {
     Arena state(model_.decoder_state.bytes()), scratch(model_.decoder_scratch.bytes());
     const std::size_t width = static_cast<std::size_t>(model_.config.frames_per_token() * model_.config.n_mels);
     while (count > 0) {
         const std::size_t part = std::min(count, static_cast<std::size_t>(model_.decoder.max_tokens()));
-        model_.decoder.push_tokens(exec(), state.data(), scratch.data(), tokens, static_cast<int>(part), paralinguistic,
+        model_.decoder.push_tokens(run, state.data(), scratch.data(), tokens, static_cast<int>(part), paralinguistic,
                                    mel);
         tokens += part;
         mel += part * width;
@@ -84,33 +137,84 @@ void Offline::decode_tokens(const std::int32_t* tokens, std::size_t count, const
     }
 }
 
-void Offline::decode_acoustic(const float* acoustic, std::size_t count, float* mel) const {
+void CpuOffline::decode_acoustic(const Exec& run, const float* acoustic, std::size_t count, float* mel) const {
     Arena state(model_.decoder_state.bytes()), scratch(model_.decoder_scratch.bytes());
     const std::size_t width = static_cast<std::size_t>(model_.config.frames_per_token() * model_.config.n_mels);
     while (count > 0) {
         const std::size_t part = std::min(count, static_cast<std::size_t>(model_.decoder.max_tokens()));
-        model_.decoder.push_acoustic(exec(), state.data(), scratch.data(), acoustic, static_cast<int>(part), mel);
+        model_.decoder.push_acoustic(run, state.data(), scratch.data(), acoustic, static_cast<int>(part), mel);
         acoustic += part * static_cast<std::size_t>(model_.config.dimension);
         mel += part * width;
         count -= part;
     }
 }
 
-void Offline::vocode(const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const {
-    if (model_.vocoder == nullptr) {
-        throw Error(Status::unsupported, "the model " + model_.config.name + " has no vocoder");
-    }
-    const Vocoder& vocoder = *model_.vocoder;
+void CpuOffline::vocode(const Exec& run, const float* mel, std::size_t frames, const VocoderOptions& options,
+                        float* pcm) const {
+    const Vocoder& vocoder = this->vocoder();
     const VocoderOptions resolved = vocoder.resolve(options);
     Arena state(vocoder.state_bytes()), scratch(vocoder.scratch_bytes());
     vocoder.start(state.data(), resolved);
     while (frames > 0) {
         const std::size_t part = std::min(frames, static_cast<std::size_t>(kMaxFrames));
-        pcm += vocoder.push(exec(), state.data(), scratch.data(), mel, static_cast<int>(part), pcm);
+        pcm += vocoder.push(run, state.data(), scratch.data(), mel, static_cast<int>(part), pcm);
         mel += part * static_cast<std::size_t>(model_.config.n_mels);
         frames -= part;
     }
-    vocoder.finish(exec(), state.data(), scratch.data(), pcm);
+    vocoder.finish(run, state.data(), scratch.data(), pcm);
+}
+
+void CpuOffline::paralinguistic(const Exec& run, const float* mel, std::size_t frames, float* g) const {
+    const std::vector<float> values = model_.paralinguistic.encode(run, mel, frames);
+    std::copy(values.begin(), values.end(), g);
+}
+
+template <class Clip, class Body>
+void CpuOffline::for_clips(std::span<const Clip> clips, const Body& body) const {
+    if (clips.size() == 1) return body(exec(), clips.front());
+    std::vector<std::exception_ptr> failures(clips.size());
+    const int count = static_cast<int>(clips.size());
+    exec().split(count, count, [&](int, int begin, int end) noexcept {
+        for (std::size_t i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+            try {
+                body(exec().alone(), clips[i]);
+            } catch (...) {
+                failures[i] = std::current_exception();
+            }
+        }
+    });
+    for (const std::exception_ptr& failure : failures) {
+        if (failure) std::rethrow_exception(failure);
+    }
+}
+
+void CpuOffline::encode_clips(std::span<const ClipToEncode> clips) const {
+    for_clips(clips, [&](const Exec& run, const ClipToEncode& clip) {
+        const std::size_t frames = mel_frames(clip.samples);
+        if (frames == 0) return;
+        std::vector<float> rows(frames * static_cast<std::size_t>(model_.config.n_mels));
+        mel(run, clip.pcm, clip.samples, rows.data());
+        encode_mel(run, rows.data(), frames, {{.tokens = clip.tokens}});
+        if (clip.paralinguistic != nullptr) paralinguistic(run, rows.data(), frames, clip.paralinguistic);
+    });
+}
+
+void CpuOffline::decode_clips(std::span<const ClipToDecode> clips, const VocoderOptions& options) const {
+    vocoder().resolve(options);
+    for_clips(clips, [&](const Exec& run, const ClipToDecode& clip) {
+        if (clip.count == 0) return;
+        const std::size_t frames = clip.count * static_cast<std::size_t>(model_.config.frames_per_token());
+        std::vector<float> rows(frames * static_cast<std::size_t>(model_.config.n_mels));
+        decode_tokens(run, clip.tokens, clip.count, clip.paralinguistic, rows.data());
+        vocode(run, rows.data(), frames, options, clip.pcm);
+    });
+}
+
+}  // namespace
+
+std::unique_ptr<Offline> make_offline(const Model& model, int threads) {
+    if (model.device) return make_device_offline(model);
+    return std::make_unique<CpuOffline>(model, threads);
 }
 
 }  // namespace secousti::core

@@ -38,6 +38,7 @@ class Stream {
     void restore(std::span<const std::byte> snapshot);
 
     const Model& model() const noexcept { return *model_; }
+    const ModelPtr& shared_model() const noexcept { return model_; }
     /// Bytes that this stream holds: its state, and the workspace that it may share.
     std::size_t state_bytes() const noexcept { return state_.bytes(); }
     std::size_t scratch_bytes() const noexcept { return workspace_->scratch.bytes(); }

@@ -2,14 +2,29 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "base/arena.h"
 #include "codec/stream.h"
-#include "models/mel.h"
 
 namespace secousti::core {
+
+/// Where an estimate's arithmetic happens: the model's device.
+class VoiceMachine {
+  public:
+    VoiceMachine() = default;
+    virtual ~VoiceMachine() = default;
+    VoiceMachine(const VoiceMachine&) = delete;
+    VoiceMachine& operator=(const VoiceMachine&) = delete;
+
+    /// Most samples that one call of `mel` takes.
+    virtual int max_samples() const noexcept = 0;
+    /// Feeds a stream of samples; writes the log-mel frames that are ready, kMaxFrames at most, and returns how many.
+    virtual int mel(const float* pcm, int samples, float* rows) = 0;
+    /// G [dimension] of a prompt.
+    virtual void encode(const float* rows, std::size_t frames, float* g) = 0;
+};
 
 /// Cuts what it hears, without pauses, into prompts of prompt_frames mel frames and averages their G, beside a stored
 /// one that counts for some seconds of speech. The first prompt is used before it is full.
@@ -19,7 +34,7 @@ class VoiceEstimator {
     VoiceEstimator(ModelPtr model, std::span<const float> stored, double stored_seconds);
 
     /// Feeds finite PCM; true if the estimate was renewed.
-    bool push(const float* pcm, std::size_t samples) noexcept;
+    bool push(const float* pcm, std::size_t samples);
     /// G [dimension].
     std::span<const float> voice() const noexcept { return voice_; }
     /// Of speech, pauses left out.
@@ -27,15 +42,12 @@ class VoiceEstimator {
 
   private:
     bool is_speech(const float* mel) noexcept;
-    bool add_frame(const float* mel) noexcept;
-    void renew() noexcept;
+    bool add_frame(const float* mel);
+    void renew();
 
     ModelPtr model_;
-    ArenaLayout state_layout_, scratch_layout_;
-    MelFrontEnd front_end_;
-    Slice<float> mel_;
-    Slice<std::byte> renewal_;  ///< scratch of the paralinguistic encoder
-    Arena state_, scratch_;
+    std::unique_ptr<VoiceMachine> machine_;
+    std::vector<float> mel_;     ///< [kMaxFrames, n_mels]
     std::vector<float> prompt_;  ///< [prompt_frames, n_mels], of which frames_ are filled
     std::size_t frames_ = 0;
     std::vector<double> sum_;  ///< of the G of whole prompts and of the stored one, by weight

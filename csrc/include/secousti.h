@@ -10,6 +10,9 @@
  *  - After creation, push, flush and reset neither allocate nor lock (streams with more than one thread wake their
  *    workers), nor print, nor touch files: safe on an audio thread.
  *  - A failed step call (an argument that is null, too small or not finite) consumes nothing.
+ *  - A model opened for "cuda" works there: streams, groups and offline calls. Steps there call the driver, which may
+ *    lock and allocate; a step that fails on the device leaves its stream undefined until it is reset. Snapshots,
+ *    clones and offline calls allocate device memory. What a device cannot do is SECOUSTI_UNSUPPORTED.
  */
 #ifndef SECOUSTI_H
 #define SECOUSTI_H
@@ -89,7 +92,8 @@ typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
     int32_t precision;  /**< a secousti_precision; default fp32 */
-    const char* device; /**< "cpu" or "cuda": where its groups work; default NULL: "cpu". Never falls back silently */
+    const char*
+        device; /**< "cpu" or "cuda": where all its calls work; default NULL: "cpu". Never falls back silently */
 } secousti_model_options;
 
 /** What a model is. */
@@ -141,7 +145,7 @@ SECOUSTI_API secousti_status secousti_model_get_info(const secousti_model* model
 /** How an encoder stream works. */
 typedef struct secousti_encoder_options {
     size_t struct_size; /**< set by secousti_encoder_options_init */
-    int32_t threads;    /**< that work on a step, the caller's included; default 1 */
+    int32_t threads;    /**< of the CPU that work on a step, the caller's included; default 1 */
 } secousti_encoder_options;
 
 /** How a decoder stream works. */
@@ -448,6 +452,55 @@ SECOUSTI_API int64_t secousti_decode_acoustic(const secousti_model* model, const
 SECOUSTI_API int64_t secousti_vocode(const secousti_model* model, const float* mel, size_t frames,
                                      const secousti_decoder_options* options, float* pcm,
                                      size_t capacity) SECOUSTI_NOEXCEPT;
+
+/* ---- many clips
+ * ------------------------------------------------------------------------------------------------------
+ *
+ * A corpus: `count` clips of any lengths, worked on side by side, each of which gives what it gives alone. On the CPU a
+ * thread takes a clip at a time; on a device clips share each step, those of similar length first.
+ */
+
+/** PCM to tokens and voices. Clip i is `pcm`[i] of `samples`[i] samples; `tokens`[i] has room for N =
+   ceil(floor(samples / hop_length) * hop_length / frame_size) tokens, all of which are written. `paralinguistic` NULL,
+   or [count]: where the clip's G [dimension] goes, NULL if nowhere; a clip shorter than hop_length has no tokens and no
+   G. */
+SECOUSTI_API secousti_status secousti_encode_clips(const secousti_model* model, const float* const* pcm,
+                                                   const size_t* samples, size_t count, int32_t threads,
+                                                   int32_t* const* tokens,
+                                                   float* const* paralinguistic) SECOUSTI_NOEXCEPT;
+/** Tokens and voices to PCM. Clip i is `tokens`[i] of `counts`[i] tokens with the voice `paralinguistic`[i]
+   [dimension]; writes counts[i] * frame_size samples to `pcm`[i]. `options` as for a decoder, for every clip; its G is
+   not used. */
+SECOUSTI_API secousti_status secousti_decode_clips(const secousti_model* model, const int32_t* const* tokens,
+                                                   const size_t* counts, const float* const* paralinguistic,
+                                                   size_t count, const secousti_decoder_options* options,
+                                                   float* const* pcm) SECOUSTI_NOEXCEPT;
+
+/* ---- device memory: for hosts that have no library of their own for it
+ * -----------------------------------------------
+ *
+ * Arrays for the calls that end in _on_device. A `stream` is a cudaStream_t; NULL is the default stream.
+ */
+
+/** Some memory on a model's device. */
+typedef struct secousti_device_memory secousti_device_memory;
+
+/** `bytes` > 0 on the device that the model was opened for; SECOUSTI_UNSUPPORTED for the CPU's. */
+SECOUSTI_API secousti_status secousti_device_memory_create(const secousti_model* model, size_t bytes,
+                                                           secousti_device_memory** memory) SECOUSTI_NOEXCEPT;
+/** Once the work that uses it is done; NULL is allowed. */
+SECOUSTI_API void secousti_device_memory_destroy(secousti_device_memory* memory) SECOUSTI_NOEXCEPT;
+/** Where it is on the device. */
+SECOUSTI_API void* secousti_device_memory_address(const secousti_device_memory* memory) SECOUSTI_NOEXCEPT;
+/** Copies all of it from `host`, which holds `bytes`, after the work of `stream`; waits. */
+SECOUSTI_API secousti_status secousti_device_memory_write(secousti_device_memory* memory, void* stream,
+                                                          const void* host, size_t bytes) SECOUSTI_NOEXCEPT;
+/** Copies all of it to `host`, which holds `bytes`, after the work of `stream`; waits. */
+SECOUSTI_API secousti_status secousti_device_memory_read(const secousti_device_memory* memory, void* stream, void* host,
+                                                         size_t bytes) SECOUSTI_NOEXCEPT;
+/** Waits for the work of `stream`. */
+SECOUSTI_API secousti_status secousti_device_memory_wait(const secousti_device_memory* memory,
+                                                         void* stream) SECOUSTI_NOEXCEPT;
 
 #ifdef __cplusplus
 }

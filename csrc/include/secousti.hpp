@@ -73,17 +73,18 @@ struct Deleter {
 class Model {
   public:
     /// Opens a safetensors model file. `isa` names a kernel table ("avx2", ...); null: the fastest, or SECOUSTI_ISA.
+    /// `device`: see secousti_model_options.
     static Model from_file(const std::string& path, const char* isa = nullptr,
-                           secousti_precision precision = SECOUSTI_PRECISION_FP32) {
-        const secousti_model_options options = make_options(isa, precision);
+                           secousti_precision precision = SECOUSTI_PRECISION_FP32, const char* device = nullptr) {
+        const secousti_model_options options = make_options(isa, precision, device);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open(path.c_str(), &options, &handle));
         return Model(handle);
     }
     /// Opens a model from memory, which may be freed afterwards.
     static Model from_memory(std::span<const std::byte> bytes, const char* isa = nullptr,
-                             secousti_precision precision = SECOUSTI_PRECISION_FP32) {
-        const secousti_model_options options = make_options(isa, precision);
+                             secousti_precision precision = SECOUSTI_PRECISION_FP32, const char* device = nullptr) {
+        const secousti_model_options options = make_options(isa, precision, device);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle));
         return Model(handle);
@@ -119,11 +120,12 @@ class Model {
 
   private:
     explicit Model(secousti_model* handle) : handle_(handle, secousti_model_release) {}
-    static secousti_model_options make_options(const char* isa, secousti_precision precision) {
+    static secousti_model_options make_options(const char* isa, secousti_precision precision, const char* device) {
         secousti_model_options options;
         secousti_model_options_init(&options);
         options.isa = isa;
         options.precision = precision;
+        options.device = device;
         return options;
     }
 
@@ -337,7 +339,7 @@ struct GroupOptions {
     int capacity = 1;              ///< slots
     int threads = 1;               ///< that work on a step
     int spins = -1;                ///< how often an idle worker polls before it sleeps; -1: the default
-    const char* device = nullptr;  ///< "cpu" or "cuda"; null: "cpu"
+    const char* device = nullptr;  ///< "cpu" or "cuda"; null: the model's
     int max_steps = 1;             ///< most steps that one call makes
 };
 

@@ -9,13 +9,18 @@ import numpy.typing as npt
 
 from secousti_native._optional import loaded
 
-#: A numpy array or a torch tensor; a result has the kind of the argument it came from.
+#: A numpy array, a torch tensor or another array in host memory that has ``__dlpack__``; a result is a tensor if the
+#: argument was one, else a numpy array.
 Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float32]
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 # Full scale of the integer PCM formats.
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+#: Types of device, by DLPack, whose memory is a GPU's, and is the host's.
+CUDA_DEVICES = (2, 13)
+_HOST_DEVICES = (1, 3, 11)
+
 _FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -35,6 +40,10 @@ def to_numpy(value: Array, name: str) -> npt.NDArray[Any]:
             tensor = tensor.float()
         result: npt.NDArray[Any] = tensor.numpy()
         return result
+    if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+        if value.__dlpack_device__()[0] in _HOST_DEVICES:
+            return np.from_dlpack(value)
+        raise TypeError(f"{name}: a {type(value).__name__} in device memory; only steps of groups take those")
     raise TypeError(f"{name}: expected a numpy array or torch tensor, got {type(value).__name__}")
 
 

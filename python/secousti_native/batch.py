@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from secousti_native.encoded import Encoded
 
 if TYPE_CHECKING:
     from secousti_native.codec import Codec
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> Encoded
     """See `Codec.encode_batch`."""
     clips = as_audio(audio, ndim=3)
     _check_batch("audio", clips.shape)
-    encoded = _for_each(codec, len(clips), lambda one, i: one.encode(clips[i, 0], sample_rate))
+    encoded = codec.encode_many(list(clips[:, 0]), sample_rate)
     tokens = np.stack([e.tokens for e in encoded])[:, None]
     voices = np.stack([e.paralinguistic for e in encoded])
     return EncodedBatch(like(tokens, audio), like(voices, audio), tuple(encoded))
@@ -56,17 +53,16 @@ def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> Encoded
 def decode_batch(codec: Codec, batch: EncodedBatch | Array, paralinguistic: Array | None, seed: int | None) -> Array:
     """See `Codec.decode_batch`."""
     if isinstance(batch, EncodedBatch):
-        kind, voices = batch.tokens, None if paralinguistic is None else _voices(codec, paralinguistic, len(batch))
-        clips = _for_each(
-            codec, len(batch), lambda one, i: one.decode(batch[i], None if voices is None else voices[i], seed=seed)
-        )
+        kind = batch.tokens
+        voices = None if paralinguistic is None else list(_voices(codec, paralinguistic, len(batch)))
+        clips = codec.decode_many(batch.items, voices, seed=seed)
     else:
         if paralinguistic is None:
             raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, paralinguistic)")
         kind, tokens = batch, as_tokens(batch, codec.cardinality, ndim=3)
         _check_batch("tokens", tokens.shape)
         given = _voices(codec, paralinguistic, len(tokens))
-        clips = _for_each(codec, len(tokens), lambda one, i: one.decode(tokens[i, 0], given[i], seed=seed))
+        clips = codec.decode_many(list(tokens[:, 0]), list(given), seed=seed)
     return like(np.stack(clips)[:, None], kind)
 
 
@@ -77,10 +73,3 @@ def _voices(codec: Codec, paralinguistic: Array, count: int) -> Array:
 def _check_batch(name: str, shape: tuple[int, ...]) -> None:
     if shape[0] == 0 or shape[1] != 1:
         raise ValueError(f"{name}: expected shape [batch, 1, *] with at least one item, got {list(shape)}")
-
-
-def _for_each(codec: Codec, count: int, work: Callable[[Codec, int], Item]) -> list[Item]:
-    """Item after item on the codec's threads; the core releases the GIL, so items run side by side."""
-    single = codec.with_threads(1)
-    with ThreadPoolExecutor(min(codec.threads, count)) as pool:
-        return list(pool.map(lambda i: work(single, i), range(count)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from secousti_native import _core, streams
-from secousti_native._arrays import Array, Floats, as_audio, as_floats, as_tokens, like
+from secousti_native._arrays import Array, Floats, Tokens, as_floats, as_tokens, like, to_numpy
+from secousti_native._device import DeviceArray
 from secousti_native.audio import check_audio, check_rate, resample
 from secousti_native.batch import EncodedBatch, decode_batch, encode_batch
 from secousti_native.encoded import Encoded
@@ -54,7 +57,7 @@ class Latency:
 
 
 class Codec:
-    """Speech to one stream of tokens and back (SecoustiCodec, arXiv 2508.02849), on the CPU.
+    """Speech to one stream of tokens and back (SecoustiCodec, arXiv 2508.02849), on the CPU or a CUDA device.
 
     Immutable, and safe to share between threads. Audio is mono: float (nominally in [-1, 1]), int16 or int32, as
     numpy arrays or torch tensors; results are float32 and int64, of the kind that went in.
@@ -83,8 +86,9 @@ class Codec:
                 scale per output; activations are quantised too). The last two also keep keys and values in bf16 and
                 are faster, because a step is bound by the bytes that it reads (docs/precision.md). None: "fp32" on the
                 CPU, "bf16" on "cuda".
-            threads: threads that work on one call, the caller's included.
-            device: "cpu", or "cuda" for groups on the first CUDA device (docs/cuda.md). It never falls back.
+            threads: of the CPU that work on one call, the caller's included.
+            device: "cpu", or "cuda", the first CUDA device (docs/cuda.md): streams, groups and offline calls all work
+                there. It never falls back.
             isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
 
         Raises:
@@ -160,7 +164,7 @@ class Codec:
 
     @property
     def device(self) -> str:
-        """Where groups work: "cpu" or "cuda"."""
+        """Where it works: "cpu" or "cuda"."""
         return self._info["device"]
 
     @property
@@ -183,12 +187,31 @@ class Codec:
 
         ``ValueError`` for audio that is empty, shorter than one mel frame, or not finite.
         """
-        pcm = self._prepare(audio, sample_rate)
-        mel = self._model.mel(pcm)
-        tokens = self._model.tokens_of_mel(mel, self._threads).astype(np.int64)
-        voice = self._model.paralinguistic(mel)
-        return Encoded(like(tokens, audio), like(voice, audio), len(pcm), self.identity, self.sample_rate,
-                       self.frame_size, self.cardinality)  # fmt: skip
+        (encoded,) = self._encode([self._prepare(audio, sample_rate)], [audio])
+        return encoded
+
+    def encode_many(
+        self, clips: Sequence[Array], sample_rate: int | None = None, *, voices: bool = True
+    ) -> list[Encoded]:
+        """A corpus: `encode` of each of ``clips``, of any lengths, side by side; the same results.
+
+        ``threads`` clips at a time on the CPU; on "cuda" many clips share each step. Without ``voices`` the results
+        have none (``paralinguistic`` is empty), which is faster. ``ValueError`` as for `encode`; it names the clip.
+        """
+        prepared = []
+        for i, clip in enumerate(clips):
+            with _of_clip(i):
+                prepared.append(self._prepare(clip, sample_rate))
+        return self._encode(prepared, clips, voices)
+
+    def _encode(self, pcm: list[Floats], kinds: Sequence[object], voices: bool = True) -> list[Encoded]:
+        tokens, found = self._model.encode_clips(pcm, self._threads, voices)
+        given = [np.zeros(0, np.float32)] * len(pcm) if found is None else found
+        return [
+            Encoded(like(t.astype(np.int64), kind), like(g, kind), len(clip), self.identity, self.sample_rate,
+                    self.frame_size, self.cardinality)
+            for t, g, clip, kind in zip(tokens, given, pcm, kinds, strict=True)
+        ]  # fmt: skip
 
     def decode(
         self,
@@ -206,21 +229,50 @@ class Codec:
         voice. ``seed`` and ``look_ahead`` are as in `decoder`. ``ValueError`` for tokens of another model unless
         ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
         """
+        item = self._checked(encoded, paralinguistic, check_identity)
+        (pcm,) = self._decode([item], seed, look_ahead)
+        return pcm
+
+    def decode_many(
+        self,
+        clips: Sequence[Encoded | Array],
+        paralinguistic: Sequence[Array] | None = None,
+        *,
+        seed: int | None = 0,
+        look_ahead: int | None = None,
+        check_identity: bool = True,
+    ) -> list[Array]:
+        """`decode` of each of ``clips``, of any lengths, side by side; ``paralinguistic``: a voice for each."""
+        if paralinguistic is not None and len(paralinguistic) != len(clips):
+            raise ValueError(f"paralinguistic: {len(paralinguistic)} voices for {len(clips)} clips")
+        items = []
+        for i, clip in enumerate(clips):
+            with _of_clip(i):
+                items.append(self._checked(clip, None if paralinguistic is None else paralinguistic[i], check_identity))
+        return self._decode(items, seed, look_ahead)
+
+    def _checked(self, encoded: Encoded | Array, paralinguistic: Array | None, check_identity: bool) -> _ToDecode:
+        """What `_decode` takes, from what `decode` takes."""
         if not isinstance(encoded, Encoded):
             if paralinguistic is None:
                 raise TypeError("decode: bare tokens need a voice: decode(tokens, paralinguistic)")
-            return self._decode(encoded, paralinguistic, seed, look_ahead)
-        if check_identity:
-            self.check_identity(encoded)
-        encoded.check_num_samples(self)
-        voice = encoded.paralinguistic if paralinguistic is None else paralinguistic
-        if len(voice) == 0:
-            raise ValueError("decode: the stream has no voice; pass paralinguistic=")
-        pcm = self._decode(encoded.tokens, voice, seed, look_ahead)[: encoded.num_samples]
-        missing = encoded.num_samples - len(pcm)
-        if missing == 0:
-            return pcm
-        return like(np.pad(as_audio(pcm), (0, missing)), encoded.tokens)
+            tokens, num_samples = encoded, None
+        else:
+            if check_identity:
+                self.check_identity(encoded)
+            encoded.check_num_samples(self)
+            tokens, num_samples = encoded.tokens, encoded.num_samples
+            paralinguistic = encoded.paralinguistic if paralinguistic is None else paralinguistic
+            if len(paralinguistic) == 0:
+                raise ValueError("decode: the stream has no voice; pass paralinguistic=")
+        voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        return _ToDecode(as_tokens(tokens, self.cardinality), voice, num_samples, tokens)
+
+    def _decode(self, items: list[_ToDecode], seed: int | None, look_ahead: int | None) -> list[Array]:
+        checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
+        pcm = self._model.decode_clips([item.tokens for item in items], [item.voice for item in items], checked, ahead,
+                                       self._threads)  # fmt: skip
+        return [like(item.fit(clip), item.kind) for item, clip in zip(items, pcm, strict=True)]
 
     def check_identity(self, encoded: Encoded) -> None:
         """``ValueError`` if another model made the tokens."""
@@ -229,11 +281,6 @@ class Codec:
                 f"the tokens were made by model {encoded.model_identity:016x}, this is {self.name} "
                 f"({self.identity:016x}); check_identity=False (on the command line --any-model) decodes them anyway"
             )
-
-    def _decode(self, tokens: Array, paralinguistic: Array, seed: int | None, look_ahead: int | None) -> Array:
-        checked = as_tokens(tokens, self.cardinality)
-        stream = self._core_decoder(paralinguistic, seed, look_ahead)
-        return like(np.concatenate([stream.push(checked), stream.flush()]), tokens)
 
     def encode_acoustic(self, audio: Array, sample_rate: int | None = None) -> Array:
         """Audio [samples] to the continuous acoustic embedding A, float32 [N, dimension].
@@ -257,7 +304,7 @@ class Codec:
     # ---- batches, as in Mimi ----
 
     def encode_batch(self, audio: Array, sample_rate: int | None = None) -> EncodedBatch:
-        """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension]; ``threads`` items at a time."""
+        """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension], side by side as in `encode_many`."""
         return encode_batch(self, audio, sample_rate)
 
     def decode_batch(
@@ -354,6 +401,20 @@ class Codec:
                                   ahead, count, -1 if spins is None else spins, device, max_steps)  # fmt: skip
         return DecoderGroup(self, core, capacity)
 
+    def to_device(self, array: Array) -> DeviceArray:
+        """A copy of float or integer ``array`` as float32 or int32 in the memory of the device, for steps of groups.
+
+        For those without a library of their own; arrays of torch, CuPy and others go in as they are. `UnsupportedError`
+        on the CPU.
+        """
+        values = to_numpy(array, "array")
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"array: expected floats or integers, got {values.dtype}")
+        values = np.ascontiguousarray(values, np.float32 if values.dtype.kind == "f" else np.int32)
+        result = DeviceArray(_core.DeviceArray(self._model, values.shape, str(values.dtype)))
+        result._core.write(values, result.stream)
+        return result
+
     def restore(self, snapshot: bytes, *, threads: int | None = None) -> EncoderStream | DecoderStream:
         """The stream that ``snapshot()`` was taken of, in that state.
 
@@ -390,6 +451,32 @@ class Codec:
             f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
             f"vocoder {self._info['vocoder']}, {self._info['isa']}, {self._info['precision']}, threads={self._threads})"
         )
+
+
+@dataclass(frozen=True)
+class _ToDecode:
+    """A clip's checked tokens and voice, how many samples are wanted (None: all) and the kind of the result."""
+
+    tokens: Tokens
+    voice: Floats
+    num_samples: int | None
+    kind: object
+
+    def fit(self, pcm: Floats) -> Floats:
+        if self.num_samples is None:
+            return pcm
+        pcm = pcm[: self.num_samples]
+        missing = self.num_samples - len(pcm)
+        return np.pad(pcm, (0, missing)) if missing else pcm
+
+
+@contextmanager
+def _of_clip(number: int) -> Iterator[None]:
+    """Says in an error which clip of a list it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"clip {number}: {error}") from error
 
 
 def _check_threads(threads: int) -> int:

@@ -63,6 +63,17 @@ class _Group:
             raise SnapshotError("snapshot: not of this kind of stream")
         self._both.restore(slot, bytes(snapshot[1:]))
 
+    def _takes(self, array: Array) -> bool:
+        """Whether ``array`` is where the group works, on the device, and stays there."""
+        return self._codec.device == "cuda" and _device.is_on_device(array)
+
+    def _empty_like(
+        self, template: Array, dtype: str, shape: tuple[int, ...], source: _device.Borrowed
+    ) -> tuple[Array, int]:
+        """A new array for results, and its address."""
+        array = _device.empty_like(template, dtype, shape, self._codec._model, source)
+        return array, _device.address(array, "result", dtype, shape)
+
     def _mask(self, mask: Array, name: str) -> npt.NDArray[np.bool_]:
         values = to_numpy(mask, name)
         if values.dtype != np.bool_ or values.shape != (self._capacity,):
@@ -95,11 +106,12 @@ class EncoderGroup(_Group):
             ValueError: shapes, or a sample that is not finite. Nothing is consumed then.
             RuntimeError: an active slot was flushed.
 
-        On the device, float32 torch or CuPy arrays in its memory stay there: the step joins their current stream and
-        does not wait, ``active`` is a host array, the result is an int32 array on the device, and samples that are not
-        finite are not found (they spoil their own slot).
+        On the device, float32 arrays in its memory (torch, CuPy, ``__cuda_array_interface__`` or ``__dlpack__``) stay
+        there: the step joins their current stream and does not wait, ``active`` is a host array, the result is an int32
+        array on the device (of torch, of CuPy, or a `DeviceArray`), and samples that are not finite are not found (they
+        spoil their own slot).
         """
-        return self._steps(pcm, active, 1).reshape(self._capacity)
+        return self._steps(pcm, active, 1)
 
     def steps(self, pcm: Array, active: Array | None = None) -> Array:
         """Makes n steps at once, 1 up to the group's ``max_steps``; on the device one pass over the weights serves all.
@@ -114,23 +126,28 @@ class EncoderGroup(_Group):
         Raises:
             ValueError, RuntimeError: as `step`; ValueError for more steps than the group was made for.
         """
-        size = self._codec.frame_size
-        shape = tuple(pcm.shape)
-        count = shape[1] // size if len(shape) == 2 else 0
-        if count < 1:
-            raise ValueError(f"pcm: expected shape [{self._capacity}, n * {size}], got {list(shape)}")
-        return self._steps(pcm, active, count)
+        return self._steps(pcm, active, None)
 
-    def _steps(self, pcm: Array, active: Array | None, count: int) -> Array:
+    def _steps(self, pcm: Array, active: Array | None, count: int | None) -> Array:
+        """``count`` 1: of `step`, whose result has no column; None: as many as there are."""
         mask = None if active is None else self._mask(active, "active")
-        shape = (self._capacity, count * self._codec.frame_size)
-        if _device.is_on_device(pcm) and self._codec.device == "cuda":
-            source = _device.address(pcm, "pcm", "float32", shape)
-            tokens = _device.empty_like(pcm, "int32", (self._capacity, count))
-            target = _device.address(tokens, "tokens", "int32", (self._capacity, count))
-            self._core.step_on_device(_device.current_stream(pcm), source, mask, count, target)
+        size = self._codec.frame_size
+        if self._takes(pcm):
+            source = _device.borrow(pcm, "pcm", "float32", (self._capacity, None if count is None else size))
+            steps = self._count(source.shape, size)
+            tokens, target = self._empty_like(
+                pcm, "int32", (self._capacity, steps)[: 2 if count is None else 1], source
+            )
+            self._core.step_on_device(source.stream, source.address, mask, steps, target)
             return tokens
-        return like(self._core.step(as_frames(pcm, "pcm", shape), mask).astype(np.int64), pcm)
+        steps = self._count(to_numpy(pcm, "pcm").shape, size) if count is None else count
+        found = self._core.step(as_frames(pcm, "pcm", (self._capacity, steps * size)), mask).astype(np.int64)
+        return like(found if count is None else found.reshape(self._capacity), pcm)
+
+    def _count(self, shape: tuple[int, ...], size: int) -> int:
+        if len(shape) != 2 or shape[1] < size or shape[1] % size != 0:
+            raise ValueError(f"pcm: expected shape [{self._capacity}, n * {size}], got {list(shape)}")
+        return shape[1] // size
 
     def flush(self, slot: int) -> Array:
         """Ends one slot's stream: its remaining tokens, int64 [n]. It may not be active again until reset."""
@@ -177,9 +194,9 @@ class DecoderGroup(_Group):
             Audio float32 [capacity, frame_size] and, int64 [capacity], how many samples at the start of each row are
             the stream's: fewer than ``frame_size`` while it is young, 0 when it is not active. The rest is zeros.
 
-        On the device, int32 torch or CuPy tokens in its memory give results there (counts int32): the step joins their
-        current stream and does not wait. Tokens are not checked then (negative ones of active slots are lost), and
-        samples beyond the counts mean nothing.
+        On the device, int32 tokens in its memory (arrays as for `EncoderGroup.step`) give results there (counts int32):
+        the step joins their current stream and does not wait. Tokens are not checked then (negative ones of active
+        slots are lost), and samples beyond the counts mean nothing.
         """
         return self._steps(tokens, active, 1)
 
@@ -198,11 +215,11 @@ class DecoderGroup(_Group):
         Returns:
             As `step`: audio [capacity, n * frame_size] and counts [capacity]. The samples are those of single steps.
         """
-        return self._steps(tokens, active, self._count(tokens))
+        return self._steps(tokens, active, 2)
 
     def steps_to_mel(self, tokens: Array, active: Array | None = None) -> Array:
         """The same to log-mel, float32 [capacity, n * frames per token, n_mels]."""
-        return self._steps_to_mel(tokens, active, self._count(tokens))
+        return self._steps_to_mel(tokens, active, 2)
 
     def step_from_mel(self, mel: Array, active: Array | None = None) -> tuple[Array, Array]:
         """The vocoder alone.
@@ -217,60 +234,58 @@ class DecoderGroup(_Group):
         """
         mask = None if active is None else self._mask(active, "active")
         info = self._codec.info
-        if _device.is_on_device(mel) and self._codec.device == "cuda":
-            shape = tuple(mel.shape)
-            frames = shape[1] if len(shape) == 3 else 0
-            source = _device.address(mel, "mel", "float32", (self._capacity, frames, info["n_mels"]))
-            audio, counts, targets = self._audio_on_device(mel, frames * info["hop_length"])
-            self._core.step_from_mel_on_device(_device.current_stream(mel), source, mask, frames, *targets)
+        if self._takes(mel):
+            source = _device.borrow(mel, "mel", "float32", (self._capacity, None, info["n_mels"]))
+            frames = source.shape[1]
+            audio, counts, targets = self._audio_on_device(mel, frames * info["hop_length"], source)
+            self._core.step_from_mel_on_device(source.stream, source.address, mask, frames, *targets)
             return audio, counts
         values = to_numpy(mel, "mel").astype(np.float32)
         pcm, samples = self._core.step_from_mel(values, mask)
         return like(pcm, mel), like(samples.astype(np.int64), mel)
 
-    def _steps(self, tokens: Array, active: Array | None, count: int) -> tuple[Array, Array]:
-        if _device.is_on_device(tokens) and self._codec.device == "cuda":
-            source, mask = self._on_device(tokens, active, count)
-            audio, counts, targets = self._audio_on_device(tokens, count * self._codec.frame_size)
-            self._core.step_on_device(_device.current_stream(tokens), source, mask, count, *targets)
+    def _steps(self, tokens: Array, active: Array | None, axes: int) -> tuple[Array, Array]:
+        """Tokens of ``axes`` 1: [capacity], or 2: [capacity, n]."""
+        if self._takes(tokens):
+            source, mask, count = self._on_device(tokens, active, axes)
+            audio, counts, targets = self._audio_on_device(tokens, count * self._codec.frame_size, source)
+            self._core.step_on_device(source.stream, source.address, mask, count, *targets)
             return audio, counts
         self._check_no_mask(active)
-        pcm, samples = self._core.step(self._tokens(tokens, count))
+        pcm, samples = self._core.step(self._tokens(tokens, axes))
         return like(pcm, tokens), like(samples.astype(np.int64), tokens)
 
-    def _steps_to_mel(self, tokens: Array, active: Array | None, count: int) -> Array:
-        if _device.is_on_device(tokens) and self._codec.device == "cuda":
-            source, mask = self._on_device(tokens, active, count)
+    def _steps_to_mel(self, tokens: Array, active: Array | None, axes: int) -> Array:
+        if self._takes(tokens):
+            source, mask, count = self._on_device(tokens, active, axes)
             info = self._codec.info
             shape = (self._capacity, count * info["frame_size"] // info["hop_length"], info["n_mels"])
-            mel = _device.empty_like(tokens, "float32", shape)
-            target = _device.address(mel, "mel", "float32", shape)
-            self._core.step_to_mel_on_device(_device.current_stream(tokens), source, mask, count, target)
+            mel, target = self._empty_like(tokens, "float32", shape, source)
+            self._core.step_to_mel_on_device(source.stream, source.address, mask, count, target)
             return mel
         self._check_no_mask(active)
-        return like(self._core.step_to_mel(self._tokens(tokens, count)), tokens)
+        return like(self._core.step_to_mel(self._tokens(tokens, axes)), tokens)
 
     def flush(self, slot: int) -> Array:
         """Ends one slot's stream: the rest of ``frame_size`` samples per token, float32 [n]."""
         return self._core.flush(slot)
 
-    def _on_device(self, tokens: Array, active: Array | None, count: int) -> tuple[int, npt.NDArray[np.bool_] | None]:
-        shape = (self._capacity,) if len(tokens.shape) == 1 else (self._capacity, count)
-        source = _device.address(tokens, "tokens", "int32", shape)
-        return source, None if active is None else self._mask(active, "active")
+    def _on_device(
+        self, tokens: Array, active: Array | None, axes: int
+    ) -> tuple[_device.Borrowed, npt.NDArray[np.bool_] | None, int]:
+        source = _device.borrow(tokens, "tokens", "int32", (self._capacity, None)[:axes])
+        mask = None if active is None else self._mask(active, "active")
+        return source, mask, self._count(source.shape) if axes == 2 else 1
 
-    def _audio_on_device(self, template: Array, row: int) -> tuple[Array, Array, tuple[int, int]]:
+    def _audio_on_device(
+        self, template: Array, row: int, source: _device.Borrowed
+    ) -> tuple[Array, Array, tuple[int, int]]:
         """Audio [capacity, row], counts, and the addresses of both."""
-        audio = _device.empty_like(template, "float32", (self._capacity, row))
-        counts = _device.empty_like(template, "int32", (self._capacity,))
-        targets = (
-            _device.address(audio, "pcm", "float32", (self._capacity, row)),
-            _device.address(counts, "samples", "int32", (self._capacity,)),
-        )
-        return audio, counts, targets
+        audio, to_audio = self._empty_like(template, "float32", (self._capacity, row), source)
+        counts, to_counts = self._empty_like(template, "int32", (self._capacity,), source)
+        return audio, counts, (to_audio, to_counts)
 
-    def _count(self, tokens: Array) -> int:
-        shape = tuple(tokens.shape)
+    def _count(self, shape: tuple[int, ...]) -> int:
         if len(shape) != 2 or shape[1] < 1:
             raise ValueError(f"tokens: expected integers [{self._capacity}, n], got {list(shape)}")
         return int(shape[1])
@@ -279,10 +294,11 @@ class DecoderGroup(_Group):
         if active is not None:
             raise TypeError("active: for tokens in device memory only; host tokens say it themselves (INACTIVE)")
 
-    def _tokens(self, tokens: Array, count: int) -> Tokens:
-        """As int32 [capacity, count]; of a single step, [capacity] is given."""
+    def _tokens(self, tokens: Array, axes: int) -> Tokens:
+        """As int32 [capacity, n]; of a single step, [capacity] is given."""
         values = to_numpy(tokens, "tokens")
-        shape = (self._capacity,) if values.ndim == 1 else (self._capacity, count)
+        count = self._count(values.shape) if axes == 2 else 1
+        shape = (self._capacity, count)[:axes]
         if values.dtype.kind not in "iu" or values.shape != shape:
             raise ValueError(f"tokens: expected integers {list(shape)}, got {values.dtype} {list(values.shape)}")
         # What int32 cannot hold is out of range in any case.

@@ -1,10 +1,14 @@
 // What the tests of streams share: tiny models opened through the public interface, signals, and chunked runs.
+//
+// Built with SECOUSTI_TEST_DEVICE="cuda" they run on a device (tests/simt): a GPU, or the emulator, which is so slow
+// that inputs are shorter there (`few`).
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "check.h"
@@ -18,9 +22,25 @@ using Tokens = std::vector<std::int32_t>;
 
 inline constexpr tiny::Shape kShapes[] = {tiny::kPlain, tiny::kHalved, tiny::kOdd, tiny::kHift};
 
-inline secousti::Model open(const tiny::Shape& shape, const char* isa = nullptr,
+#ifdef SECOUSTI_TEST_DEVICE
+inline constexpr const char* kDevice = SECOUSTI_TEST_DEVICE;
+#else
+inline constexpr const char* kDevice = "cpu";
+#endif
+
+constexpr bool on_device() { return std::string_view(kDevice) == "cuda"; }
+
+/// How much of something a test takes: `least` on a device.
+constexpr std::size_t few(std::size_t usual, std::size_t least) { return on_device() ? least : usual; }
+
+/// On a device its kernels decide about the heads.
+inline secousti::Model open(tiny::Shape shape, const char* isa = nullptr,
                             secousti_precision precision = SECOUSTI_PRECISION_FP32) {
-    return secousti::Model::from_memory(tiny::model_bytes(shape), isa, precision);
+    if (on_device()) {
+        shape.head_dim = 16;
+        shape.dimension = (shape.dimension + 15) / 16 * 16;
+    }
+    return secousti::Model::from_memory(tiny::model_bytes(shape), isa, precision, kDevice);
 }
 
 /// Tones that wander, and noise.

@@ -186,7 +186,7 @@ TEST(what_leads_to_tokens_stays_as_precise_as_the_file_demands) {
         std::vector<float> mel(frames * static_cast<std::size_t>(model->config.n_mels));
         for (float& value : mel) value = normal(generator);
         std::vector<std::int32_t> tokens(frames);
-        Offline(*model, 1).encode_mel(mel.data(), frames, {.rows = {.tokens = tokens.data()}});
+        make_offline(*model, 1)->encode_mel(mel.data(), frames, {.rows = {.tokens = tokens.data()}});
         return tokens;
     };
     std::string demanding = json;

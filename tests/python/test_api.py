@@ -186,6 +186,35 @@ def test_batches(codec: Codec, speech: Floats) -> None:
         codec.decode_batch(batch.tokens, batch.paralinguistic[:2])
 
 
+def test_many_clips_are_clips_alone(codec: Codec, speech: Floats) -> None:
+    torch = pytest.importorskip("torch")
+    clips = [speech[:9000], torch.from_numpy(speech[20000:50000].copy()), speech[60000:60300]]
+    encoded = codec.with_threads(2).encode_many(clips)
+    for clip, item in zip(clips, encoded, strict=True):
+        alone = codec.encode(clip)
+        assert type(item.tokens) is type(alone.tokens) is type(clip)
+        np.testing.assert_array_equal(item.tokens, alone.tokens)
+        np.testing.assert_array_equal(item.paralinguistic, alone.paralinguistic)
+        assert item.num_samples == len(clip)
+    for pcm, item in zip(codec.decode_many(encoded, seed=3), encoded, strict=True):
+        np.testing.assert_array_equal(pcm, codec.decode(item, seed=3))
+        assert len(pcm) == item.num_samples
+    silent = codec.encode_many(clips[:1], voices=False)
+    assert len(silent[0].paralinguistic) == 0
+    np.testing.assert_array_equal(silent[0].tokens, encoded[0].tokens)
+    voiced = codec.decode_many(silent, [encoded[0].paralinguistic])
+    np.testing.assert_array_equal(voiced[0], codec.decode(encoded[0]))
+    assert codec.encode_many([]) == codec.decode_many([]) == []
+    with pytest.raises(ValueError, match="clip 1: audio: 7 samples"):
+        codec.encode_many([clips[0], speech[:7]])
+    with pytest.raises(ValueError, match=r"clip 0: audio\[5\] is nan"):
+        codec.encode_many([np.where(np.arange(900) == 5, np.nan, 0)])
+    with pytest.raises(ValueError, match="clip 0: decode: the stream has no voice"):
+        codec.decode_many(silent)
+    with pytest.raises(ValueError, match="2 voices for 1 clips"):
+        codec.decode_many(silent, [encoded[0].paralinguistic] * 2)
+
+
 def test_torch_batches(codec: Codec, speech: Floats) -> None:
     torch = pytest.importorskip("torch")
     clips = torch.from_numpy(np.stack([speech[:9000], speech[9000:18000]])[:, None])
@@ -360,8 +389,8 @@ def test_unsupported(codec: Codec) -> None:
     for precision in ("fp16", "int4", "fp64"):
         with pytest.raises(UnsupportedError, match=precision):
             Codec.from_pretrained(precision=precision)
-    with pytest.raises(UnsupportedError, match="cuda"):
-        Codec.from_pretrained(device="cuda")
+    with pytest.raises(UnsupportedError, match="'cpu' and 'cuda'"):
+        Codec.from_pretrained(device="tpu")
     with pytest.raises(UnsupportedError, match="pentium"):
         Codec.from_pretrained(isa="pentium")
 

@@ -261,8 +261,7 @@ void mma(const MatrixLane& mine, bool integers, const char* file, int line) {
 }
 
 void run(const char* name, Grid grid, int threads, std::size_t shared_bytes, const std::function<void()>& body) {
-    static std::mutex one_launch;
-    const std::lock_guard lock(one_launch);
+    const std::lock_guard lock(device_lock());
     if (threads <= 0 || threads > kMaxThreads || threads % kWarp != 0 || shared_bytes > kMaxShared || grid.x == 0 ||
         grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFFU || grid.y > kMaxGridYZ || grid.z > kMaxGridYZ) {
         throw Fault(FaultKind::launch, std::string(name) + ": grid " + std::to_string(grid.x) + "x" +

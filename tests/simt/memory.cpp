@@ -134,7 +134,13 @@ void touch(Memory& memory, const void* p, std::size_t bytes, Access access, cons
     }
 }
 
+std::recursive_mutex& device_lock() {
+    static std::recursive_mutex lock;
+    return lock;
+}
+
 void* allocate(std::size_t bytes, const char* name) {
+    const std::lock_guard lock(device_lock());
     char* begin = static_cast<char*>(::operator new(std::max<std::size_t>(bytes, 1), kAlignment));
     registry()[address(begin)] = std::make_unique<Memory>(name, false, begin, bytes);
     std::memset(begin, kPattern, bytes);
@@ -143,6 +149,7 @@ void* allocate(std::size_t bytes, const char* name) {
 
 void release(void* p) noexcept {
     if (p == nullptr) return;
+    const std::lock_guard lock(device_lock());
     registry().erase(address(p));
     ::operator delete(p, kAlignment);
 }
@@ -168,6 +175,7 @@ Memory& whole(const void* p, std::size_t bytes, const char* operation) {
 }  // namespace
 
 void write_bytes(void* device, const void* host, std::size_t bytes) {
+    const std::lock_guard lock(device_lock());
     if (bytes == 0) return;
     Memory& memory = whole(device, bytes, "copy to device");
     std::memcpy(device, host, bytes);
@@ -175,6 +183,7 @@ void write_bytes(void* device, const void* host, std::size_t bytes) {
 }
 
 void read_bytes(void* host, const void* device, std::size_t bytes) {
+    const std::lock_guard lock(device_lock());
     if (bytes == 0) return;
     const Memory& memory = whole(device, bytes, "copy to host");
     if (!memory.initialised(device, bytes)) {
@@ -184,6 +193,7 @@ void read_bytes(void* host, const void* device, std::size_t bytes) {
 }
 
 void copy_bytes(void* to, const void* from, std::size_t bytes) {
+    const std::lock_guard lock(device_lock());
     if (bytes == 0) return;
     Memory& target = whole(to, bytes, "copy on device");
     const Memory& source = whole(from, bytes, "copy on device");
@@ -195,6 +205,7 @@ void copy_bytes(void* to, const void* from, std::size_t bytes) {
 }
 
 void fill_bytes(void* device, int byte, std::size_t bytes) {
+    const std::lock_guard lock(device_lock());
     if (bytes == 0) return;
     Memory& memory = whole(device, bytes, "fill");
     std::memset(device, byte, bytes);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ struct Queue {
 /// Checks ordering and initialisation of an access by `now` (bounds are known to hold) and records it. `waited`: the
 /// thread has called wait_for_previous().
 void touch(Memory& memory, const void* p, std::size_t bytes, Access access, const Stamp& now, bool waited);
+
+/// Held by whoever launches or touches device memory: streams of several threads take turns.
+std::recursive_mutex& device_lock();
 
 /// Device memory: 256-byte aligned, filled with a pattern that is a NaN as float32 and bfloat16.
 void* allocate(std::size_t bytes, const char* name);

@@ -69,6 +69,22 @@ struct MelKernel {
         }
     };
 
+    /// Where the frames of a step go.
+    struct Rows {
+        const Args& args;
+        int slot;
+        long long first;  ///< frame of the step's first one, by which its block is chosen
+
+        SIMT_DEVICE std::ptrdiff_t offset(int frame) const {
+            long long row = slot * static_cast<long long>(args.max_frames) + frame;
+            if (args.blocks > 0) {
+                const long long f = first + frame, block = f / args.max_frames % args.blocks;
+                row = (block * args.slots + slot) * args.max_frames + f % args.max_frames;
+            }
+            return static_cast<std::ptrdiff_t>(row) * args.spectrum.bands;
+        }
+    };
+
     SIMT_DEVICE static void run(const Args& args) {
         simt::wait_for_previous();
         const int slot = simt::block_x(), thread = simt::thread();
@@ -80,8 +96,10 @@ struct MelKernel {
         const int length = args.spectrum.length;
         const auto progress = simt::global(reinterpret_cast<long long*>(args.progress + slot));
         const long long before = progress[0], frames = progress[1], appended = progress[2];
-        const long long total = before + args.samples;
-        const int kept = args.pad + static_cast<int>(appended), fill = kept + args.samples;
+        const auto counts = simt::global(args.counts);
+        const int samples = counts ? static_cast<int>(counts[slot]) : args.samples;
+        const long long total = before + samples;
+        const int kept = args.pad + static_cast<int>(appended), fill = kept + samples;
         int ready = fill < length ? 0 : (fill - length) / args.hop + 1;
         ready -= ready % args.multiple;
         if (args.end) ready = static_cast<int>(total / args.hop - frames);
@@ -95,10 +113,9 @@ struct MelKernel {
             kept,
             fill};
 
-        const auto mel =
-            simt::global(args.mel + static_cast<std::ptrdiff_t>(slot) * args.max_frames * args.spectrum.bands);
+        const Rows rows{args, slot, args.blocks == 0 ? 0 : frames};
         for (int t = 0; t < ready; t += kFrames)
-            transform(args, window, t, ready - t < kFrames ? ready - t : kFrames, mel);
+            transform(args, window, t, ready - t < kFrames ? ready - t : kFrames, rows);
         if (!args.end) keep(window, ready * args.hop);
         simt::barrier();  // all have read the progress
         if (thread == 0) {
@@ -111,8 +128,7 @@ struct MelKernel {
     }
 
   private:
-    SIMT_DEVICE static void transform(const Args& args, const Window& window, int first, int count,
-                                      simt::Global<float> mel) {
+    SIMT_DEVICE static void transform(const Args& args, const Window& window, int first, int count, const Rows& rows) {
         const BlockFft<kThreads> fft(args.spectrum.length, simt::global(args.spectrum.roots));
         const int half = fft.half(), bands = args.spectrum.bands;
         simt::SharedArena arena;
@@ -155,9 +171,10 @@ struct MelKernel {
         simt::barrier();
 
         const BandSums sums(args.spectrum);
+        const auto mel = simt::global(args.mel);
         for (int item = simt::thread(); item < count * bands; item += kThreads) {
             const int f = item / bands, m = item % bands;
-            mel[(first + f) * bands + m] = logf(fmaxf(sums.sum(m, magnitudes + f * stride), args.floor));
+            mel[rows.offset(first + f) + m] = logf(fmaxf(sums.sum(m, magnitudes + f * stride), args.floor));
         }
         simt::barrier();
     }

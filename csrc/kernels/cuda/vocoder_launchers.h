@@ -46,10 +46,14 @@ struct MelArgs {
     MelProgress* progress = nullptr;       ///< [slots]
     const float* pcm = nullptr;            ///< [slots, samples]
     int samples = 0;
-    bool end = false;      ///< reflects the end: S samples give floor(S/hop) frames in all
-    int multiple = 1;      ///< before the end, frames come in whole multiples of this many
-    float* mel = nullptr;  ///< [slots, max_frames, bands]
+    const std::int32_t* counts = nullptr;  ///< [slots] or null (all): how many of `samples` are a slot's
+    bool end = false;                      ///< reflects the end: S samples give floor(S/hop) frames in all
+    int multiple = 1;                      ///< before the end, frames come in whole multiples of this many
+    float* mel = nullptr;  ///< [slots, max_frames, bands]; with blocks [blocks, slots, max_frames, bands]
     int max_frames = 0;
+    /// 0: a step's frames begin at row 0. Else frame f of a stream is row f % max_frames in block f / max_frames,
+    /// modulo `blocks`: consumers that take max_frames at a time need not know in which step a frame came.
+    int blocks = 0;
     std::int32_t* frames = nullptr;  ///< [slots]: written; 0 for slots that are not active
 };
 void mel_step(const Stream& stream, const MelArgs& args);

@@ -1,0 +1,191 @@
+// Single streams on the device: groups of one slot, fed whole tokens.
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "codec/cuda.h"
+#include "codec/cuda_decoder_group.h"
+#include "codec/cuda_encoder_group.h"
+#include "codec/progress.h"
+#include "codec/single.h"
+
+namespace secousti::core {
+
+namespace cuda {
+
+namespace {
+
+class DeviceSingleEncoder final : public SingleEncoder {
+  public:
+    explicit DeviceSingleEncoder(ModelPtr model)
+        : SingleEncoder(std::move(model)),
+          group_(model_, {.capacity = 1, .device = "cuda"}),
+          frame_size_(static_cast<std::uint64_t>(model_->config.frame_size())),
+          phase_(static_cast<std::uint64_t>(model_->encoder_latency()) % frame_size_) {
+        waiting_.reserve(frame_size_);
+    }
+    DeviceSingleEncoder(ModelPtr model, std::span<const std::byte> snapshot) : DeviceSingleEncoder(std::move(model)) {
+        EncoderStream stream(model_, 1);
+        stream.restore(snapshot);
+        fed_ = model_->encoder_header.in(stream.state())->samples;
+        group_.restore(0, snapshot);
+    }
+
+    std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
+    void reset() override {
+        group_.reset(nullptr);
+        fed_ = 0;
+        waiting_.clear();
+    }
+    bool ended() const noexcept override { return group_.ended(0); }
+    std::size_t snapshot_bytes() const noexcept override { return group_.snapshot_bytes(); }
+    void snapshot(std::byte* out) override {
+        feed_waiting();
+        group_.snapshot(0, out);
+    }
+    std::unique_ptr<SingleEncoder> clone() override {
+        std::vector<std::byte> bytes(snapshot_bytes());
+        snapshot(bytes.data());
+        return std::make_unique<DeviceSingleEncoder>(model_, bytes);
+    }
+
+    std::size_t tokens_after_push(std::size_t samples) const noexcept override {
+        return static_cast<std::size_t>(ready(pushed() + samples, false) - ready(pushed(), false));
+    }
+    std::size_t tokens_after_flush(std::size_t samples) const noexcept override {
+        if (ended()) return 0;
+        return static_cast<std::size_t>(ready(pushed() + samples, true) - ready(pushed(), false));
+    }
+    std::size_t push(const float* pcm, std::size_t samples, std::int32_t* tokens) override {
+        std::size_t written = 0;
+        while (samples > 0) {
+            // To the sample that brings the next token: a step of the group that is one graph, and no step in vain.
+            const std::size_t missing = until_token() - waiting_.size(), part = std::min(samples, missing);
+            waiting_.insert(waiting_.end(), pcm, pcm + part);
+            pcm += part;
+            samples -= part;
+            if (part == missing) written += feed_waiting(tokens + written);
+        }
+        return written;
+    }
+    std::size_t flush(std::int32_t* tokens) override {
+        feed_waiting();
+        return group_.flush(0, tokens);
+    }
+
+  private:
+    std::uint64_t pushed() const noexcept { return fed_ + waiting_.size(); }
+    std::uint64_t ready(std::uint64_t samples, bool end) const noexcept {
+        return tokens_ready(model_->config, samples, end);
+    }
+    /// Samples from those fed to the next number of samples at which a token may come.
+    std::size_t until_token() const noexcept {
+        return static_cast<std::size_t>(frame_size_ - (fed_ + frame_size_ - phase_) % frame_size_);
+    }
+    /// Gives the group what waits; at most one token comes of it. Tokens that cannot come need no place.
+    std::size_t feed_waiting(std::int32_t* tokens = nullptr) {
+        if (waiting_.empty()) return 0;
+        std::int32_t token = -1;
+        group_.feed(waiting_.data(), static_cast<int>(waiting_.size()), nullptr, &token);
+        fed_ += waiting_.size();
+        waiting_.clear();
+        if (token < 0) return 0;
+        *tokens = token;
+        return 1;
+    }
+
+    DeviceEncoderGroup group_;
+    const std::uint64_t frame_size_, phase_;  ///< tokens come when the samples fed are phase_ modulo frame_size_
+    std::uint64_t fed_ = 0;
+    std::vector<float> waiting_;  ///< pushed, not yet fed: less than brings a token
+};
+
+class DeviceSingleDecoder final : public SingleDecoder {
+  public:
+    DeviceSingleDecoder(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic)
+        : SingleDecoder(std::move(model)),
+          look_ahead_(model_->vocoder ? model_->vocoder->resolve(options).look_ahead : 0),
+          group_(model_, {.capacity = 1, .device = "cuda"}, options, paralinguistic) {}
+
+    std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
+    void reset() override { group_.reset(nullptr); }
+    bool ended() const noexcept override { return group_.ended(0); }
+    std::size_t snapshot_bytes() const noexcept override { return group_.snapshot_bytes(); }
+    void snapshot(std::byte* out) override { group_.snapshot(0, out); }
+    void restore(std::span<const std::byte> snapshot) { group_.restore(0, snapshot); }
+    std::unique_ptr<SingleDecoder> clone() override {
+        std::vector<std::byte> bytes(snapshot_bytes());
+        snapshot(bytes.data());
+        return restore_device_decoder(model_, bytes);
+    }
+
+    DecoderUse use() const noexcept override { return group_.use(0); }
+    int latency() const noexcept override { return model_->vocoder ? model_->vocoder->latency(look_ahead_) : 0; }
+    void get_paralinguistic(float* values) const override { group_.get_paralinguistic(0, values); }
+    void set_paralinguistic(std::span<const float> values) override { group_.set_paralinguistic(0, values); }
+    std::size_t samples_owed(std::size_t frames) const noexcept override {
+        if (ended() || !model_->vocoder) return 0;
+        return group_.samples_owed(0) + frames * static_cast<std::size_t>(model_->config.hop_length);
+    }
+    std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) override {
+        std::size_t written = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::int32_t token = tokens == nullptr ? kLostToken : tokens[i];
+            std::int32_t samples = 0;
+            group_.step(&token, pcm + written, &samples);
+            written += static_cast<std::size_t>(samples);
+        }
+        return written;
+    }
+    void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) override {
+        const std::size_t width = static_cast<std::size_t>(model_->config.frames_per_token() * model_->config.n_mels);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::int32_t token = tokens == nullptr ? kLostToken : tokens[i];
+            group_.step_to_mel(&token, mel + i * width);
+        }
+    }
+    std::size_t push_from_mel(const float*, std::size_t, float*) override {
+        throw Error(Status::unsupported, "device 'cuda': a decoder stream there takes no mel (push_from_mel)");
+    }
+    std::size_t flush(float* pcm) override { return group_.flush(0, pcm); }
+
+  private:
+    const int look_ahead_;
+    DeviceDecoderGroup group_;
+};
+
+}  // namespace
+
+}  // namespace cuda
+
+std::unique_ptr<SingleEncoder> make_device_encoder(ModelPtr model) {
+    require_on_device(*model);
+    return std::make_unique<cuda::DeviceSingleEncoder>(std::move(model));
+}
+
+std::unique_ptr<SingleEncoder> restore_device_encoder(ModelPtr model, std::span<const std::byte> snapshot) {
+    require_on_device(*model);
+    return std::make_unique<cuda::DeviceSingleEncoder>(std::move(model), snapshot);
+}
+
+std::unique_ptr<SingleDecoder> make_device_decoder(ModelPtr model, const VocoderOptions& options,
+                                                   std::span<const float> paralinguistic) {
+    require_on_device(*model);
+    return std::make_unique<cuda::DeviceSingleDecoder>(std::move(model), options, paralinguistic);
+}
+
+std::unique_ptr<SingleDecoder> restore_device_decoder(ModelPtr model, std::span<const std::byte> snapshot) {
+    require_on_device(*model);
+    // The group has to be made for the look-ahead of the snapshot.
+    DecoderStream stream(model, {}, {}, 1);
+    stream.restore(snapshot);
+    const DecoderStreamHeader& from = *model->decoder_header.in(stream.state());
+    auto decoder = std::make_unique<cuda::DeviceSingleDecoder>(
+        std::move(model), VocoderOptions{from.look_ahead, from.noise != 0, from.seed}, std::span<const float>());
+    decoder->restore(snapshot);
+    return decoder;
+}
+
+}  // namespace secousti::core
