@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import wave
 from pathlib import Path
@@ -23,6 +24,11 @@ from secousti_native import Codec
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build" / "tests"
 MODELS = Path(secousti_native.__file__).parent / "assets"
+#: Tests of streams that an emulated device can bear.
+ON_DEVICE = (
+    "cuda or chunks and not property or empty or lags or latency or interleaved or reset or clone or voice or flush "
+    "or failed"
+)
 SPEECH = ROOT / "tests" / "data" / "speech.flac"
 
 
@@ -61,7 +67,10 @@ def passed(output: str) -> int:
 
 @pytest.fixture(scope="session")
 def release() -> Path:
-    return build("release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON")
+    return build(
+        "release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON", "-DSECOUSTI_BUILD_PYTHON=ON",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    )  # fmt: skip
 
 
 def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
@@ -86,6 +95,22 @@ def test_cpp_tests_pass_under_sanitizers() -> None:
 def test_cuda_kernels_and_engine_pass_in_the_emulator(release: Path) -> None:
     for program in ("secousti_simt_tests", "secousti_simt_engine_tests"):
         assert passed(run(release / "tests" / "simt" / program)) > 5, program
+
+
+def test_python_streams_pass_in_the_emulator(release: Path, tmp_path: Path) -> None:
+    package = tmp_path / "secousti_native"
+    shutil.copytree(ROOT / "python" / "secousti_native", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    (module,) = (release / "tests" / "simt" / "python").glob("_core*")
+    shutil.copy(module, package)
+    environment = {"PYTHONPATH": str(tmp_path), "SECOUSTI_TEST_DEVICE": "cuda"}
+    output = run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT,
+        ROOT / "tests/python/test_cuda.py", ROOT / "tests/python/test_streams.py", "-k", ON_DEVICE, env=environment,
+    )  # fmt: skip
+    match = re.search(r"(\d+) passed", output)
+    assert match is not None
+    assert int(match.group(1)) > 30
+    assert "skipped" not in output
 
 
 @pytest.mark.skipif(

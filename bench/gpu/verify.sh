@@ -88,6 +88,11 @@ models=$build/models
 ) >"$results/models.log" 2>&1 &
 making=$!
 [[ -n $program ]] && phase tests $((emulate ? 900 : smoke ? 70 : 100)) "$program"
+# The Python side's tests of streams and device arrays, where there is a pytest for them.
+if "$python" -c "import hypothesis, pytest, soundfile, soxr" 2>/dev/null; then
+    phase python_tests $((emulate ? 900 : 60)) env SECOUSTI_TEST_DEVICE=cuda "$python" -m pytest -q -p no:cacheprovider \
+        tests/python/test_cuda.py tests/python/test_streams.py -k "cuda or chunks or interleaved or clone"
+fi
 
 # Single kernels beside their floors: its log is the table.
 [[ $emulate -eq 0 ]] && phase kernels 30 "$build/tests/simt/secousti_gpu_kernels"

@@ -1,5 +1,6 @@
 // Single streams on the device: groups of one slot, fed whole tokens.
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "codec/cuda_encoder_group.h"
 #include "codec/progress.h"
 #include "codec/single.h"
+#include "models/limits.h"
 
 namespace secousti::core {
 
@@ -17,11 +19,19 @@ namespace cuda {
 
 namespace {
 
+/// Tokens that a call takes at once at most; a live stream gives one or two.
+constexpr int kSteps = 8;
+
+GroupOptions one_slot(const Config& config) {
+    return {
+        .capacity = 1, .device = "cuda", .max_steps = std::clamp(kMaxFrames / config.frames_per_token(), 1, kSteps)};
+}
+
 class DeviceSingleEncoder final : public SingleEncoder {
   public:
     explicit DeviceSingleEncoder(ModelPtr model)
         : SingleEncoder(std::move(model)),
-          group_(model_, {.capacity = 1, .device = "cuda"}),
+          group_(model_, one_slot(model_->config)),
           frame_size_(static_cast<std::uint64_t>(model_->config.frame_size())),
           phase_(static_cast<std::uint64_t>(model_->encoder_latency()) % frame_size_) {
         waiting_.reserve(frame_size_);
@@ -60,7 +70,14 @@ class DeviceSingleEncoder final : public SingleEncoder {
     }
     std::size_t push(const float* pcm, std::size_t samples, std::int32_t* tokens) override {
         std::size_t written = 0;
+        const std::size_t most = static_cast<std::size_t>(group_.max_steps() * model_->config.frame_size());
         while (samples > 0) {
+            if (waiting_.empty() && until_token() == frame_size_ && samples >= most) {
+                written += feed_many(pcm, tokens + written);
+                pcm += most;
+                samples -= most;
+                continue;
+            }
             // To the sample that brings the next token: a step of the group that is one graph, and no step in vain.
             const std::size_t missing = until_token() - waiting_.size(), part = std::min(samples, missing);
             waiting_.insert(waiting_.end(), pcm, pcm + part);
@@ -96,6 +113,16 @@ class DeviceSingleEncoder final : public SingleEncoder {
         return 1;
     }
 
+    /// The same of as many whole tokens as a call takes.
+    std::size_t feed_many(const float* pcm, std::int32_t* tokens) {
+        std::int32_t out[kSteps];
+        group_.steps(pcm, nullptr, group_.max_steps(), out);
+        fed_ += static_cast<std::uint64_t>(group_.max_steps()) * frame_size_;
+        return static_cast<std::size_t>(
+            std::copy_if(out, out + group_.max_steps(), tokens, [](std::int32_t token) { return token >= 0; }) -
+            tokens);
+    }
+
     DeviceEncoderGroup group_;
     const std::uint64_t frame_size_, phase_;  ///< tokens come when the samples fed are phase_ modulo frame_size_
     std::uint64_t fed_ = 0;
@@ -107,7 +134,7 @@ class DeviceSingleDecoder final : public SingleDecoder {
     DeviceSingleDecoder(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic)
         : SingleDecoder(std::move(model)),
           look_ahead_(model_->vocoder ? model_->vocoder->resolve(options).look_ahead : 0),
-          group_(model_, {.capacity = 1, .device = "cuda"}, options, paralinguistic) {}
+          group_(model_, one_slot(model_->config), options, paralinguistic) {}
 
     std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
     void reset() override { group_.reset(nullptr); }
@@ -131,27 +158,48 @@ class DeviceSingleDecoder final : public SingleDecoder {
     }
     std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) override {
         std::size_t written = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::int32_t token = tokens == nullptr ? kLostToken : tokens[i];
+        for_parts(tokens, count, [&](const std::int32_t* part, int steps) {
             std::int32_t samples = 0;
-            group_.step(&token, pcm + written, &samples);
+            group_.steps(part, steps, pcm + written, &samples);
             written += static_cast<std::size_t>(samples);
-        }
+        });
         return written;
     }
     void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) override {
-        const std::size_t width = static_cast<std::size_t>(model_->config.frames_per_token() * model_->config.n_mels);
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::int32_t token = tokens == nullptr ? kLostToken : tokens[i];
-            group_.step_to_mel(&token, mel + i * width);
-        }
+        for_parts(tokens, count, [&](const std::int32_t* part, int steps) {
+            group_.steps_to_mel(part, steps, mel);
+            mel += area(steps * model_->config.frames_per_token(), model_->config.n_mels);
+        });
     }
-    std::size_t push_from_mel(const float*, std::size_t, float*) override {
-        throw Error(Status::unsupported, "device 'cuda': a decoder stream there takes no mel (push_from_mel)");
+    std::size_t push_from_mel(const float* mel, std::size_t frames, float* pcm) override {
+        const std::size_t most = area(group_.max_steps(), model_->config.frames_per_token());
+        std::size_t written = 0;
+        while (frames > 0) {
+            const int part = static_cast<int>(std::min(frames, most));
+            std::int32_t samples = 0;
+            group_.step_from_mel(mel, nullptr, part, pcm + written, &samples);
+            written += static_cast<std::size_t>(samples);
+            mel += area(part, model_->config.n_mels);
+            frames -= static_cast<std::size_t>(part);
+        }
+        return written;
     }
     std::size_t flush(float* pcm) override { return group_.flush(0, pcm); }
 
   private:
+    /// Calls step(tokens, count) for parts of the most that a call takes and then for single ones, which have graphs.
+    template <class Step>
+    void for_parts(const std::int32_t* tokens, std::size_t count, const Step& step) const {
+        const std::vector<std::int32_t> lost(tokens == nullptr ? kSteps : 0, kLostToken);
+        const std::size_t most = static_cast<std::size_t>(group_.max_steps());
+        while (count > 0) {
+            const std::size_t part = count >= most ? most : 1;
+            step(tokens == nullptr ? lost.data() : tokens, static_cast<int>(part));
+            if (tokens != nullptr) tokens += part;
+            count -= part;
+        }
+    }
+
     const int look_ahead_;
     DeviceDecoderGroup group_;
 };

@@ -1,7 +1,12 @@
-"""Models and audio that several tests share."""
+"""Models and audio that several tests share.
+
+SECOUSTI_TEST_DEVICE=cuda runs the tests that take their models from here on a device, as tests/test_cpp.py does for
+test_streams.py: a GPU, or the emulator, which is so slow that models are tiny and inputs short (`few`).
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,21 +24,58 @@ SPEECH = DATA / "speech.flac"
 
 Floats = npt.NDArray[np.float32]
 
+DEVICE = os.environ.get("SECOUSTI_TEST_DEVICE", "cpu")
+
+
+def few(usual: int, least: int) -> int:
+    """How much of something a test takes: ``least`` on a device."""
+    return usual if DEVICE == "cpu" else least
+
+
 # Shells start background jobs with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def codec() -> Codec:
-    """The embedded 86 Hz model."""
-    return Codec.from_pretrained()
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Codec]:
+    """Random models that an emulated device can bear, at the rates of the real ones: default, default-21 and hift."""
+    torch = pytest.importorskip("torch")
+    from secousti_native.convert import VOCODER_PREFIX, convert_checkpoint, fold
+    from secousti_native.reference.codec import SecoustiCodec
+    from secousti_native.reference.config import CodecConfig, LayerCounts, VocoderConfig
+    from secousti_native.reference.hift import HiFT
+
+    folder = tmp_path_factory.mktemp("tiny")
+    hift = VocoderConfig("hift", channels=16, f0_channels=10, f0_layers=2, resblock_dilations=(1, 3), harmonics=3)
+
+    def make(name: str) -> Codec:
+        config = CodecConfig(
+            name=name, n_mels=20, n_filters=8, dimension=32, head_dim=16, feedforward=48, context=9, prompt_frames=30,
+            layers=LayerCounts(0, 2, 1, 2), fsq_levels=(3, 3, 3, 3), ratios=(2, 2) if name == "default-21" else (1, 1),
+            vocoder=hift if name == "hift" else VocoderConfig(),
+        )  # fmt: skip
+        torch.manual_seed(len(name))
+        state = SecoustiCodec(config, 0.3).state_dict()
+        if name == "hift":
+            state |= {VOCODER_PREFIX + key: value for key, value in fold(HiFT(config).state_dict()).items()}
+        path = folder / f"{name}.safetensors"
+        convert_checkpoint(state, path, config=config)
+        return Codec.from_pretrained(path, device=DEVICE, precision="fp32")
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def codec21() -> Codec:
+def codec(request: pytest.FixtureRequest) -> Codec:
+    """The embedded 86 Hz model."""
+    return Codec.from_pretrained() if DEVICE == "cpu" else request.getfixturevalue("tiny")("default")
+
+
+@pytest.fixture(scope="session")
+def codec21(request: pytest.FixtureRequest) -> Codec:
     """The embedded 21.5 Hz model."""
-    return Codec.from_pretrained("default-21")
+    return Codec.from_pretrained("default-21") if DEVICE == "cpu" else request.getfixturevalue("tiny")("default-21")
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +110,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 
 @pytest.fixture(scope="session")
-def published_86(published: Callable[[str], Path]) -> Codec:
+def published_86(request: pytest.FixtureRequest) -> Codec:
     """The published 86 Hz layout with HiFT."""
-    return Codec.from_pretrained(published("86_hz"))
+    if DEVICE != "cpu":
+        made: Codec = request.getfixturevalue("tiny")("hift")
+        return made
+    return Codec.from_pretrained(request.getfixturevalue("published")("86_hz"))
 
 
 @pytest.fixture(scope="session")
