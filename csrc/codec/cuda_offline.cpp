@@ -405,7 +405,7 @@ void DeviceOffline::vocode(const float* mel, std::size_t frames, const VocoderOp
         mel += area(part, bands_);
         frames -= size(part);
     }
-    device_.vocoder->finish(stream_, *slots, nullptr, out.data(), static_cast<std::ptrdiff_t>(row), samples.data());
+    device_.vocoder->finish(stream_, *slots, 0, out.data(), samples.data());
     give();
 }
 
@@ -479,7 +479,9 @@ void DeviceOffline::decode_wave(const std::vector<const ClipToDecode*>& wave, co
              [&](std::size_t) { return first * frame > held ? first * frame - held : 0; });
     }
     if (held == 0) return;
-    device_.vocoder->finish(stream_, *voiced, nullptr, pcm.data(), static_cast<std::ptrdiff_t>(row), samples.data());
+    for (int slot = 0; slot < slots; ++slot) {
+        device_.vocoder->finish(stream_, *voiced, slot, pcm.data() + size(slot) * row, samples.data() + slot);
+    }
     give([](std::size_t) { return true; }, [&](std::size_t s) { return wave[s]->count * frame; });
 }
 

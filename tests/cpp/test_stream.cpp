@@ -237,7 +237,6 @@ TEST(reset_clone_and_restore_go_on_exactly) {
 
 TEST(decoder_reset_clone_and_restore_go_on_exactly) {
     for (const tiny::Shape& shape : kShapes) {
-        if (on_device() && std::string(shape.vocoder) == "hift") continue;  // cannot be moved from a device yet
         const auto model = open(shape);
         const Pcm voice = random_voice(model);
         const std::size_t count = tokens_of(40);

@@ -49,7 +49,7 @@ class OnlyInterface:
 def on_cpu(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Codec:
     """The same model on the CPU."""
     folder = tmp_path_factory.getbasetemp()
-    (path,) = folder.glob("tiny*/default.safetensors")
+    (path,) = folder.glob("tiny*[0-9]/default.safetensors")  # not the link to the last
     return Codec.from_pretrained(Path(path))
 
 
