@@ -12,6 +12,7 @@
 #include "bindings/dlpack.h"
 #include "bindings/handles.h"
 #include "bindings/status.h"
+#include "secousti_device.h"
 
 namespace secousti::bindings {
 namespace {

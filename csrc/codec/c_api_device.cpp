@@ -3,6 +3,7 @@
 
 #include "codec/c_api.h"
 #include "codec/cuda.h"
+#include "secousti_device.h"
 
 using namespace secousti::core;
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from secousti_native._arrays import Array, as_audio, as_floats, as_tokens, like
+from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
 from secousti_native.encoded import Encoded
 
 if TYPE_CHECKING:
@@ -38,6 +39,32 @@ class EncodedBatch:
 
     def __iter__(self) -> Iterator[Encoded]:
         return iter(self.items)
+
+
+@dataclass(frozen=True)
+class ToDecode:
+    """A clip's checked tokens and voice, how many samples are wanted (None: all) and the kind of the result."""
+
+    tokens: Tokens
+    voice: Floats
+    num_samples: int | None
+    kind: object
+
+    def fit(self, pcm: Floats) -> Floats:
+        if self.num_samples is None:
+            return pcm
+        pcm = pcm[: self.num_samples]
+        missing = self.num_samples - len(pcm)
+        return np.pad(pcm, (0, missing)) if missing else pcm
+
+
+@contextmanager
+def of_clip(number: int) -> Iterator[None]:
+    """Says in an error which clip of a list it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"clip {number}: {error}") from error
 
 
 def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> EncodedBatch:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from secousti_native import _core, streams
-from secousti_native._arrays import Array, Floats, Tokens, as_floats, as_tokens, like, to_numpy
+from secousti_native._arrays import Array, Floats, as_floats, as_tokens, like, to_numpy
 from secousti_native._device import DeviceArray
 from secousti_native.audio import check_audio, check_rate, resample
-from secousti_native.batch import EncodedBatch, decode_batch, encode_batch
+from secousti_native.batch import EncodedBatch, ToDecode, decode_batch, encode_batch, of_clip
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
 from secousti_native.groups import DecoderGroup, EncoderGroup
@@ -200,7 +199,7 @@ class Codec:
         """
         prepared = []
         for i, clip in enumerate(clips):
-            with _of_clip(i):
+            with of_clip(i):
                 prepared.append(self._prepare(clip, sample_rate))
         return self._encode(prepared, clips, voices)
 
@@ -247,11 +246,11 @@ class Codec:
             raise ValueError(f"paralinguistic: {len(paralinguistic)} voices for {len(clips)} clips")
         items = []
         for i, clip in enumerate(clips):
-            with _of_clip(i):
+            with of_clip(i):
                 items.append(self._checked(clip, None if paralinguistic is None else paralinguistic[i], check_identity))
         return self._decode(items, seed, look_ahead)
 
-    def _checked(self, encoded: Encoded | Array, paralinguistic: Array | None, check_identity: bool) -> _ToDecode:
+    def _checked(self, encoded: Encoded | Array, paralinguistic: Array | None, check_identity: bool) -> ToDecode:
         """What `_decode` takes, from what `decode` takes."""
         if not isinstance(encoded, Encoded):
             if paralinguistic is None:
@@ -266,9 +265,9 @@ class Codec:
             if len(paralinguistic) == 0:
                 raise ValueError("decode: the stream has no voice; pass paralinguistic=")
         voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
-        return _ToDecode(as_tokens(tokens, self.cardinality), voice, num_samples, tokens)
+        return ToDecode(as_tokens(tokens, self.cardinality), voice, num_samples, tokens)
 
-    def _decode(self, items: list[_ToDecode], seed: int | None, look_ahead: int | None) -> list[Array]:
+    def _decode(self, items: list[ToDecode], seed: int | None, look_ahead: int | None) -> list[Array]:
         checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
         pcm = self._model.decode_clips([item.tokens for item in items], [item.voice for item in items], checked, ahead,
                                        self._threads)  # fmt: skip
@@ -451,32 +450,6 @@ class Codec:
             f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
             f"vocoder {self._info['vocoder']}, {self._info['isa']}, {self._info['precision']}, threads={self._threads})"
         )
-
-
-@dataclass(frozen=True)
-class _ToDecode:
-    """A clip's checked tokens and voice, how many samples are wanted (None: all) and the kind of the result."""
-
-    tokens: Tokens
-    voice: Floats
-    num_samples: int | None
-    kind: object
-
-    def fit(self, pcm: Floats) -> Floats:
-        if self.num_samples is None:
-            return pcm
-        pcm = pcm[: self.num_samples]
-        missing = self.num_samples - len(pcm)
-        return np.pad(pcm, (0, missing)) if missing else pcm
-
-
-@contextmanager
-def _of_clip(number: int) -> Iterator[None]:
-    """Says in an error which clip of a list it is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"clip {number}: {error}") from error
 
 
 def _check_threads(threads: int) -> int:
