@@ -35,19 +35,7 @@ using namespace streams;
 
 namespace {
 
-/// As small as a model can be: an allocation more costs one more try.
-constexpr tiny::Shape kSmallest{.name = "smallest",
-                                .sample_rate = 8000,
-                                .n_fft = 64,
-                                .hop_length = 16,
-                                .n_mels = 5,
-                                .n_filters = 2,
-                                .dimension = 4,
-                                .head_dim = 2,
-                                .feedforward = 3,
-                                .context = 4,
-                                .fsq_levels = "[3, 3]",
-                                .prompt_frames = 6};
+using tiny::kSmallest;  // an allocation more costs one more try
 
 /// Between the allocations that fail: 1, but where a run repeats others on one more instruction set or under
 /// ThreadSanitizer, which have nothing of their own to find.

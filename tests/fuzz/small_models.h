@@ -6,18 +6,7 @@
 
 namespace small_models {
 
-inline constexpr tiny::Shape kSpectral{.name = "s",
-                                       .sample_rate = 8000,
-                                       .n_fft = 64,
-                                       .hop_length = 16,
-                                       .n_mels = 5,
-                                       .n_filters = 2,
-                                       .dimension = 4,
-                                       .head_dim = 2,
-                                       .feedforward = 3,
-                                       .context = 4,
-                                       .fsq_levels = "[3, 3]",
-                                       .prompt_frames = 6};
+inline constexpr tiny::Shape kSpectral = tiny::kSmallest;
 
 constexpr tiny::Shape with(const char* vocoder, int ratio1, int ratio2, int acoustic_layers) {
     tiny::Shape shape = kSpectral;
