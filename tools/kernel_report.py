@@ -9,6 +9,7 @@ from its shapes, and the time that takes at the memory bandwidth given.
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shutil
 import subprocess
@@ -105,16 +106,17 @@ class Floor:
     macs: float
 
 
-def transformer_floors(streams: int, weight_bytes: int, ring_bytes: int) -> list[Floor]:
-    """One streaming transformer of the published size: 8 layers, d 512, 8 heads of 64, FFN 2048, context 250."""
+def transformer_floors(streams: int, element: int) -> list[Floor]:
+    """One streaming transformer of the published size: 8 layers, d 512, 8 heads of 64, FFN 2048, context 250. Weights,
+    keys and values have `element` bytes."""
     layers, d, feedforward, context = 8, 512, 2048, 250
 
     def product(name: str, outputs: int, depth: int) -> Floor:
         weights = outputs * depth
-        moved = weights * weight_bytes + 4 * streams * (depth + outputs)
+        moved = weights * element + 4 * streams * (depth + outputs)
         return Floor(name, layers, moved, weights * streams)
 
-    ring = 2 * context * d * ring_bytes * streams
+    ring = 2 * context * d * element * streams
     return [
         product("norm + q, k, v", 3 * d, d),
         Floor("attention step", layers, ring + 4 * 4 * d * streams, 2 * context * d * streams),
@@ -143,11 +145,11 @@ def seanet_floors(streams: int, weight_bytes: int) -> list[Floor]:
 
 
 def print_floors(bandwidth: float) -> None:
-    print(f"\nfloors of one 86 Hz step at {bandwidth / 1e12:.1f} TB/s (bf16 transformer and ring, fp32 convolutions)")
-    for streams in (1, 64, 256, 1024):
+    print(f"\nfloors of one 86 Hz step at {bandwidth / 1e12:.1f} TB/s (transformer as said, fp32 convolutions)")
+    for precision, streams in itertools.product(("bf16", "int8"), (1, 64, 256, 1024)):
         total = 0.0
-        print(f"{streams} streams{'':<22} {'launches':>8} {'MB':>9} {'MMAC':>9} {'us':>8}")
-        for floor in [*seanet_floors(streams, 4), *transformer_floors(streams, 2, 2)]:
+        print(f"{f'{precision}, {streams} streams':<30} {'launches':>8} {'MB':>9} {'MMAC':>9} {'us':>8}")
+        for floor in [*seanet_floors(streams, 4), *transformer_floors(streams, 2 if precision == "bf16" else 1)]:
             time = floor.launches * floor.bytes / bandwidth * 1e6
             total += time
             print(

@@ -119,8 +119,12 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         cuda::linear(stream, args);
     };
     const cuda::Epilogue add{.scale = scale.as<float>(), .residual = x.as<float>()};
-    const auto attend = [&](std::size_t i) {
+    // Of int8 rings the same buffers hold twice the rows that a step needs.
+    const Buffer ring_scales = floats(kContext * kDimension / kHeadDim);
+    const auto attend = [&](std::size_t i, Precision ring) {
         cuda::AttentionArgs args;
+        args.ring = ring;
+        args.key_scales = args.value_scales = ring_scales.as<float>();
         args.clock = clock;
         args.heads = kHeads;
         args.head_dim = kHeadDim;
@@ -141,11 +145,14 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
     const auto moved = [&](int outputs, int depth) {
         return kLayers * (2.0 * outputs * depth + 4.0 * streams * (outputs + depth));
     };
-    const double ring_bytes = kLayers * (2.0 * kContext * kDimension * 2.0 + 16.0 * kDimension) * streams;
+    const auto ring_bytes = [&](Precision ring) {
+        const double values = 2.0 * kContext * kDimension * static_cast<double>(bytes_of(ring));
+        return kLayers * (values + 16.0 * kDimension) * streams;
+    };
     const std::vector<Part> parts{
         {"norm + q, k, v", moved(3 * kDimension, kDimension),
          [&](std::size_t i) { product(qkv[i], x, heads, true, {}); }},
-        {"attention step", ring_bytes, attend},
+        {"attention step", ring_bytes(Precision::bf16), [&](std::size_t i) { attend(i, Precision::bf16); }},
         {"output projection", moved(kDimension, kDimension),
          [&](std::size_t i) { product(out[i], attended, x, false, add); }},
         {"norm + expand + GELU", moved(kFeedforward, kDimension),
@@ -157,16 +164,19 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         std::printf("%7d  %-24s %10.2f %10.2f %7.0f%%\n", streams, name, microseconds, floor,
                     100.0 * floor / microseconds);
     };
+    const auto print_part = [&](const Part& part) {
+        const auto all_layers = [&] {
+            for (std::size_t i = 0; i < kLayers; ++i) part.run(i);
+        };
+        print(part.name, time_of(stream, all_layers), part.bytes);
+    };
     double total = 0.0;
     for (const Part& part : parts) {
         total += part.bytes;
-        print(part.name,
-              time_of(stream,
-                      [&] {
-                          for (std::size_t i = 0; i < kLayers; ++i) part.run(i);
-                      }),
-              part.bytes);
+        print_part(part);
     }
+    print_part(
+        {"attention step, int8", ring_bytes(Precision::int8), [&](std::size_t i) { attend(i, Precision::int8); }});
     print("transformer, 8 layers",
           time_of(stream,
                   [&] {

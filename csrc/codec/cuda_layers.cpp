@@ -105,15 +105,41 @@ DeviceTransformer::DeviceTransformer(const Stream& stream, const TransformerSpec
 DeviceTransformer::State DeviceTransformer::make_state(const Stream& stream, int slots, int max_tokens) const {
     State state;
     state.ring_rows = spec_.context + max_tokens - 1;
-    const std::size_t bytes = area(slots, state.ring_rows) * static_cast<std::size_t>(spec_.dimension) * ring_element();
-    for (int i = 0; i < spec_.layers; ++i) {
-        state.keys.emplace_back(stream, bytes, "keys of a group's slots");
-        state.values.emplace_back(stream, bytes, "values of a group's slots");
+    const std::size_t values = area(slots, state.ring_rows) * static_cast<std::size_t>(spec_.dimension);
+    const auto zeros = [&]<class T>(std::vector<DeviceArray<T>>& arrays, std::size_t count, const char* what) {
+        arrays.emplace_back(stream, count, what);
         // A snapshot copies rows that no step has written yet.
-        stream.fill(state.keys.back().data(), 0, bytes);
-        stream.fill(state.values.back().data(), 0, bytes);
+        stream.fill(arrays.back().data(), 0, arrays.back().bytes());
+    };
+    for (int i = 0; i < spec_.layers; ++i) {
+        zeros(state.keys, values * bytes_of(spec_.precision), "keys of a group's slots");
+        zeros(state.values, values * bytes_of(spec_.precision), "values of a group's slots");
+        if (spec_.precision != Precision::int8) continue;
+        const std::size_t rows = values / static_cast<std::size_t>(spec_.head_dim);
+        zeros(state.key_scales, rows, "scales of a group's keys");
+        zeros(state.value_scales, rows, "scales of a group's values");
     }
     return state;
+}
+
+std::size_t DeviceTransformer::State::bytes() const noexcept {
+    std::size_t total = 0;
+    const auto add = [&](const auto& arrays) {
+        for (const auto& array : arrays) total += array.bytes();
+    };
+    add(keys), add(values), add(key_scales), add(value_scales);
+    return total;
+}
+
+DeviceTransformer::State DeviceTransformer::State::part(std::size_t slot, std::size_t slots) const {
+    State mine;
+    mine.ring_rows = ring_rows;
+    const auto take = [&](const auto& all, auto& to) {
+        for (const auto& array : all) to.push_back(array.part(slot, slots));
+    };
+    take(keys, mine.keys), take(values, mine.values);
+    take(key_scales, mine.key_scales), take(value_scales, mine.value_scales);
+    return mine;
 }
 
 DeviceTransformer::Scratch DeviceTransformer::make_scratch(const Stream& stream, int rows) const {
@@ -154,7 +180,7 @@ void DeviceTransformer::apply(const Step& step, const State& state, const Scratc
     attend.head_dim = spec_.head_dim;
     attend.context = spec_.context;
     attend.ring_rows = state.ring_rows;
-    attend.ring = ring();
+    attend.ring = spec_.precision;
     attend.qkv = scratch.qkv.data();
     attend.cos = scratch.cosine.data();
     attend.sin = scratch.sine.data();
@@ -164,6 +190,10 @@ void DeviceTransformer::apply(const Step& step, const State& state, const Scratc
         product(step, layer.in_projection, x, scratch.qkv.data(), {}, &layer.norm1_weight, &layer.norm1_bias);
         attend.keys = state.keys[i].data();
         attend.values = state.values[i].data();
+        if (spec_.precision == Precision::int8) {
+            attend.key_scales = state.key_scales[i].data();
+            attend.value_scales = state.value_scales[i].data();
+        }
         attention(step.stream, attend);
         product(step, layer.out_projection, scratch.attended.data(), x, {.scale = layer.scale1.data(), .residual = x});
         product(step, layer.expand, x, scratch.hidden.data(), {.activation = Activation::gelu}, &layer.norm2_weight,

@@ -69,6 +69,11 @@ class DeviceTransformer {
     struct State {
         int ring_rows = 0;
         std::vector<DeviceArray<std::byte>> keys, values;
+        std::vector<DeviceArray<float>> key_scales, value_scales;  ///< [slots, heads, ring_rows]; empty unless int8
+
+        std::size_t bytes() const noexcept;
+        /// A view of one of the slots.
+        State part(std::size_t slot, std::size_t slots) const;
     };
     /// Rows of one step between the layers' parts.
     struct Scratch {
@@ -84,8 +89,6 @@ class DeviceTransformer {
     std::size_t operand(int rows) const;
     std::size_t weight_bytes() const;
     const TransformerSpec& spec() const noexcept { return spec_; }
-    Precision ring() const noexcept { return spec_.precision == Precision::fp32 ? Precision::fp32 : Precision::bf16; }
-    std::size_t ring_element() const noexcept { return ring() == Precision::fp32 ? 4 : 2; }
 
     /// x [slots*tokens, dimension] in place.
     void apply(const Step& step, const State& state, const Scratch& scratch, float* x) const;

@@ -53,18 +53,31 @@ void for_window(int context, const Transformer::Clock& clock, std::size_t ring_r
     for (std::uint64_t p = clock.position - seen; p < clock.position; ++p) body(size(p % ring_rows), size(p % length));
 }
 
-/// Copies rows between a slot's ring on the device, [heads, ring_rows, row], and the CPU's, [heads, context, row].
+/// Copies rows of `row` values between a slot's ring on the device, [heads, ring_rows], and the CPU's, [heads,
+/// context].
 template <class Copy>
-void for_ring(const DeviceTransformer& transformer, const DeviceTransformer::State& state,
-              const Transformer::Clock& clock, const Copy& copy) {
-    const TransformerSpec& spec = transformer.spec();
-    const std::size_t row = static_cast<std::size_t>(spec.head_dim) * transformer.ring_element();
-    const std::size_t ring_rows = static_cast<std::size_t>(state.ring_rows);
-    const std::size_t context = static_cast<std::size_t>(spec.context);
+void for_ring(const TransformerSpec& spec, int ring_rows, const Transformer::Clock& clock, std::size_t row,
+              const Copy& copy) {
+    const std::size_t there_rows = size(static_cast<std::uint64_t>(ring_rows));
+    const std::size_t here_rows = size(static_cast<std::uint64_t>(spec.context));
     for (std::size_t head = 0; head < static_cast<std::size_t>(spec.dimension / spec.head_dim); ++head) {
-        for_window(spec.context, clock, ring_rows, [&](std::size_t there, std::size_t here) {
-            copy((head * ring_rows + there) * row, (head * context + here) * row, row);
+        for_window(spec.context, clock, there_rows, [&](std::size_t there, std::size_t here) {
+            copy((head * there_rows + there) * row, (head * here_rows + here) * row, row);
         });
+    }
+}
+
+/// Calls body(device's array, CPU's array, values of a row) for what every layer keeps of its past.
+template <class Body>
+void for_rings(const Transformer& cpu, const DeviceTransformer::State& state, const Body& body) {
+    const TransformerSpec& spec = cpu.spec();
+    const std::size_t width = static_cast<std::size_t>(spec.head_dim) * bytes_of(spec.precision);
+    for (std::size_t layer = 0; layer < state.keys.size(); ++layer) {
+        body(state.keys[layer], cpu.keys(layer), width);
+        body(state.values[layer], cpu.values(layer), width);
+        if (spec.precision != Precision::int8) continue;
+        body(state.key_scales[layer], cpu.key_scales(layer), std::size_t{1});
+        body(state.value_scales[layer], cpu.value_scales(layer), std::size_t{1});
     }
 }
 
@@ -90,18 +103,14 @@ void save_slot(const Stream& stream, const Machine& machine, const SlotsState& s
     for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
         const Transformer& cpu = *machine.cpu_transformers[t];
         *cpu.clock().in(arena) = clock;
-        const auto save = [&](const DeviceArray<std::byte>& from, const Slice<std::byte>& to) {
-            const std::vector<std::byte> ring = Part(from, slots, slot).fetch(stream);
-            std::fill_n(to.in(arena), to.count, std::byte{0});
-            for_ring(*machine.transformers[t], state.transformers[t], clock,
-                     [&](std::size_t there, std::size_t here, std::size_t bytes) {
-                         std::memcpy(to.in(arena) + here, ring.data() + there, bytes);
-                     });
-        };
-        for (std::size_t layer = 0; layer < state.transformers[t].keys.size(); ++layer) {
-            save(state.transformers[t].keys[layer], cpu.keys(layer));
-            save(state.transformers[t].values[layer], cpu.values(layer));
-        }
+        const DeviceTransformer::State& rings = state.transformers[t];
+        for_rings(cpu, rings, [&]<class T>(const DeviceArray<T>& from, const Slice<T>& to, std::size_t width) {
+            const std::vector<T> ring = Part(from, slots, slot).fetch(stream);
+            std::fill_n(to.in(arena), to.count, T{});
+            for_ring(cpu.spec(), rings.ring_rows, clock, width, [&](auto there, auto here, auto count) {
+                std::memcpy(to.in(arena) + here, ring.data() + there, count * sizeof(T));
+            });
+        });
     }
 }
 
@@ -129,19 +138,15 @@ void load_slot(const Stream& stream, const Machine& machine, const SlotsState& s
     }
     for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
         const Transformer& cpu = *machine.cpu_transformers[t];
-        const auto load = [&](const DeviceArray<std::byte>& to, const Slice<std::byte>& from) {
+        const DeviceTransformer::State& rings = state.transformers[t];
+        for_rings(cpu, rings, [&]<class T>(const DeviceArray<T>& to, const Slice<T>& from, std::size_t width) {
             const Part part(to, slots, slot);
-            std::vector<std::byte> ring(part.count);
-            for_ring(*machine.transformers[t], state.transformers[t], clock,
-                     [&](std::size_t there, std::size_t here, std::size_t bytes) {
-                         std::memcpy(ring.data() + there, from.in(arena) + here, bytes);
-                     });
+            std::vector<T> ring(part.count);
+            for_ring(cpu.spec(), rings.ring_rows, clock, width, [&](auto there, auto here, auto count) {
+                std::memcpy(ring.data() + there, from.in(arena) + here, count * sizeof(T));
+            });
             part.put(stream, ring);
-        };
-        for (std::size_t layer = 0; layer < state.transformers[t].keys.size(); ++layer) {
-            load(state.transformers[t].keys[layer], cpu.keys(layer));
-            load(state.transformers[t].values[layer], cpu.values(layer));
-        }
+        });
     }
 }
 

@@ -103,9 +103,7 @@ void residual(const Step& step, const SeanetConvolutions& convolutions, const Sl
 std::size_t SlotsState::bytes() const {
     std::size_t total = position.bytes() + start.bytes() + memory.bytes() + floor.bytes();
     for (const DeviceArray<float>& ring : rings) total += ring.bytes();
-    for (const DeviceTransformer::State& transformer : transformers) {
-        for (const auto& keys : transformer.keys) total += 2 * keys.bytes();
-    }
+    for (const DeviceTransformer::State& transformer : transformers) total += transformer.bytes();
     return total;
 }
 
@@ -115,12 +113,7 @@ SlotsState SlotsState::slot_of(int slot) const {
     one.position = position.part(index, slots);
     one.start = start.part(index, slots);
     for (std::size_t i = 0; i < rings.size(); ++i) one.rings[i] = rings[i].part(index, slots);
-    for (const DeviceTransformer::State& all : transformers) {
-        DeviceTransformer::State& mine = one.transformers.emplace_back();
-        mine.ring_rows = all.ring_rows;
-        for (const auto& keys : all.keys) mine.keys.push_back(keys.part(index, slots));
-        for (const auto& values : all.values) mine.values.push_back(values.part(index, slots));
-    }
+    for (const DeviceTransformer::State& all : transformers) one.transformers.push_back(all.part(index, slots));
     one.memory = memory.part(index, slots);
     one.floor = floor.part(index, slots);
     return one;

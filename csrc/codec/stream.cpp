@@ -14,7 +14,7 @@ namespace secousti::core {
 namespace {
 
 constexpr std::uint32_t kSnapshotMagic = 0x53534353;  // "SCSS"
-constexpr std::uint32_t kSnapshotVersion = 3;
+constexpr std::uint32_t kSnapshotVersion = 4;
 
 /// In front of the state arena's bytes. Native byte order: a snapshot is for the machine type that took it. The
 /// checksum is against damage, not against forgery: state is trusted.

@@ -17,6 +17,11 @@ namespace secousti::core {
 /// How packed weights lie in memory. Sums are float32, except of int8, whose sums are exact integers.
 enum class Precision : std::int32_t { fp32, bf16, int8 };
 
+/// Bytes of one value.
+constexpr std::size_t bytes_of(Precision precision) noexcept {
+    return precision == Precision::fp32 ? 4U : precision == Precision::bf16 ? 2U : 1U;
+}
+
 /// Rows of int8 activations are zero-filled to whole cache lines.
 constexpr int int8_stride(int depth) noexcept { return (depth + 63) / 64 * 64; }
 
@@ -87,9 +92,11 @@ struct AttentionArgs {
     const float* qkv = nullptr;        ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
     const float* rope_cos = nullptr;   ///< [rows, head_dim/2]
     const float* rope_sin = nullptr;   ///< [rows, head_dim/2]
-    Precision ring = Precision::fp32;  ///< fp32 or bf16: of keys and values
+    Precision ring = Precision::fp32;  ///< of keys and values
     void* keys = nullptr;              ///< ring [heads, context, head_dim]; slot of position p is p % context
     void* values = nullptr;            ///< ring [heads, context, head_dim]
+    float* key_scales = nullptr;       ///< int8: [heads, context], max |key| / 127 of a row, as quantise_rows has it
+    float* value_scales = nullptr;     ///< int8: [heads, context]
     float* scores = nullptr;           ///< scratch, `context` rounded up to 64 floats; a call's own
     float* y = nullptr;                ///< [rows, heads*head_dim]
     int rows = 0;

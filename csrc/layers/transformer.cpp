@@ -19,8 +19,8 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     const auto size = [](auto... factors) { return (static_cast<std::size_t>(factors) * ...); };
     const int d = spec.dimension;
     const Precision precision = spec.precision;
-    const std::size_t ring =
-        size(spec.context, d) * (precision == Precision::fp32 ? sizeof(float) : sizeof(std::uint16_t));
+    const std::size_t ring = size(spec.context, d) * bytes_of(precision);
+    const std::size_t scales = precision == Precision::int8 ? size(spec.context, d / spec.head_dim) : 0;
     const auto bytes = [&](int outputs, int inputs) {
         return WeightBlock::padded(backend.packed_bytes(precision, outputs, inputs));
     };
@@ -43,6 +43,8 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
                           block,   spec.terms};
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
+        layer.key_scales = state.reserve<float>(scales);
+        layer.value_scales = state.reserve<float>(scales);
         layers_.push_back(std::move(layer));
     }
     clock_ = state.reserve<Clock>(1);
@@ -107,7 +109,7 @@ void Transformer::attend(const Exec& exec, const Batch& batch, std::byte* scratc
         args.rope_sin = sin_.in(scratch);
         args.scores = scores_.in(scratch) + static_cast<std::size_t>(task) * scores_stride();
         args.y = attended_.in(scratch);
-        args.ring = spec_.precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
+        args.ring = spec_.precision;
         args.heads = heads;
         args.head_dim = spec_.head_dim;
         args.context = spec_.context;
@@ -117,6 +119,8 @@ void Transformer::attend(const Exec& exec, const Batch& batch, std::byte* scratc
                 const Clock& clock = *clock_.in(lane.state);
                 args.keys = layer.keys.in(lane.state);
                 args.values = layer.values.in(lane.state);
+                args.key_scales = layer.key_scales.in(lane.state);
+                args.value_scales = layer.value_scales.in(lane.state);
                 args.rows = lane.rows;
                 args.position = clock.position;
                 args.start = clock.start;

@@ -24,7 +24,7 @@ struct TransformerSpec {
     int feedforward = 0;
     int context = 0;  ///< positions that a query sees, itself included
     double rope_base = 0.0;
-    Precision precision = Precision::fp32;  ///< of the matrices; keys and values are kept in bf16 unless it is fp32
+    Precision precision = Precision::fp32;  ///< of the matrices, keys and values
     int terms = 1;                          ///< of int8 activations in the feed-forward part: see LinearArgs
 };
 
@@ -57,12 +57,16 @@ class Transformer {
     const Slice<Clock>& clock() const noexcept { return clock_; }
     const Slice<std::byte>& keys(std::size_t layer) const noexcept { return layers_[layer].keys; }
     const Slice<std::byte>& values(std::size_t layer) const noexcept { return layers_[layer].values; }
+    /// [heads, context]; empty unless keys and values are int8
+    const Slice<float>& key_scales(std::size_t layer) const noexcept { return layers_[layer].key_scales; }
+    const Slice<float>& value_scales(std::size_t layer) const noexcept { return layers_[layer].value_scales; }
 
   private:
     struct Layer {
         AlignedVector<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
         Linear in_projection, out_projection, expand, contract;
         Slice<std::byte> keys, values;
+        Slice<float> key_scales, value_scales;
     };
 
     void attend(const Exec& exec, const Batch& batch, std::byte* scratch, const Layer& layer, int rows) const noexcept;

@@ -26,7 +26,7 @@ from secousti_native import __version__, _kernels
 from secousti_native.codec import Codec
 
 Row = dict[str, Any]
-_ELEMENT_BYTES = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 2)}  # of weights, and of keys and values; finest first
+_ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}  # of weights, keys and values; finest first
 _STACKS = {"encode": ("semantic",), "decode to mel": ("connector", "decoder")}
 
 
@@ -194,9 +194,9 @@ def step_bytes(config: dict[str, Any], stacks: tuple[str, ...], precision: str =
     total = 0
     for stack in stacks:
         least = config.get("token_precision", "int8") if stack == "semantic" else "int8"
-        weight, ring = _ELEMENT_BYTES[min(precision, least, key=list(_ELEMENT_BYTES).index)]
-        matrices, rings = weight * (4 * d * d + 2 * d * config["feedforward"]), ring * 2 * config["context"] * d
-        total += config["layers"][stack] * (matrices + rings)
+        element = _ELEMENT_BYTES[min(precision, least, key=list(_ELEMENT_BYTES).index)]
+        values = 4 * d * d + 2 * d * config["feedforward"] + 2 * config["context"] * d
+        total += config["layers"][stack] * element * values
     return total
 
 

@@ -82,8 +82,8 @@ class Codec:
         Args:
             model: name or path of a ``.safetensors`` file; None is "default".
             precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
-                scale per output; activations are quantised too). The last two also keep keys and values in bf16 and
-                are faster, because a step is bound by the bytes that it reads (docs/precision.md). None: "fp32" on the
+                scale per output; activations are quantised too). Keys and values are kept likewise. The last two are
+                faster, because a step is bound by the bytes that it reads (docs/precision.md). None: "fp32" on the
                 CPU, "bf16" on "cuda".
             threads: of the CPU that work on one call, the caller's included.
             device: "cpu", or "cuda", the first CUDA device (docs/cuda.md): streams, groups and offline calls all work

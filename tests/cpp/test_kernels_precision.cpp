@@ -1,4 +1,4 @@
-// bfloat16 and int8 products, and attention over a bfloat16 ring, on every instruction set. Integer sums are exact, so
+// bfloat16 and int8 products on every instruction set. Integer sums are exact, so
 // that int8 products are compared bit for bit with loops over the same quantised numbers.
 #include <algorithm>
 #include <bit>
@@ -10,11 +10,11 @@
 #include "base/thread_pool.h"
 #include "kernel_cases.h"
 #include "kernels/exec.h"
+#include "narrow_numbers.h"
 
 using namespace kernel_cases;
 using secousti::core::Activation;
 using secousti::core::AlignedVector;
-using secousti::core::AttentionArgs;
 using secousti::core::Exec;
 using secousti::core::int8_stride;
 using secousti::core::LinearArgs;
@@ -27,13 +27,6 @@ std::size_t u(int n) { return static_cast<std::size_t>(n); }
 
 int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(check::random()); }
 
-/// The nearest number with eight significant bits, ties to even, by arithmetic.
-float rounded_to_bf16(float x) {
-    int exponent = 0;
-    const double mantissa = std::frexp(double{x}, &exponent);
-    return static_cast<float>(std::ldexp(std::nearbyint(mantissa * 256.0), exponent - 8));
-}
-
 AlignedVector<std::byte> pack(const Backend& backend, Precision precision, const std::vector<float>& weights,
                               int outputs, int inputs) {
     AlignedVector<std::byte> packed(backend.packed_bytes(precision, outputs, inputs));
@@ -42,24 +35,6 @@ AlignedVector<std::byte> pack(const Backend& backend, Precision precision, const
 }
 
 int panels(const Backend& backend, int outputs) { return (outputs + backend.panel - 1) / backend.panel; }
-
-/// One scale and integers -127..127 for a row or an output.
-struct Quantised {
-    float scale = 0.0F;
-    std::vector<int> values;
-
-    explicit Quantised(const float* x, int count) {
-        float top = 0.0F;
-        for (int i = 0; i < count; ++i) top = std::max(top, std::abs(x[i]));
-        const bool live = top > 1e-30F;
-        scale = live ? top / 127.0F : 0.0F;
-        const float inverse = live ? 127.0F / top : 0.0F;
-        for (int i = 0; i < count; ++i) {
-            const float scaled = x[i] * inverse;
-            values.push_back(static_cast<int>(std::nearbyint(std::clamp(scaled, -127.0F, 127.0F))));
-        }
-    }
-};
 
 struct Int8Case {
     int rows, outputs, inputs;
@@ -344,88 +319,6 @@ TEST(int8_shows_nan_and_infinity_and_bears_zeros) {
                     CHECK_MSG(std::isnan(y) == (m == 3), c.describe(backend));
                     if (m < 2 || (n == 1 && m != 3)) CHECK_MSG(y == 0.0F, c.describe(backend));
                 }
-            }
-        }
-    });
-}
-
-TEST(attention_over_a_bf16_ring_attends_to_what_the_ring_holds) {
-    for_each_backend([](const Backend& backend) {
-        for (int head_dim : {2, 6, 16, 34, 64, 66, 130}) {
-            for (int context : {1, 3, 17, 50}) {
-                constexpr int kHeads = 2, kRows = 60;
-                const int model = kHeads * head_dim, half = head_dim / 2;
-                const auto qkv = check::uniform_vector(u(kRows * 3 * model), -2.0F, 2.0F);
-                std::vector<float> cos, sin;
-                for (int i = 0; i < kRows * half; ++i) {
-                    const double angle = double{check::uniform(-3.0F, 3.0F)};
-                    cos.push_back(static_cast<float>(std::cos(angle)));
-                    sin.push_back(static_cast<float>(std::sin(angle)));
-                }
-                std::vector<std::uint16_t> keys(u(kHeads * context * head_dim), 0x7FC0), values = keys;
-                std::vector<float> wide_keys(keys.size(), NAN), wide_values = wide_keys;
-                std::vector<float> scores(u((context + 63) / 64 * 64), NAN), y(u(kRows * model), NAN), one_by_one = y,
-                                                                                                       wide = y;
-                AttentionArgs args;
-                args.scores = scores.data();
-                args.heads = kHeads;
-                args.head_dim = head_dim;
-                args.context = context;
-                const auto run = [&](int first, int count, float* to) {
-                    args.qkv = qkv.data() + first * 3 * model;
-                    args.rope_cos = cos.data() + first * half;
-                    args.rope_sin = sin.data() + first * half;
-                    args.y = to + first * model;
-                    args.rows = count;
-                    args.position = static_cast<std::uint64_t>(first);
-                    backend.attention(args, 0, args.heads);
-                };
-                args.keys = wide_keys.data();
-                args.values = wide_values.data();
-                run(0, kRows, wide.data());
-                args.ring = Precision::bf16;
-                args.keys = keys.data();
-                args.values = values.data();
-                for (int r = 0; r < kRows; ++r) run(r, 1, one_by_one.data());
-                std::fill(keys.begin(), keys.end(), std::uint16_t{0x7FC0});
-                values = keys;
-                run(0, kRows, y.data());
-                const std::string text = label(backend, std::to_string(head_dim) + " " + std::to_string(context));
-                CHECK_MSG(y == one_by_one, text);
-
-                const auto value = [](std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16U); };
-                for (std::size_t i = 0; i < keys.size(); ++i) {
-                    CHECK_MSG(value(keys[i]) == rounded_to_bf16(wide_keys[i]), text);
-                    CHECK_MSG(value(values[i]) == rounded_to_bf16(wide_values[i]), text);
-                }
-                // The last row again, in double precision, from the ring itself.
-                const float* query = qkv.data() + (kRows - 1) * 3 * model;
-                std::vector<double> expected;
-                for (int h = 0; h < kHeads; ++h) {
-                    std::vector<double> weights;
-                    double total = 0;
-                    const std::size_t ring = u(h * context * head_dim);
-                    for (int j = 0; j < context; ++j) {
-                        double score = 0;
-                        for (int i = 0; i < head_dim; ++i) {
-                            const double c = double{cos[u((kRows - 1) * half + i / 2)]},
-                                         s = double{sin[u((kRows - 1) * half + i / 2)]};
-                            const double a = double{query[h * head_dim + i]}, b = double{query[h * head_dim + (i ^ 1)]};
-                            score += (a * c + (i % 2 ? b : -b) * s) * double{value(keys[ring + u(j * head_dim + i)])};
-                        }
-                        weights.push_back(std::exp(score / std::sqrt(head_dim)));
-                        total += weights.back();
-                    }
-                    for (int i = 0; i < head_dim; ++i) {
-                        double sum = 0;
-                        for (int j = 0; j < context; ++j)
-                            sum += weights[u(j)] * double{value(values[ring + u(j * head_dim + i)])};
-                        expected.push_back(sum / total);
-                    }
-                }
-                const std::vector<float> last(y.end() - model, y.end());
-                CHECK_VECTORS_CLOSE(last, expected, kAttention.absolute, kAttention.relative, text);
-                for (std::size_t i = 0; i < y.size(); ++i) CHECK_MSG(std::abs(y[i] - wide[i]) < 0.1F, text);
             }
         }
     });

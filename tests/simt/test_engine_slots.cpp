@@ -177,3 +177,26 @@ TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
     }
     CHECK_MSG(same * 100 >= compared * 95, std::to_string(same) + " of " + std::to_string(compared) + " tokens");
 }
+
+TEST(engine_snapshots_at_int8_keep_every_bit) {
+    for (const tiny::Shape& shape : kShapes) {
+        const ModelPtr model = load(shape, Precision::int8);
+        const auto group = make_device_decoder_group(model, {.capacity = 3}, {}, {});
+        // More tokens than the window holds, so that its ring has wrapped.
+        const Tokens tokens = random_tokens(*model, model->config.context + 3), later = random_tokens(*model, 4);
+        mel_of(*group, 1, tokens);
+        std::vector<std::byte> snapshot(group->snapshot_bytes());
+        group->snapshot(1, snapshot.data());
+        const std::vector<float> expected = mel_of(*group, 1, later);
+
+        DecoderStream cpu(model, {}, {}, 1);
+        cpu.restore(snapshot);
+        std::vector<std::byte> again(snapshot.size());
+        cpu.snapshot(again.data());
+        group->restore(2, again);
+        CHECK_MSG(mel_of(*group, 2, later) == expected, shape.name);
+        std::vector<float> on_cpu(expected.size());
+        cpu.push_to_mel(later.data(), later.size(), on_cpu.data());
+        CHECK_VECTORS_CLOSE(on_cpu, expected, 2e-3, 2e-3, shape.name);
+    }
+}

@@ -43,8 +43,10 @@ class Layer {
           start_(positions, "start"),
           active_(std::vector<std::uint8_t>(positions.size(), 1), "active"),
           turns_(frequencies(shape.half()), "turns"),
-          keys_(ring_bytes(), "keys"),
-          values_(ring_bytes(), "values"),
+          keys_(ring_rows() * count(shape.head_dim, 1) * bytes_of(shape.ring), "keys"),
+          values_(ring_rows() * count(shape.head_dim, 1) * bytes_of(shape.ring), "values"),
+          key_scales_(ring_rows(), "key scales"),
+          value_scales_(ring_rows(), "value scales"),
           history_(positions.size()),
           first_(positions) {}
 
@@ -66,6 +68,8 @@ class Layer {
         args.ring = s.ring;
         args.keys = keys_.data();
         args.values = values_.data();
+        args.key_scales = key_scales_.data();
+        args.value_scales = value_scales_.data();
         args.qkv = in.data();
         args.cos = cos.data();
         args.sin = sin.data();
@@ -96,13 +100,12 @@ class Layer {
                 std::vector<double> weights, mix(static_cast<std::size_t>(s.head_dim));
                 double total = 0.0;
                 for (int p = std::max(0, r - s.context + 1); p <= r; ++p) {
-                    const std::vector<double> k = rotated(slot, p, h, 1);
+                    const std::vector<double> k = kept(rotated(slot, p, h, 1)), v = kept(value(slot, p, h));
                     double score = 0.0;
                     for (std::size_t i = 0; i < k.size(); ++i) score += q[i] * k[i];
                     const double weight = std::exp(score / std::sqrt(static_cast<double>(s.head_dim)));
                     total += weight;
-                    for (int i = 0; i < s.head_dim; ++i)
-                        mix[static_cast<std::size_t>(i)] += weight * kept(element(slot, p, h, 2, i));
+                    for (std::size_t i = 0; i < mix.size(); ++i) mix[i] += weight * v[i];
                 }
                 for (const double m : mix) y.push_back(m / total);
             }
@@ -111,17 +114,26 @@ class Layer {
     }
 
   private:
-    std::size_t ring_bytes() const {
-        return count(shape_.slots, shape_.ring_rows(), shape_.model()) * (shape_.ring == Precision::fp32 ? 4U : 2U);
-    }
+    std::size_t ring_rows() const { return count(shape_.slots, shape_.heads, shape_.ring_rows()); }
     float element(int slot, int r, int head, int part, int i) const {
         return history_[static_cast<std::size_t>(slot)][static_cast<std::size_t>(r)]
                        [static_cast<std::size_t>((part * shape_.heads + head) * shape_.head_dim + i)];
     }
-    double kept(float x) const {
-        return static_cast<double>(shape_.ring == Precision::bf16 ? simt_test::rounded_to_bf16(x) : x);
+    /// As the ring keeps a row.
+    std::vector<double> kept(const std::vector<double>& row) const {
+        const std::vector<float> x(row.begin(), row.end());
+        if (shape_.ring == Precision::int8) return simt_test::rounded_to_int8(x.data(), shape_.head_dim);
+        std::vector<double> y;
+        for (float v : x)
+            y.push_back(static_cast<double>(shape_.ring == Precision::bf16 ? simt_test::rounded_to_bf16(v) : v));
+        return y;
     }
-    /// part 0: q, 1: k as the ring keeps it.
+    std::vector<double> value(int slot, int r, int head) const {
+        std::vector<double> y;
+        for (int i = 0; i < shape_.head_dim; ++i) y.push_back(static_cast<double>(element(slot, r, head, 2, i)));
+        return y;
+    }
+    /// part 0: q, 1: k
     std::vector<double> rotated(int slot, int r, int head, int part) const {
         std::vector<double> y;
         for (int i = 0; i < shape_.half(); ++i) {
@@ -131,8 +143,8 @@ class Layer {
             const double c = static_cast<double>(std::cos(angle)), s = static_cast<double>(std::sin(angle));
             const double a = static_cast<double>(element(slot, r, head, part, 2 * i)),
                          b = static_cast<double>(element(slot, r, head, part, 2 * i + 1));
-            for (const double v : {a * c - b * s, a * s + b * c})
-                y.push_back(part == 0 ? v : kept(static_cast<float>(v)));
+            y.push_back(a * c - b * s);
+            y.push_back(a * s + b * c);
         }
         return y;
     }
@@ -142,12 +154,14 @@ class Layer {
     Array<std::uint8_t> active_;
     Array<std::uint64_t> turns_;
     Array<char> keys_, values_;
+    Array<float> key_scales_, value_scales_;
     std::vector<std::vector<std::vector<float>>> history_;
     std::vector<std::uint64_t> first_;
 };
 
-/// A key that falls on the other side of a tie between two bfloat16 moves a score by 2^-9 of its element.
-double tolerance(Precision ring) { return ring == Precision::bf16 ? 3e-3 : 5e-6; }
+/// A key that falls on the other side of a tie between two bfloat16 moves a score by 2^-9 of its element, one between
+/// two integers by 1/127 of the row's largest.
+double tolerance(Precision ring) { return ring == Precision::fp32 ? 5e-6 : ring == Precision::bf16 ? 3e-3 : 1e-2; }
 
 void run_stream(const Shape& shape, const std::vector<std::uint64_t>& positions, const std::vector<int>& steps) {
     Layer layer(shape, positions);
@@ -171,7 +185,7 @@ void run_stream(const Shape& shape, const std::vector<std::uint64_t>& positions,
 }  // namespace
 
 TEST(simt_attention_one_row_a_step) {
-    for (const Precision ring : {Precision::fp32, Precision::bf16}) {
+    for (const Precision ring : {Precision::fp32, Precision::bf16, Precision::int8}) {
         run_stream({3, 2, 16, 5, 1, ring}, {0, 7, 1000003}, std::vector<int>(13, 1));
         run_stream({1, 1, 64, 40, 1, ring}, {0}, std::vector<int>(90, 1));
         run_stream({2, 3, 32, 1, 1, ring}, {0, 5}, std::vector<int>(3, 1));
@@ -180,7 +194,7 @@ TEST(simt_attention_one_row_a_step) {
 }
 
 TEST(simt_attention_several_rows_a_step) {
-    for (const Precision ring : {Precision::fp32, Precision::bf16}) {
+    for (const Precision ring : {Precision::fp32, Precision::bf16, Precision::int8}) {
         run_stream({2, 2, 16, 7, 6, ring}, {0, 11}, {3, 6, 1, 5, 2, 6, 6, 1});
         run_stream({1, 1, 64, 250, 70, ring}, {1}, {70, 70, 70, 70, 3});
     }
@@ -192,7 +206,7 @@ TEST(simt_attention_far_positions) {
 }
 
 TEST(simt_attention_split_and_company_do_not_matter) {
-    for (const Precision ring : {Precision::fp32, Precision::bf16}) {
+    for (const Precision ring : {Precision::fp32, Precision::bf16, Precision::int8}) {
         const Shape whole{3, 2, 32, 20, 30, ring}, one{1, 2, 32, 20, 1, ring};
         const std::size_t width = count(3, whole.model());
         const std::vector<float> qkv = check::uniform_vector(3 * 30 * width);

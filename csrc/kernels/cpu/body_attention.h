@@ -1,4 +1,4 @@
-// Streaming attention with a ring of keys and values. Included after vector_math.h.
+// Streaming attention with a ring of keys and values. Included after body_int8.h.
 #pragma once
 
 namespace secousti::core {
@@ -14,22 +14,23 @@ void rotate(const float* x, const float* cos, const float* sin, int head_dim, fl
     }
 }
 
-/// Into the ring.
-void keep(const float* x, int count, float* y) {
+/// Into the ring; returns the scale that int8 rows have.
+float keep(const float* x, int count, float* y) {
     __builtin_memcpy(y, x, static_cast<std::size_t>(count) * sizeof(float));
+    return 1.0F;
 }
-void keep(const float* x, int count, std::uint16_t* y) {
+float keep(const float* x, int count, std::uint16_t* y) {
     for (int i = 0; i < count; ++i) y[i] = to_bf16(x[i]);
+    return 1.0F;
+}
+float keep(const float* x, int count, std::int8_t* y) {
+    const Int8Range range = int8_range(x, count);
+    to_int8(x, count, range.inverse, y);
+    return range.scale;
 }
 
 template <class Ring>
-SIMD_INLINE float dot(const float* a, const Ring* b, int count) {
-    V sum = set1(0.0F);
-    int i = 0;
-    for (; i + kWidth <= count; i += kWidth) sum = fma(load(a + i), load(b + i), sum);
-    if (i < count) sum = fma(load_n(a + i, count - i), load_n(b + i, count - i), sum);
-    return hsum(sum);
-}
+inline constexpr bool kScaled = sizeof(Ring) == 1;
 
 /// scores[0, count) -> exp(score - max); returns their sum. The scores lie oldest first, wherever the ring starts.
 float softmax_weights(float* scores, int count) {
@@ -57,12 +58,34 @@ SIMD_INLINE void prefetch_row(const Ring* p, int count) {
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch(at + line);
 }
 
-/// scores[j] = query * keys[j]; `values` are fetched on the way.
+/// scores[j] = query * keys[j], as many keys at once as a vector has elements, and each in the same order wherever it
+/// is among them. `values` are fetched on the way.
 template <class Ring>
-void score(const float* query, const Ring* keys, const Ring* values, int count, int dim, float* scores) {
-    for (int j = 0; j < count; ++j, keys += dim, values += dim) {
-        prefetch_row(values, dim);
-        scores[j] = dot(query, keys, dim);
+void score(const float* query, const Ring* keys, const float* scales, const Ring* values, int count, int dim,
+           float* scores) {
+    for (int j = 0; j < count; j += kWidth, keys += kWidth * dim, values += kWidth * dim) {
+        const int n = count - j < kWidth ? count - j : kWidth;
+        V sums[kWidth];
+        for (int k = 0; k < kWidth; ++k) {
+            sums[k] = set1(0.0F);
+            if (k >= n) continue;
+            const Ring* key = keys + k * dim;
+            prefetch_row(values + k * dim, dim);
+            int i = 0;
+            for (; i + kWidth <= dim; i += kWidth) sums[k] = fma(load(query + i), load(key + i), sums[k]);
+            if (i < dim) sums[k] = fma(load_n(query + i, dim - i), load_n(key + i, dim - i), sums[k]);
+        }
+        V all = sum_each(sums);
+        if constexpr (kScaled<Ring>) all = mul(all, load_n(scales + j, n));
+        store_n(scores + j, all, n);
+    }
+}
+
+/// weights[j] *= scales[j]
+void scale_weights(const float* scales, int count, float* weights) {
+    for (int j = 0; j < count; j += kWidth) {
+        const int n = count - j < kWidth ? count - j : kWidth;
+        store_n(weights + j, mul(load_n(weights + j, n), load_n(scales + j, n)), n);
     }
 }
 
@@ -117,19 +140,32 @@ void attend(const AttentionArgs& args, int head_begin, int head_end) {
         for (int h = head_begin; h < head_end; ++h) {
             Ring* keys = static_cast<Ring*>(args.keys) + h * ring;
             Ring* values = static_cast<Ring*>(args.values) + h * ring;
+            const auto scale_of = [&](float* scales, int row) {
+                return kScaled<Ring> ? scales + std::ptrdiff_t{h} * args.context + row : nullptr;
+            };
             float query[kMaxHeadDim], key[kMaxHeadDim];
             rotate(qkv + h * dim, cos, sin, dim, scale, query);
             rotate(qkv + model + h * dim, cos, sin, dim, 1.0F, key);
-            keep(key, dim, keys + static_cast<std::ptrdiff_t>(slot) * dim);
-            keep(qkv + 2 * model + h * dim, dim, values + static_cast<std::ptrdiff_t>(slot) * dim);
+            const float key_scale = keep(key, dim, keys + static_cast<std::ptrdiff_t>(slot) * dim);
+            const float value_scale =
+                keep(qkv + 2 * model + h * dim, dim, values + static_cast<std::ptrdiff_t>(slot) * dim);
+            if constexpr (kScaled<Ring>) {
+                *scale_of(args.key_scales, slot) = key_scale;
+                *scale_of(args.value_scales, slot) = value_scale;
+            }
 
-            const Ring* old_keys = keys + static_cast<std::ptrdiff_t>(args.context - old_count) * dim;
-            const Ring* new_keys = keys + static_cast<std::ptrdiff_t>(slot + 1 - new_count) * dim;
-            const Ring* old_values = values + (old_keys - keys);
-            const Ring* new_values = values + (new_keys - keys);
-            score(query, old_keys, old_values, old_count, dim, args.scores);
-            score(query, new_keys, new_values, new_count, dim, args.scores + old_count);
+            const int old_row = args.context - old_count, new_row = slot + 1 - new_count;
+            const Ring* old_values = values + static_cast<std::ptrdiff_t>(old_row) * dim;
+            const Ring* new_values = values + static_cast<std::ptrdiff_t>(new_row) * dim;
+            score(query, keys + (old_values - values), scale_of(args.key_scales, old_row), old_values, old_count, dim,
+                  args.scores);
+            score(query, keys + (new_values - values), scale_of(args.key_scales, new_row), new_values, new_count, dim,
+                  args.scores + old_count);
             const float total = softmax_weights(args.scores, count);
+            if constexpr (kScaled<Ring>) {
+                scale_weights(scale_of(args.value_scales, old_row), old_count, args.scores);
+                scale_weights(scale_of(args.value_scales, new_row), new_count, args.scores + old_count);
+            }
             const std::ptrdiff_t next = h + 1 < head_end ? keys + ring - values : 0;
             for (int d = 0; d < dim;) {
                 const int live = dim - d;
@@ -148,8 +184,14 @@ void attend(const AttentionArgs& args, int head_begin, int head_end) {
 }
 
 void attention(const AttentionArgs& args, int head_begin, int head_end) {
-    args.ring == Precision::fp32 ? attend<float>(args, head_begin, head_end)
-                                 : attend<std::uint16_t>(args, head_begin, head_end);
+    switch (args.ring) {
+        case Precision::fp32:
+            return attend<float>(args, head_begin, head_end);
+        case Precision::bf16:
+            return attend<std::uint16_t>(args, head_begin, head_end);
+        case Precision::int8:
+            return attend<std::int8_t>(args, head_begin, head_end);
+    }
 }
 
 }  // namespace

@@ -8,6 +8,13 @@ namespace {
 inline constexpr float kInt8Limit = 127.0F;
 inline constexpr float kTiniest = 1e-30F;  // rows and outputs below it count as zero: 127/max must not overflow
 
+SIMD_INLINE V load(const std::int8_t* p) { return load_int8(p); }
+SIMD_INLINE V load_n(const std::int8_t* p, int n) {
+    std::int8_t lanes[kWidth] = {};
+    for (int i = 0; i < n && i < kWidth; ++i) lanes[i] = p[i];
+    return load_int8(lanes);
+}
+
 /// One panel in memory: scales [kPanel], first sums [kPanel], then weights [groups, kPanel, kGroup].
 struct Int8Panel {
     const float* scales;

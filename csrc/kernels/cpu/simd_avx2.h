@@ -46,6 +46,19 @@ SIMD_INLINE float hsum(V a) {
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
+/// Sum i is that of a[i], each in the same order.
+SIMD_INLINE V sum_each(const V (&a)[kWidth]) {
+    V fours[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+        const V* v = a + 4 * i;
+        const __m256d low = _mm256_castps_pd(add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1])));
+        const __m256d high = _mm256_castps_pd(add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3])));
+        fours[i] =
+            add(_mm256_castpd_ps(_mm256_unpacklo_pd(low, high)), _mm256_castpd_ps(_mm256_unpackhi_pd(low, high)));
+    }
+    return add(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
+}
 SIMD_INLINE float hmax(V a) {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
@@ -76,6 +89,9 @@ SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     even = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
     odd = _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(-65536)));
+}
+SIMD_INLINE V load_int8(const std::int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 
 using Ints = __m256i;

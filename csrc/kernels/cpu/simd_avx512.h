@@ -40,6 +40,20 @@ SIMD_INLINE V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_
 SIMD_INLINE Mask less(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 SIMD_INLINE V select(Mask m, V a, V b) { return _mm512_mask_blend_ps(m, b, a); }
 SIMD_INLINE float hsum(V a) { return _mm512_reduce_add_ps(a); }
+/// Sum i is that of a[i], each in the same order.
+SIMD_INLINE V sum_each(const V (&a)[kWidth]) {
+    V fours[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const V* v = a + 4 * i;
+        const __m512d low = _mm512_castps_pd(add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1])));
+        const __m512d high = _mm512_castps_pd(add(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3])));
+        fours[i] =
+            add(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)), _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+    }
+    const auto lanes = [](V x, V y) { return add(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xDD)); };
+    return lanes(lanes(fours[0], fours[1]), lanes(fours[2], fours[3]));
+}
 SIMD_INLINE float hmax(V a) { return _mm512_reduce_max_ps(a); }
 SIMD_INLINE V scale_by_pow2(V a, V k) { return _mm512_scalef_ps(a, k); }
 SIMD_INLINE V exponent(V a) { return _mm512_getexp_ps(a); }
@@ -61,6 +75,9 @@ SIMD_INLINE void store_bf16(std::uint16_t* p, V a, int n) {
     const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
     const __m512i any = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), quiet, rounded);
     _mm512_mask_cvtepi32_storeu_epi16(p, first_n(n), _mm512_srli_epi32(any, 16));
+}
+SIMD_INLINE V load_int8(const std::int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 #if defined(__AVX512BF16__)
 inline constexpr int kPairRows = kTileRows;

@@ -48,6 +48,8 @@ SIMD_INLINE V round(V a) { return vrndnq_f32(a); }
 SIMD_INLINE Mask less(V a, V b) { return vcltq_f32(a, b); }
 SIMD_INLINE V select(Mask m, V a, V b) { return vbslq_f32(m, a, b); }
 SIMD_INLINE float hsum(V a) { return vaddvq_f32(a); }
+/// Sum i is that of a[i], each in the same order.
+SIMD_INLINE V sum_each(const V (&a)[kWidth]) { return vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3])); }
 SIMD_INLINE float hmax(V a) { return vmaxvq_f32(a); }
 SIMD_INLINE V pow2(int32x4_t k) {  // -126 <= k <= 127
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23));
@@ -71,6 +73,11 @@ SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     const uint32x4_t bits = vreinterpretq_u32_u16(vld1q_u16(p));
     even = vreinterpretq_f32_u32(vshlq_n_u32(bits, 16));
     odd = vreinterpretq_f32_u32(vandq_u32(bits, vdupq_n_u32(0xFFFF0000U)));
+}
+SIMD_INLINE V load_int8(const std::int8_t* p) {
+    std::int32_t four = 0;
+    __builtin_memcpy(&four, p, sizeof four);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
 }
 
 using Ints = int32x4_t;

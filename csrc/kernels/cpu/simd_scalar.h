@@ -36,6 +36,8 @@ SIMD_INLINE V round(V a) { return __builtin_nearbyintf(a); }
 SIMD_INLINE Mask less(V a, V b) { return a < b; }
 SIMD_INLINE V select(Mask m, V a, V b) { return m ? a : b; }
 SIMD_INLINE float hsum(V a) { return a; }
+/// Sum i is that of a[i], each in the same order.
+SIMD_INLINE V sum_each(const V (&a)[kWidth]) { return a[0]; }
 SIMD_INLINE float hmax(V a) { return a; }
 SIMD_INLINE V scale_by_pow2(V a, V k) { return k == k ? __builtin_ldexpf(a, static_cast<int>(k)) : k; }
 SIMD_INLINE V exponent(V a) {
@@ -53,6 +55,7 @@ SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     even = load_bf16(p);
     odd = load_bf16(p + 1);
 }
+SIMD_INLINE V load_int8(const std::int8_t* p) { return static_cast<float>(*p); }
 
 using Ints = std::int32_t;
 using Bytes = std::int32_t;

@@ -56,24 +56,17 @@ void attention(const Stream& stream, const AttentionArgs& args) {
     require(args.context > 0 && args.ring_rows >= args.context + args.tokens - 1,
             "attention: the ring is shorter than context + tokens - 1");
     require(args.clock.slots * args.tokens <= kMaxGridY, "attention: more than 65535 rows in a step");
-    require(args.ring != Precision::int8, "attention: the ring is fp32 or bf16");
-    const simt::AttentionShape shape{args.clock.position,
-                                     args.clock.start,
-                                     args.clock.active,
-                                     args.keys,
-                                     args.values,
-                                     args.qkv,
-                                     args.cos,
-                                     args.sin,
-                                     args.y,
-                                     args.tokens,
-                                     args.heads,
-                                     args.context,
-                                     args.ring_rows};
-    if (args.ring == Precision::fp32) {
-        attend<simt::Fp32Ring>(stream, shape, args.clock.slots, args.head_dim);
-    } else {
-        attend<simt::Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
+    const simt::AttentionShape shape{
+        args.clock.position, args.clock.start, args.clock.active, args.keys, args.values, args.key_scales,
+        args.value_scales,   args.qkv,         args.cos,          args.sin,  args.y,      args.tokens,
+        args.heads,          args.context,     args.ring_rows};
+    switch (args.ring) {
+        case Precision::fp32:
+            return attend<simt::Fp32Ring>(stream, shape, args.clock.slots, args.head_dim);
+        case Precision::bf16:
+            return attend<simt::Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
+        case Precision::int8:
+            return attend<simt::Int8Ring>(stream, shape, args.clock.slots, args.head_dim);
     }
 }
 

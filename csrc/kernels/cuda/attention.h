@@ -4,33 +4,56 @@
 #pragma once
 
 #include "kernels/backend.h"
+#include "kernels/cuda/int8.h"
 #include "kernels/cuda/simt.h"
 
 namespace secousti::core::simt {
 
-/// Elements of the ring, 16 bytes at a time.
+/// Elements of the ring, 16 bytes at a time; kGroup loads of a lane are in flight together.
 struct Fp32Ring {
     using Element = float;
-    static constexpr int kLoad = 4;
+    static constexpr int kLoad = 4, kGroup = 8;
+    static constexpr bool kScaled = false;
     SIMT_DEVICE static void widen(const Vector<float, 4>& v, float (&x)[4]) {
         SIMT_UNROLL
         for (int i = 0; i < 4; ++i) x[i] = v[i];
     }
-    SIMT_DEVICE static Vector<float, 4> narrow(const float (&x)[4]) { return {{x[0], x[1], x[2], x[3]}}; }
+    SIMT_DEVICE static Vector<float, 4> narrow(const float (&x)[4], float) { return {{x[0], x[1], x[2], x[3]}}; }
 };
 
 /// Words of two bfloat16.
 struct Bf16Ring {
     using Element = std::uint32_t;
-    static constexpr int kLoad = 8;
+    static constexpr int kLoad = 8, kGroup = 8;
+    static constexpr bool kScaled = false;
     SIMT_DEVICE static void widen(const Vector<std::uint32_t, 4>& v, float (&x)[8]) {
         SIMT_UNROLL
         for (int i = 0; i < 4; ++i) x[2 * i] = bf16_low(v[i]), x[2 * i + 1] = bf16_high(v[i]);
     }
-    SIMT_DEVICE static Vector<std::uint32_t, 4> narrow(const float (&x)[8]) {
+    SIMT_DEVICE static Vector<std::uint32_t, 4> narrow(const float (&x)[8], float) {
         Vector<std::uint32_t, 4> v;
         SIMT_UNROLL
         for (int i = 0; i < 4; ++i) v[i] = pack_bf16(x[2 * i], x[2 * i + 1]);
+        return v;
+    }
+};
+
+/// Words of four int8; each row has a scale.
+struct Int8Ring {
+    using Element = std::uint32_t;
+    static constexpr int kLoad = 16, kGroup = 4;
+    static constexpr bool kScaled = true;
+    SIMT_DEVICE static void widen(const Vector<std::uint32_t, 4>& v, float (&x)[16]) {
+        SIMT_UNROLL
+        for (int i = 0; i < 16; ++i) x[i] = int8_value(v[i / 4], i % 4);
+    }
+    SIMT_DEVICE static Vector<std::uint32_t, 4> narrow(const float (&x)[16], float inverse) {
+        Vector<std::uint32_t, 4> v;
+        SIMT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            v[i] = int8_byte(x[4 * i], inverse, 0) | int8_byte(x[4 * i + 1], inverse, 1) |
+                   int8_byte(x[4 * i + 2], inverse, 2) | int8_byte(x[4 * i + 3], inverse, 3);
+        }
         return v;
     }
 };
@@ -41,6 +64,8 @@ struct AttentionShape {
     const std::uint8_t* active;
     void* keys;
     void* values;
+    float* key_scales;
+    float* value_scales;
     const float* qkv;
     const float* cos;
     const float* sin;
@@ -81,14 +106,34 @@ struct HeadLayout {
             for (int j = 0; j < 4; ++j) y[i + j] = v[j];
         }
     }
-    SIMT_DEVICE static std::ptrdiff_t ring_place(const AttentionShape& args, int slot, int head, int row, int part) {
-        constexpr std::ptrdiff_t kPerLoad = 4;  // elements of the ring's storage in 16 bytes
-        return (((static_cast<std::ptrdiff_t>(slot) * args.heads + head) * args.ring_rows + row) * kLanes + part) *
-               kPerLoad;
+    SIMT_DEVICE static std::ptrdiff_t ring_row(const AttentionShape& args, int slot, int head, int row) {
+        return (static_cast<std::ptrdiff_t>(slot) * args.heads + head) * args.ring_rows + row;
+    }
+    SIMT_DEVICE static std::ptrdiff_t ring_place(std::ptrdiff_t ring_row, int part) {
+        constexpr int kPerLoad = 4;  // elements of the ring's storage in 16 bytes
+        return (ring_row * kLanes + part) * kPerLoad;
+    }
+    /// What narrows a row that kLanes lanes hold; also the row's scale. All lanes of the warp take part.
+    SIMT_DEVICE static void range(const float (&x)[kLoad], float& scale, float& inverse) {
+        scale = inverse = 1.0F;
+        if constexpr (Ring::kScaled) {
+            float top = 0.0F, poison = 0.0F;
+            SIMT_UNROLL
+            for (int i = 0; i < kLoad; ++i) {
+                top = fmaxf(top, fabsf(x[i]));
+                poison = fmaf(x[i], 0.0F, poison);
+            }
+            SIMT_UNROLL
+            for (int mask = kLanes / 2; mask > 0; mask /= 2) {
+                top = fmaxf(top, shuffle_xor(top, mask));
+                poison += shuffle_xor(poison, mask);
+            }
+            int8_range(top, poison, scale, inverse);
+        }
     }
 };
 
-SIMT_DEVICE int ring_row(std::uint64_t position, int ring_rows) {
+SIMT_DEVICE int row_at(std::uint64_t position, int ring_rows) {
     return static_cast<int>(position % static_cast<std::uint64_t>(ring_rows));
 }
 
@@ -107,18 +152,30 @@ struct AppendKeys {
         const int i = block_x() * kThreads + thread();
         const int head = i / Layout::kLanes, part = i % Layout::kLanes;
         const auto active = global(args.active);
-        if (head >= args.heads || (active && active[slot] == 0)) return;
+        if (active && active[slot] == 0) return;
+        const bool there = head < args.heads;
         const int model = args.heads * Dim;
         const auto qkv = global(args.qkv) + static_cast<std::ptrdiff_t>(row) * 3 * model;
         const auto cos = global(args.cos) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
         const auto sin = global(args.sin) + static_cast<std::ptrdiff_t>(row) * (Dim / 2);
         const std::uint64_t position = global(args.position)[slot] + static_cast<std::uint64_t>(token);
-        const std::ptrdiff_t place = Layout::ring_place(args, slot, head, ring_row(position, args.ring_rows), part);
-        float x[Layout::kLoad];
-        Layout::rotated(qkv + (model + head * Dim), cos, sin, part, 1.0F, x);
-        store(global(static_cast<typename Ring::Element*>(args.keys)) + place, Ring::narrow(x));
-        Layout::plain(qkv + (2 * model + head * Dim), part, x);
-        store(global(static_cast<typename Ring::Element*>(args.values)) + place, Ring::narrow(x));
+        const std::ptrdiff_t at = Layout::ring_row(args, slot, head, row_at(position, args.ring_rows));
+        float x[Layout::kLoad] = {};
+        if (there) Layout::rotated(qkv + (model + head * Dim), cos, sin, part, 1.0F, x);
+        keep(x, there, at, part, args.keys, args.key_scales);
+        if (there) Layout::plain(qkv + (2 * model + head * Dim), part, x);
+        keep(x, there, at, part, args.values, args.value_scales);
+    }
+
+  private:
+    SIMT_DEVICE static void keep(const float (&x)[Layout::kLoad], bool there, std::ptrdiff_t at, int part, void* ring,
+                                 float* scales) {
+        float scale, inverse;
+        Layout::range(x, scale, inverse);
+        if (!there) return;
+        store(global(static_cast<typename Ring::Element*>(ring)) + Layout::ring_place(at, part),
+              Ring::narrow(x, inverse));
+        if (Ring::kScaled && part == 0) global(scales)[at] = scale;
     }
 };
 
@@ -140,7 +197,7 @@ struct Attend {
     static constexpr int kThreads = kAttentionWarps * kWarp;
     static constexpr int kBlocks = 2;  // one computes while the other loads
     static constexpr int kLoad = Layout::kLoad;
-    static constexpr int kGroup = 8;  // rows of a lane whose loads are in flight together
+    static constexpr int kGroup = Ring::kGroup;
     static constexpr std::size_t kSharedBytes = shared_bytes<float>(kAttentionWarps * (Dim + 4));
 
     SIMT_DEVICE static void run(const Args& args) {
@@ -150,7 +207,7 @@ struct Attend {
         const int count = held < static_cast<std::uint64_t>(args.context) ? static_cast<int>(held) : args.context;
         // Of the window, oldest first: row j lies at ring row first + j (modulo). The newest is no part of it: warp 0
         // takes that from qkv.
-        Window window{slot, head, ring_row(position, args.ring_rows) + 1 - count, count - 1};
+        Window window{slot, head, row_at(position, args.ring_rows) + 1 - count, count - 1};
         const auto active = global(args.active);
         const bool on = !active || load_settled(active + slot) != 0;
         Rows rows;
@@ -195,6 +252,7 @@ struct Attend {
     };
     struct Rows {
         Vector<Element, 4> keys[kGroup], values[kGroup];
+        float key_scales[Ring::kScaled ? kGroup : 1], value_scales[Ring::kScaled ? kGroup : 1];
     };
     struct Fresh {
         float key[kLoad], value[kLoad];
@@ -208,19 +266,22 @@ struct Attend {
         for (int mask = Layout::kLanes / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
         return sum;
     }
-    SIMT_DEVICE static void add(float score, const float (&value)[kLoad], Softmax<kLoad>& s) {
+    SIMT_DEVICE static void add(float score, const float (&value)[kLoad], float value_scale, Softmax<kLoad>& s) {
         const float top = fmaxf(s.top, score);
-        const float keep = expf(s.top - top), weight = expf(score - top);
+        const float keep = expf(s.top - top);
+        float weight = expf(score - top);
         s.top = top;
         s.total = fmaf(s.total, keep, weight);
+        if (Ring::kScaled) weight *= value_scale;
         SIMT_UNROLL
         for (int i = 0; i < kLoad; ++i) s.mix[i] = fmaf(s.mix[i], keep, weight * value[i]);
     }
 
-    SIMT_DEVICE static std::ptrdiff_t place(const Args& args, const Window& window, int j) {
+    /// Row j of the window.
+    SIMT_DEVICE static std::ptrdiff_t ring_row(const Args& args, const Window& window, int j) {
         int at = window.first + j;
         if (at < 0) at += args.ring_rows;
-        return Layout::ring_place(args, window.slot, window.head, at, lane() % Layout::kLanes);
+        return Layout::ring_row(args, window.slot, window.head, at);
     }
     /// Row of the window that the lane has as the i-th of a group.
     SIMT_DEVICE static int row_of(int base, int i) {
@@ -233,8 +294,14 @@ struct Attend {
         for (int i = 0; i < kGroup; ++i) {
             const int j = row_of(base, i);
             if (j >= window.rows) continue;
-            rows.keys[i] = load_settled<4>(keys + place(args, window, j));
-            rows.values[i] = load_settled<4>(values + place(args, window, j));
+            const std::ptrdiff_t at = ring_row(args, window, j);
+            const std::ptrdiff_t place = Layout::ring_place(at, lane() % Layout::kLanes);
+            rows.keys[i] = load_settled<4>(keys + place);
+            rows.values[i] = load_settled<4>(values + place);
+            if constexpr (Ring::kScaled) {
+                rows.key_scales[i] = load_settled(global(static_cast<const float*>(args.key_scales)) + at);
+                rows.value_scales[i] = load_settled(global(static_cast<const float*>(args.value_scales)) + at);
+            }
         }
     }
     SIMT_DEVICE static void attend(const Window& window, int base, const Rows& rows, const float (&query)[kLoad],
@@ -245,23 +312,36 @@ struct Attend {
             const bool there = row_of(base, i) < window.rows;
             float key[kLoad] = {}, value[kLoad] = {};
             if (there) Ring::widen(rows.keys[i], key), Ring::widen(rows.values[i], value);
-            const float score = dot(query, key);
-            if (there) add(score, value, softmax);
+            float score = dot(query, key);
+            if (!there) continue;
+            if constexpr (Ring::kScaled) score *= rows.key_scales[i];
+            add(score, value, Ring::kScaled ? rows.value_scales[i] : 1.0F, softmax);
         }
     }
 
     /// Attends to the new row as the ring has it, and appends it. One warp; its first lanes hold the row.
     SIMT_DEVICE static void attend_fresh(const Args& args, const Window& window, Fresh& fresh,
                                          const float (&query)[kLoad], Softmax<kLoad>& softmax) {
-        const Vector<Element, 4> k = Ring::narrow(fresh.key), v = Ring::narrow(fresh.value);
+        float key_scale, value_scale, inverse;
+        Layout::range(fresh.key, key_scale, inverse);
+        const Vector<Element, 4> k = Ring::narrow(fresh.key, inverse);
+        Layout::range(fresh.value, value_scale, inverse);
+        const Vector<Element, 4> v = Ring::narrow(fresh.value, inverse);
         if (Single && lane() < Layout::kLanes) {
-            store(global(static_cast<Element*>(args.keys)) + place(args, window, window.rows), k);
-            store(global(static_cast<Element*>(args.values)) + place(args, window, window.rows), v);
+            const std::ptrdiff_t at = ring_row(args, window, window.rows);
+            const std::ptrdiff_t place = Layout::ring_place(at, lane());
+            store(global(static_cast<Element*>(args.keys)) + place, k);
+            store(global(static_cast<Element*>(args.values)) + place, v);
+            if (Ring::kScaled && lane() == 0) {
+                global(args.key_scales)[at] = key_scale;
+                global(args.value_scales)[at] = value_scale;
+            }
         }
         Ring::widen(k, fresh.key);
         Ring::widen(v, fresh.value);
-        const float score = dot(query, fresh.key);
-        if (lane() < Layout::kLanes) add(score, fresh.value, softmax);
+        float score = dot(query, fresh.key);
+        if (Ring::kScaled) score *= key_scale;
+        if (lane() < Layout::kLanes) add(score, fresh.value, value_scale, softmax);
     }
 
     SIMT_DEVICE static void merge(float top, float total, const float (&mix)[kLoad], Softmax<kLoad>& s) {

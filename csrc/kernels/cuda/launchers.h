@@ -137,9 +137,11 @@ struct AttentionArgs {
     int head_dim = 0;  ///< 16, 32, 64 or 128
     int context = 0;
     int ring_rows = 0;                 ///< >= context + tokens - 1
-    Precision ring = Precision::bf16;  ///< fp32 or bf16
+    Precision ring = Precision::bf16;  ///< of keys and values
     void* keys = nullptr;              ///< [slots, heads, ring_rows, head_dim]
     void* values = nullptr;
+    float* key_scales = nullptr;  ///< int8: [slots, heads, ring_rows]
+    float* value_scales = nullptr;
     const float* qkv = nullptr;  ///< [slots*tokens, 3*heads*head_dim]: q, k, v, each head-major
     const float* cos = nullptr;  ///< [slots*tokens, head_dim/2]
     const float* sin = nullptr;

@@ -1,6 +1,7 @@
 // How rows become the operand of a matrix product (matrix_layout.h): an optional layer norm, then the precision.
 #pragma once
 
+#include "kernels/cuda/int8.h"
 #include "kernels/cuda/matrix_layout.h"
 #include "kernels/cuda/sources.h"
 
@@ -36,15 +37,6 @@ class Normaliser {
   private:
     Global<const float> gamma_, beta_;
 };
-
-SIMT_DEVICE void int8_range(float top, float poison, float& scale, float& inverse) {
-    constexpr float kTiniest = 1e-30F, kLimit = 127.0F;  // as kernels/cpu/body_int8.h
-    scale = poison;
-    if (top > kTiniest) {
-        scale += top / kLimit;
-        inverse = kLimit / top;
-    }
-}
 
 /// One warp: the statistics of one row that the norm and the precision need.
 template <class Row>
@@ -134,10 +126,6 @@ struct Int8Operand {
     SIMT_DEVICE static int position(int item, int j) {
         return (item * (kWarp / 4) + lane() / 4) * kTile + 16 * (j / 2) + 4 * (lane() % 4) + 2 * (j % 2);
     }
-    SIMT_DEVICE static std::uint32_t byte(float x, float inverse, int place) {
-        const float q = rintf(fminf(127.0F, fmaxf(-127.0F, x * inverse)));
-        return (static_cast<std::uint32_t>(static_cast<std::int32_t>(q)) & 0xFFU) << (8 * place);
-    }
     template <class Out>
     SIMT_DEVICE static void put(const Pair (&p)[kPairs], float inverse, int row, int item, int padded, Out out) {
         const int tile = item * (kWarp / 4) + lane() / 4;
@@ -146,8 +134,8 @@ struct Int8Operand {
         SIMT_UNROLL
         for (int half = 0; half < 2; ++half) {
             const Pair a = p[2 * half], b = p[2 * half + 1];
-            words[half] = byte(a.first, inverse, 0) | byte(a.second, inverse, 1) | byte(b.first, inverse, 2) |
-                          byte(b.second, inverse, 3);
+            words[half] = int8_byte(a.first, inverse, 0) | int8_byte(a.second, inverse, 1) |
+                          int8_byte(b.first, inverse, 2) | int8_byte(b.second, inverse, 3);
         }
         store(out + tile_place(row, tile, padded / kTile) * 2, words);
     }
