@@ -12,23 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from test_cpp import BUILDS, MODELS, ROOT, build, passed, run
+from test_cpp import BUILDS, MODELS, ROOT, build, passed, release, run, sanitized
 
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 
 
-@pytest.fixture(scope="session")
-def release() -> Path:
-    return build("release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON")
-
-
-@pytest.fixture(scope="session")
-def sanitized() -> Path:
-    """The build of test_cpp_tests_pass_under_sanitizers."""
-    return build(
-        "sanitized", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=address,undefined",
-        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
-    )  # fmt: skip
+__all__ = ["release", "sanitized"]  # fixtures
 
 
 def test_fuzz_targets(sanitized: Path, tmp_path: Path) -> None:
@@ -85,7 +74,7 @@ def test_no_data_races() -> None:
     """Eight threads on one model, thread pools, groups: under ThreadSanitizer."""
     folder = build(
         "raced", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=thread",
-        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
+        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF", targets=("secousti_tests",),
     )  # fmt: skip
     output = run(
         folder / "tests" / "cpp" / "secousti_tests",
