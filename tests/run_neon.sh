@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the C++ tests for AArch64 with a cross compiler and runs those of the kernels under qemu's user mode.
+# Builds the C++ tests for AArch64 with a cross compiler and runs those of the kernels under qemu's user mode,
+# on a processor that has every extension.
 # usage: tests/run_neon.sh [build folder] [test filter...]
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,4 +17,4 @@ cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_EXE_LINKER_FLAGS=-static -DSECOUSTI_BUILD_SHARED=OFF -DSECOUSTI_BUILD_EXAMPLES=OFF \
     -DSECOUSTI_BUILD_TESTS=ON
 cmake --build "$build" --target secousti_tests --parallel 2
-exec qemu-aarch64 "$build/tests/cpp/secousti_tests" "$@"
+exec qemu-aarch64 -cpu max "$build/tests/cpp/secousti_tests" "$@"

@@ -143,6 +143,21 @@ def test_neon_kernels_pass_under_qemu() -> None:
     )  # fmt: skip
     assert passed(output) > 20
 
+    # The dot product is taken where the processor has it, and only there: asking for what is not says what is.
+    tests = BUILDS / "neon" / "tests" / "cpp" / "secousti_tests"
+    for processor, isa, others in (
+        ("cortex-a76", "none", "neondot, neon, scalar"),
+        ("cortex-a57", "neondot", "neon, scalar (built in, but not supported here: neondot)"),
+    ):
+        emulated = ("qemu-aarch64", "-cpu", processor, tests)
+        assert passed(run(*emulated, "tables_are_complete", "environment_forces", "int8_products_are_exact")) == 3
+        refused = subprocess.run(
+            [*emulated, "models_state_their_precision"],
+            capture_output=True, text=True, check=False, env={**os.environ, "SECOUSTI_ISA": isa},
+        )  # fmt: skip
+        assert refused.returncode == 1
+        assert f"instruction set '{isa}' is not available; this processor runs: {others}\n" in refused.stdout
+
 
 def speech_wav(path: Path, codec: Codec, subtype: str) -> np.ndarray:
     """The repository's speech as a mono WAV file at the codec's rate; returns what the file holds."""

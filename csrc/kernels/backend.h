@@ -119,7 +119,7 @@ struct FftTables {
 };
 
 struct Backend {
-    const char* name;  ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
+    const char* name;  ///< "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"
     int panel;         ///< outputs packed side by side: [ceil(outputs/panel), taps*depth, panel], zero-filled
 
     std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);

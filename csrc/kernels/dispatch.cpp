@@ -10,6 +10,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace secousti::core {
@@ -44,6 +48,24 @@ Features detect() {
     return found;
 }
 
+#elif defined(SECOUSTI_HAVE_NEONDOT)
+
+/// Whether the processor has vdotq_s32: optional from Armv8.2 on, part of Armv8.4.
+bool has_dot_product() {
+#if defined(__ARM_FEATURE_DOTPROD)
+    return true;  // the whole build needs it, as those for Macs do
+#elif defined(__linux__)
+    constexpr unsigned long kDotProduct = 1UL << 20U;  // HWCAP_ASIMDDP, which old headers do not name
+    return (getauxval(AT_HWCAP) & kDotProduct) != 0;
+#elif defined(__APPLE__)
+    int has = 0;
+    std::size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
+#else
+    return false;
+#endif
+}
+
 #endif
 
 struct Registry {
@@ -76,6 +98,9 @@ const Registry& registry() {
 #endif
 #if defined(SECOUSTI_HAVE_AVX2)
         r.add(avx2_backend, features.avx2);
+#endif
+#if defined(SECOUSTI_HAVE_NEONDOT)
+        r.add(neondot_backend, has_dot_product());
 #endif
 #if defined(SECOUSTI_HAVE_NEON)
         r.add(neon_backend, true);  // part of every AArch64 processor

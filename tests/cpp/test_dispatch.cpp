@@ -1,5 +1,7 @@
 // Choice of the instruction set, and the thread pool.
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <set>
 
@@ -74,7 +76,21 @@ TEST(tables_are_complete_and_ordered) {
     CHECK((names.count("avx2") == 1) == (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
 #elif defined(__aarch64__)
     CHECK(names.count("neon") == 1);
+#if defined(__linux__)
+    std::uint64_t features = 0;  // the register itself: what is tested asks the system
+    asm("mrs %0, ID_AA64ISAR0_EL1" : "=r"(features));
+    CHECK((names.count("neondot") == 1) == ((features >> 44U & 0xFU) != 0));
 #endif
+#endif
+    // Fastest first: what adds an instruction comes before what it adds it to.
+    const auto place = [](const char* name) {
+        const auto all = available_backends();
+        return std::find_if(all.begin(), all.end(), [&](const Backend* b) { return std::strcmp(b->name, name) == 0; });
+    };
+    const char* const order[][2] = {
+        {"avx512bf16", "avx512vnni"}, {"avx512vnni", "avx512"}, {"avx512", "avx2"}, {"neondot", "neon"}};
+    for (const auto& [faster, slower] : order)
+        if (names.count(faster) == 1) CHECK_MSG(place(faster) < place(slower), faster);
 }
 
 TEST(thread_pool_runs_every_task_once) {

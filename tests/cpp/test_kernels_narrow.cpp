@@ -198,6 +198,24 @@ TEST(narrow_bf16_convolutions_have_the_same_bits_on_every_isa) {
     });
 }
 
+TEST(narrow_int8_convolutions_have_the_same_bits_on_every_isa) {
+    for (const int depth : {1, 2, 3, 33, 70}) {  // whole groups of inputs and others
+        for (const int taps : {1, 7}) {
+            // Sums of one tap are exact on all; taps are added by fused operations, which scalar has not.
+            const Backend& reference = taps == 1 ? backend_by_name("scalar") : *available_backends().front();
+            ConvCase expected(reference, Precision::int8, 20, 70, taps, depth, 2);
+            expected.run(reference);
+            for_each_backend([&](const Backend& backend) {
+                if (taps > 1 && std::strcmp(backend.name, "scalar") == 0) return;
+                ConvCase c = expected;
+                c.prepare(backend);
+                CHECK_MSG(c.window == expected.window, c.describe(backend));
+                CHECK_MSG(c.run(backend) == expected.y, c.describe(backend));
+            });
+        }
+    }
+}
+
 TEST(narrow_bits_do_not_depend_on_rows_panels_or_threads) {
     ThreadPool pool(3);
     for_each_backend([&](const Backend& backend) {

@@ -178,6 +178,26 @@ TEST(int8_products_are_exact) {
     });
 }
 
+TEST(stored_integers_pack_to_the_same_bytes) {
+    for_each_backend([](const Backend& backend) {
+        for (const int size : kAwkwardSizes) {
+            for (const bool wide : {false, true}) {
+                const Int8Case c(backend, 1, wide ? pick(1, 150) : size, wide ? size : pick(1, 150));
+                std::vector<std::int8_t> integers;
+                std::vector<float> scales;
+                for (int n = 0; n < c.outputs; ++n) {
+                    const Quantised row(&c.weights[u(n * c.inputs)], c.inputs);
+                    integers.insert(integers.end(), row.values.begin(), row.values.end());
+                    scales.push_back(row.scale);
+                }
+                AlignedVector<std::byte> packed(c.packed.size(), std::byte{0x55});
+                backend.pack_integers(integers.data(), scales.data(), c.outputs, c.inputs, packed.data());
+                CHECK_MSG(packed == c.packed, c.describe(backend));
+            }
+        }
+    });
+}
+
 TEST(int8_sums_do_not_saturate) {
     for_each_backend([](const Backend& backend) {
         for (const float sign : {-1.0F, 1.0F}) {

@@ -11,5 +11,6 @@ extern const Backend avx512_backend;
 extern const Backend avx512vnni_backend;
 extern const Backend avx512bf16_backend;
 extern const Backend neon_backend;
+extern const Backend neondot_backend;
 
 }  // namespace secousti::core

@@ -1,4 +1,4 @@
-// Four floats: Advanced SIMD of AArch64.
+// Four floats: Advanced SIMD of AArch64, and its dot product where the compiler may use it.
 #pragma once
 
 #include <arm_neon.h>
@@ -81,11 +81,22 @@ SIMD_INLINE V load_int8(const std::int8_t* p) {
 }
 
 using Ints = int32x4_t;
-using Bytes = int8x8_t;
-inline constexpr int kGroup = 2;       // activations that one instruction multiplies
-inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to activations
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return vld1q_s32(p); }
 SIMD_INLINE V to_floats(Ints a) { return vcvtq_f32_s32(a); }
+#if defined(__ARM_FEATURE_DOTPROD)
+using Bytes = int8x16_t;
+inline constexpr int kGroup = 4;  // activations that one instruction multiplies
+SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return vld1q_s8(weights); }
+SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
+    std::int32_t four = 0;
+    __builtin_memcpy(&four, x, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vdotq_s32(sum, weights, x); }
+#else
+using Bytes = int8x8_t;
+inline constexpr int kGroup = 2;
 SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return vld1_s8(weights); }
 SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     std::int16_t two = 0;
@@ -93,6 +104,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     return vreinterpret_s8_s16(vdup_n_s16(two));
 }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vpadalq_s16(sum, vmull_s8(weights, x)); }
+#endif
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(a));
     std::int8_t lanes[8];
