@@ -80,7 +80,8 @@ SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
 /** Of the transformers' weights in memory, and with them of keys and values; activations and sums stay float32 except
- * that int8 weights multiply activations quantised to int8, and int8 keys and values have a scale for each row. Files of any precision open at any. */
+ * that int8 weights multiply activations quantised to int8, and int8 keys and values have a scale for each row. Files
+ * of any precision open at any. */
 typedef enum secousti_precision {
     SECOUSTI_PRECISION_FP32 = 0,
     SECOUSTI_PRECISION_BF16 = 1,
