@@ -6,7 +6,8 @@ set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-$source/build/neon}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- test_kernels test_dispatch
+files=
+[ $# -gt 0 ] || { files='test_kernels|test_dispatch' && set -- test_kernels test_dispatch; }
 
 for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     command -v "$tool" >/dev/null || { echo "run_neon.sh: $tool is not installed" >&2; exit 127; }
@@ -15,6 +16,6 @@ done
 cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
     -DCMAKE_EXE_LINKER_FLAGS=-static -DSECOUSTI_BUILD_SHARED=OFF -DSECOUSTI_BUILD_EXAMPLES=OFF \
-    -DSECOUSTI_BUILD_TESTS=ON
+    -DSECOUSTI_BUILD_TESTS=ON -DSECOUSTI_TEST_FILES="$files"
 cmake --build "$build" --target secousti_tests --parallel 2
 exec qemu-aarch64 -cpu max "$build/tests/cpp/secousti_tests" "$@"

@@ -87,7 +87,8 @@ struct LinearArgs {
 inline constexpr int kMaxHeadDim = 512;
 
 /// One transformer layer's attention over `rows` new positions, in order: rotates q and k, appends k and v to the ring,
-/// attends to the last `context` positions (itself included). Heads do not depend on each other.
+/// attends to the last `context` positions (itself included). Heads do not depend on each other. With an int8 ring q is
+/// two terms of int8 as well (quantise_rows), so that scores are exact integers times scales.
 struct AttentionArgs {
     const float* qkv = nullptr;        ///< [rows, 3*heads*head_dim]: q, k, v, each head-major
     const float* rope_cos = nullptr;   ///< [rows, head_dim/2]

@@ -58,28 +58,88 @@ SIMD_INLINE void prefetch_row(const Ring* p, int count) {
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch(at + line);
 }
 
-/// scores[j] = query * keys[j], as many keys at once as a vector has elements, and each in the same order wherever it
-/// is among them. `values` are fetched on the way.
 template <class Ring>
-void score(const float* query, const Ring* keys, const float* scales, const Ring* values, int count, int dim,
-           float* scores) {
-    for (int j = 0; j < count; j += kWidth, keys += kWidth * dim, values += kWidth * dim) {
-        const int n = count - j < kWidth ? count - j : kWidth;
-        V sums[kWidth];
-        for (int k = 0; k < kWidth; ++k) {
-            sums[k] = set1(0.0F);
-            if (k >= n) continue;
-            const Ring* key = keys + k * dim;
-            prefetch_row(values + k * dim, dim);
-            int i = 0;
-            for (; i + kWidth <= dim; i += kWidth) sums[k] = fma(load(query + i), load(key + i), sums[k]);
-            if (i < dim) sums[k] = fma(load_n(query + i, dim - i), load_n(key + i, dim - i), sums[k]);
-        }
-        V all = sum_each(sums);
-        if constexpr (kScaled<Ring>) all = mul(all, load_n(scales + j, n));
-        store_n(scores + j, all, n);
-    }
+SIMD_INLINE float dot(const float* a, const Ring* b, int count) {
+    V sum = set1(0.0F);
+    int i = 0;
+    for (; i + kWidth <= count; i += kWidth) sum = fma(load(a + i), load(b + i), sum);
+    if (i < count) sum = fma(load_n(a + i, count - i), load_n(b + i, count - i), sum);
+    return hsum(sum);
 }
+
+/// A rotated query, as a ring of such elements wants it.
+template <class Ring>
+struct Query {
+    const float* x;
+    int dim;
+
+    Query(const float* values, int count) : x(values), dim(count) {}
+    /// scores[j] = query * keys[j]; `values` are fetched on the way.
+    void score(const Ring* keys, const float*, const Ring* values, int count, float* scores) const {
+        for (int j = 0; j < count; ++j, keys += dim, values += dim) {
+            prefetch_row(values, dim);
+            scores[j] = dot(x, keys, dim);
+        }
+    }
+};
+
+/// Two terms of int8, 15 bits in all, so that sums are exact integers: 254 * first + second of 512 values fit int32. As
+/// many keys at once as a vector has elements.
+template <>
+struct Query<std::int8_t> {
+    static constexpr int kBytes = kWidth * kGroup;  // of a key at once
+    static constexpr int kRatio = 254;              // of the terms' scales
+    alignas(64) std::int8_t terms[2 * int8_stride(kMaxHeadDim)];
+    int stride, dim;
+    float scale;         ///< of the second term
+    std::int32_t start;  ///< takes back what kInt8Offset adds, modulo 2^32
+
+    Query(const float* x, int count) : stride(int8_stride(count)), dim(count) {
+        float scales[2];
+        quantise_rows(x, 1, count, 2, terms, scales);
+        scale = scales[1];
+        std::int32_t first = 0, second = 0;
+        for (int i = 0; i < count; ++i) first += terms[i], second += terms[stride + i];
+        start = static_cast<std::int32_t>(-static_cast<std::uint32_t>(kInt8Offset) *
+                                          static_cast<std::uint32_t>(kRatio * first + second));
+    }
+
+    void score(const std::int8_t* keys, const float* scales, const std::int8_t* values, int count,
+               float* scores) const {
+        for (int j = 0; j < count; j += kWidth, keys += kWidth * dim, values += kWidth * dim) {
+            const int n = count - j < kWidth ? count - j : kWidth;
+            prefetch_row(values, n * dim);
+            const V exact = to_floats(n == kWidth ? sums<true>(keys, n) : sums<false>(keys, n));
+            store_n(scores + j, mul(exact, mul(set1(scale), load_n(scales + j, n))), n);
+        }
+    }
+
+  private:
+    /// Of `count` keys (All: kWidth).
+    template <bool All>
+    SIMD_INLINE Ints sums(const std::int8_t* keys, int count) const {
+        Ints each[kWidth];
+#pragma GCC unroll 16
+        for (int k = 0; k < kWidth; ++k) each[k] = All || k < count ? sum(keys + k * dim) : ints(0);
+        return scale_add(ints(start), 1, sum_each(each));
+    }
+    SIMD_INLINE Ints sum(const std::int8_t* key) const {
+        Ints first = ints(0), second = ints(0);
+        int i = 0;
+        for (; i + kBytes <= dim; i += kBytes) add(key + i, i, first, second);
+        if (i < dim) {
+            std::int8_t rest[kBytes] = {};
+            __builtin_memcpy(rest, key + i, static_cast<std::size_t>(dim - i));
+            add(rest, i, first, second);
+        }
+        return scale_add(first, kRatio, second);
+    }
+    SIMD_INLINE void add(const std::int8_t* key, int i, Ints& first, Ints& second) const {
+        const Bytes bytes = add_offset(load_group(key));
+        first = dot(first, load_group(terms + i), bytes);
+        second = dot(second, load_group(terms + stride + i), bytes);
+    }
+};
 
 /// weights[j] *= scales[j]
 void scale_weights(const float* scales, int count, float* weights) {
@@ -143,8 +203,9 @@ void attend(const AttentionArgs& args, int head_begin, int head_end) {
             const auto scale_of = [&](float* scales, int row) {
                 return kScaled<Ring> ? scales + std::ptrdiff_t{h} * args.context + row : nullptr;
             };
-            float query[kMaxHeadDim], key[kMaxHeadDim];
-            rotate(qkv + h * dim, cos, sin, dim, scale, query);
+            float rotated[kMaxHeadDim], key[kMaxHeadDim];
+            rotate(qkv + h * dim, cos, sin, dim, scale, rotated);
+            const Query<Ring> query(rotated, dim);
             rotate(qkv + model + h * dim, cos, sin, dim, 1.0F, key);
             const float key_scale = keep(key, dim, keys + static_cast<std::ptrdiff_t>(slot) * dim);
             const float value_scale =
@@ -157,10 +218,10 @@ void attend(const AttentionArgs& args, int head_begin, int head_end) {
             const int old_row = args.context - old_count, new_row = slot + 1 - new_count;
             const Ring* old_values = values + static_cast<std::ptrdiff_t>(old_row) * dim;
             const Ring* new_values = values + static_cast<std::ptrdiff_t>(new_row) * dim;
-            score(query, keys + (old_values - values), scale_of(args.key_scales, old_row), old_values, old_count, dim,
-                  args.scores);
-            score(query, keys + (new_values - values), scale_of(args.key_scales, new_row), new_values, new_count, dim,
-                  args.scores + old_count);
+            query.score(keys + (old_values - values), scale_of(args.key_scales, old_row), old_values, old_count,
+                        args.scores);
+            query.score(keys + (new_values - values), scale_of(args.key_scales, new_row), new_values, new_count,
+                        args.scores + old_count);
             const float total = softmax_weights(args.scores, count);
             if constexpr (kScaled<Ring>) {
                 scale_weights(scale_of(args.value_scales, old_row), old_count, args.scores);

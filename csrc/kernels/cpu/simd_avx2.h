@@ -46,19 +46,6 @@ SIMD_INLINE float hsum(V a) {
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
-/// Sum i is that of a[i], each in the same order.
-SIMD_INLINE V sum_each(const V (&a)[kWidth]) {
-    V fours[2];
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-        const V* v = a + 4 * i;
-        const __m256d low = _mm256_castps_pd(add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1])));
-        const __m256d high = _mm256_castps_pd(add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3])));
-        fours[i] =
-            add(_mm256_castpd_ps(_mm256_unpacklo_pd(low, high)), _mm256_castpd_ps(_mm256_unpackhi_pd(low, high)));
-    }
-    return add(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
-}
 SIMD_INLINE float hmax(V a) {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
@@ -99,6 +86,19 @@ using Bytes = __m256i;                 // widened to 16 bits, because products o
 inline constexpr int kGroup = 2;       // activations that one instruction multiplies
 inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+SIMD_INLINE Ints ints(std::int32_t x) { return _mm256_set1_epi32(x); }
+/// a * k + b, modulo 2^32
+SIMD_INLINE Ints scale_add(Ints a, std::int32_t k, Ints b) {
+    return _mm256_add_epi32(_mm256_mullo_epi32(a, _mm256_set1_epi32(k)), b);
+}
+/// Sum i is that of a[i].
+SIMD_INLINE Ints sum_each(const Ints (&a)[kWidth]) {
+    const auto four = [](const Ints* v) {
+        return _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    };
+    const Ints low = four(a), high = four(a + 4);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+}
 SIMD_INLINE V to_floats(Ints a) { return _mm256_cvtepi32_ps(a); }
 SIMD_INLINE Bytes load_group(const std::int8_t* weights) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
@@ -108,6 +108,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&two, x, sizeof two);
     return _mm256_cvtepi8_epi16(_mm_set1_epi16(two));
 }
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return _mm256_add_epi32(sum, _mm256_madd_epi16(weights, x)); }
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     const __m256i wide = _mm256_cvtps_epi32(a);

@@ -40,20 +40,6 @@ SIMD_INLINE V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_
 SIMD_INLINE Mask less(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 SIMD_INLINE V select(Mask m, V a, V b) { return _mm512_mask_blend_ps(m, b, a); }
 SIMD_INLINE float hsum(V a) { return _mm512_reduce_add_ps(a); }
-/// Sum i is that of a[i], each in the same order.
-SIMD_INLINE V sum_each(const V (&a)[kWidth]) {
-    V fours[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        const V* v = a + 4 * i;
-        const __m512d low = _mm512_castps_pd(add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1])));
-        const __m512d high = _mm512_castps_pd(add(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3])));
-        fours[i] =
-            add(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)), _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
-    }
-    const auto lanes = [](V x, V y) { return add(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xDD)); };
-    return lanes(lanes(fours[0], fours[1]), lanes(fours[2], fours[3]));
-}
 SIMD_INLINE float hmax(V a) { return _mm512_reduce_max_ps(a); }
 SIMD_INLINE V scale_by_pow2(V a, V k) { return _mm512_scalef_ps(a, k); }
 SIMD_INLINE V exponent(V a) { return _mm512_getexp_ps(a); }
@@ -95,6 +81,30 @@ SIMD_INLINE V dot(V sum, Pairs a, Pairs b) { return _mm512_dpbf16_ps(sum, a, b);
 typedef int Ints __attribute__((vector_size(64)));
 using Bytes = __m512i;
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return reinterpret_cast<Ints>(_mm512_loadu_si512(p)); }
+SIMD_INLINE Ints ints(std::int32_t x) { return reinterpret_cast<Ints>(_mm512_set1_epi32(x)); }
+/// a * k + b, modulo 2^32
+SIMD_INLINE Ints scale_add(Ints a, std::int32_t k, Ints b) {
+    return reinterpret_cast<Ints>(_mm512_add_epi32(
+        _mm512_mullo_epi32(reinterpret_cast<__m512i>(a), _mm512_set1_epi32(k)), reinterpret_cast<__m512i>(b)));
+}
+/// Sum i is that of a[i].
+SIMD_INLINE Ints sum_each(const Ints (&a)[kWidth]) {
+    const auto add = [](__m512i x, __m512i y) { return _mm512_add_epi32(x, y); };
+    const auto pair = [&](Ints x, Ints y) {
+        const __m512i u = reinterpret_cast<__m512i>(x), v = reinterpret_cast<__m512i>(y);
+        return add(_mm512_unpacklo_epi32(u, v), _mm512_unpackhi_epi32(u, v));
+    };
+    __m512i fours[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const __m512i low = pair(a[4 * i], a[4 * i + 1]), high = pair(a[4 * i + 2], a[4 * i + 3]);
+        fours[i] = add(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    }
+    const auto lanes = [&](__m512i x, __m512i y) {
+        return add(_mm512_shuffle_i32x4(x, y, 0x88), _mm512_shuffle_i32x4(x, y, 0xDD));
+    };
+    return reinterpret_cast<Ints>(lanes(lanes(fours[0], fours[1]), lanes(fours[2], fours[3])));
+}
 SIMD_INLINE V to_floats(Ints a) { return _mm512_cvtepi32_ps(reinterpret_cast<__m512i>(a)); }
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     _mm512_mask_cvtepi32_storeu_epi8(p, first_n(n), _mm512_cvtps_epi32(a));
@@ -108,6 +118,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&four, x, sizeof four);
     return _mm512_xor_si512(_mm512_set1_epi32(four), _mm512_set1_epi8(-128));
 }
+SIMD_INLINE Bytes add_offset(Bytes x) { return _mm512_xor_si512(x, _mm512_set1_epi8(-128)); }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) {
     return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), x, weights));
 }
@@ -122,6 +133,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&two, x, sizeof two);
     return _mm512_cvtepi8_epi16(_mm256_set1_epi16(two));
 }
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) {
     return sum + reinterpret_cast<Ints>(_mm512_madd_epi16(weights, x));
 }

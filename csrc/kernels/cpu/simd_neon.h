@@ -48,8 +48,6 @@ SIMD_INLINE V round(V a) { return vrndnq_f32(a); }
 SIMD_INLINE Mask less(V a, V b) { return vcltq_f32(a, b); }
 SIMD_INLINE V select(Mask m, V a, V b) { return vbslq_f32(m, a, b); }
 SIMD_INLINE float hsum(V a) { return vaddvq_f32(a); }
-/// Sum i is that of a[i], each in the same order.
-SIMD_INLINE V sum_each(const V (&a)[kWidth]) { return vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3])); }
 SIMD_INLINE float hmax(V a) { return vmaxvq_f32(a); }
 SIMD_INLINE V pow2(int32x4_t k) {  // -126 <= k <= 127
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23));
@@ -83,6 +81,13 @@ SIMD_INLINE V load_int8(const std::int8_t* p) {
 using Ints = int32x4_t;
 inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to activations
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return vld1q_s32(p); }
+SIMD_INLINE Ints ints(std::int32_t x) { return vdupq_n_s32(x); }
+/// a * k + b, modulo 2^32
+SIMD_INLINE Ints scale_add(Ints a, std::int32_t k, Ints b) { return vmlaq_n_s32(b, a, k); }
+/// Sum i is that of a[i].
+SIMD_INLINE Ints sum_each(const Ints (&a)[kWidth]) {
+    return vpaddq_s32(vpaddq_s32(a[0], a[1]), vpaddq_s32(a[2], a[3]));
+}
 SIMD_INLINE V to_floats(Ints a) { return vcvtq_f32_s32(a); }
 #if defined(__ARM_FEATURE_DOTPROD)
 using Bytes = int8x16_t;
@@ -103,6 +108,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&two, x, sizeof two);
     return vreinterpret_s8_s16(vdup_n_s16(two));
 }
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vpadalq_s16(sum, vmull_s8(weights, x)); }
 #endif
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {

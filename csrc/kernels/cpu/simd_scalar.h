@@ -36,8 +36,6 @@ SIMD_INLINE V round(V a) { return __builtin_nearbyintf(a); }
 SIMD_INLINE Mask less(V a, V b) { return a < b; }
 SIMD_INLINE V select(Mask m, V a, V b) { return m ? a : b; }
 SIMD_INLINE float hsum(V a) { return a; }
-/// Sum i is that of a[i], each in the same order.
-SIMD_INLINE V sum_each(const V (&a)[kWidth]) { return a[0]; }
 SIMD_INLINE float hmax(V a) { return a; }
 SIMD_INLINE V scale_by_pow2(V a, V k) { return k == k ? __builtin_ldexpf(a, static_cast<int>(k)) : k; }
 SIMD_INLINE V exponent(V a) {
@@ -62,9 +60,18 @@ using Bytes = std::int32_t;
 inline constexpr int kGroup = 1;       // activations that one instruction multiplies
 inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return *p; }
+SIMD_INLINE Ints ints(std::int32_t x) { return x; }
+/// a * k + b, modulo 2^32
+SIMD_INLINE Ints scale_add(Ints a, std::int32_t k, Ints b) {
+    return static_cast<Ints>(static_cast<std::uint32_t>(a) * static_cast<std::uint32_t>(k) +
+                             static_cast<std::uint32_t>(b));
+}
+/// Sum i is that of a[i].
+SIMD_INLINE Ints sum_each(const Ints (&a)[kWidth]) { return a[0]; }
 SIMD_INLINE V to_floats(Ints a) { return static_cast<float>(a); }
 SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return *weights; }
 SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) { return *x; }
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return sum + weights * x; }
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     if (n > 0) *p = static_cast<std::int8_t>(a);
