@@ -16,6 +16,6 @@ done
 cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
     -DCMAKE_EXE_LINKER_FLAGS=-static -DSECOUSTI_BUILD_SHARED=OFF -DSECOUSTI_BUILD_EXAMPLES=OFF \
-    -DSECOUSTI_BUILD_TESTS=ON -DSECOUSTI_TEST_FILES="$files"
+    -DSECOUSTI_BUILD_TESTS=ON -DSECOUSTI_CUDA=OFF -DSECOUSTI_TEST_FILES="$files"
 cmake --build "$build" --target secousti_tests --parallel 2
 exec qemu-aarch64 -cpu max "$build/tests/cpp/secousti_tests" "$@"

@@ -98,6 +98,7 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&four, x, sizeof four);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vdotq_s32(sum, weights, x); }
 #else
 using Bytes = int8x8_t;
