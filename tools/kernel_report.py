@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Registers, spills and shared memory of every CUDA kernel, and the bytes and floor times of one step.
 
-Compiles csrc/kernels/cuda/*.cu with `-Xptxas -v` for one architecture (needs nvcc, no GPU) and prints a table; exits
-with 1 if a kernel spills. With --floors, prints what a step of the published 86 Hz model must move at least, computed
+Compiles csrc/kernels/cuda/*.cu with `-Xptxas -v` for all targets (needs nvcc, no GPU) and prints a table; exits with 1
+if a kernel spills. With --floors, prints what a step of the published 86 Hz model must move at least, computed
 from its shapes, and the time that takes at the memory bandwidth given.
 """
 
@@ -23,9 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "csrc" / "kernels" / "cuda"
 #: As cmake/cuda.cmake.
 FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", "--fmad=false", "-Xptxas=-v"]
+TARGETS = {
+    "sm_80": "-gencode=arch=compute_80,code=[sm_80,compute_80]",
+    "sm_90a": "-gencode=arch=compute_90a,code=sm_90a",
+}
 
 ENTRY = re.compile(
-    r"Compiling entry function '(?P<name>\w+)'.*?\n"
+    r"Compiling entry function '(?P<name>\w+)' for '(?P<target>\w+)'.*?\n"
     r"(?:.*?Function properties.*?\n)?"
     r"\s*(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads\s*\n"
     r".*?Used (?P<registers>\d+) registers(?P<rest>[^\n]*)"
@@ -37,6 +41,7 @@ class Usage:
     """What ptxas says of one kernel."""
 
     name: str
+    target: str
     registers: int
     stack: int
     spills: int
@@ -57,10 +62,11 @@ def short(name: str) -> str:
     return re.sub(r"(\w+::)+", "", inner.group(1) if inner else name).strip()
 
 
-def usage_of(source: Path, architecture: str, folder: Path) -> list[Usage]:
-    target = folder / f"{source.stem}.o"
-    command = ["nvcc", *FLAGS, f"-I{ROOT / 'csrc'}", f"-gencode=arch=compute_{architecture},code=sm_{architecture}"]
-    done = subprocess.run([*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True, check=False)
+def usage_of(source: Path, folder: Path) -> list[Usage]:
+    command = ["nvcc", *FLAGS, f"-I{ROOT / 'csrc'}", *TARGETS.values(), "-c", str(source)]
+    done = subprocess.run(
+        [*command, "-o", str(folder / f"{source.stem}.o")], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SystemExit(f"{source.name}: nvcc failed\n{done.stderr}")
     found = list(ENTRY.finditer(done.stderr))
@@ -70,6 +76,7 @@ def usage_of(source: Path, architecture: str, folder: Path) -> list[Usage]:
         usages.append(
             Usage(
                 name=name,
+                target=match["target"],
                 registers=int(match["registers"]),
                 stack=int(match["stack"]),
                 spills=int(match["stores"]) + int(match["loads"]),
@@ -79,20 +86,25 @@ def usage_of(source: Path, architecture: str, folder: Path) -> list[Usage]:
     return usages
 
 
-def print_usage(architecture: str, jobs: int) -> int:
+def print_usage(jobs: int) -> int:
     """Prints the table; returns how many kernels spill."""
     sources = sorted(KERNELS.glob("*.cu"))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(lambda source: usage_of(source, architecture, Path(folder)), sources))
-    print(f"sm_{architecture}, static shared memory; dynamic shared memory is asked for at the launch")
-    print(f"{'kernel':<72} {'registers':>9} {'stack':>6} {'spills':>6} {'shared':>6}")
-    spilling = 0
+        results = list(pool.map(lambda source: usage_of(source, Path(folder)), sources))
+    print(f"{' and '.join(TARGETS)}, static shared memory; dynamic shared memory is asked for at the launch")
+    print(f"{'kernel':<72} {'registers':>9} {'stack':>9} {'spills':>9} {'shared':>11}")
+    kernels = spilling = 0
     for source, usages in zip(sources, results, strict=True):
-        for usage in sorted(usages, key=lambda u: u.name):
-            name = f"{source.stem}: {usage.name}"
-            print(f"{name:<72} {usage.registers:>9} {usage.stack:>6} {usage.spills:>6} {usage.shared:>6}")
-            spilling += usage.spills > 0
-    print(f"{sum(map(len, results))} kernels, {spilling} with spills")
+        for name in sorted({usage.name for usage in usages}):
+            of_targets = [next(u for u in usages if (u.name, u.target) == (name, target)) for target in TARGETS]
+            columns = [
+                " ".join(f"{getattr(usage, value):>{width}}" for usage in of_targets)
+                for value, width in (("registers", 4), ("stack", 4), ("spills", 4), ("shared", 5))
+            ]
+            print(f"{source.stem + ': ' + name:<72} {' '.join(columns)}")
+            kernels += 1
+            spilling += any(usage.spills > 0 for usage in of_targets)
+    print(f"{kernels} kernels, {spilling} with spills")
     return spilling
 
 
@@ -161,7 +173,6 @@ def print_floors(bandwidth: float) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", default="90a", help="80 or 90a")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--floors", action="store_true", help="print the floors of a step too")
     parser.add_argument("--only-floors", action="store_true", help="compile nothing")
@@ -172,7 +183,7 @@ def main() -> int:
         if shutil.which("nvcc") is None:
             print("kernel_report: nvcc is not installed (the CUDA toolkit has it)", file=sys.stderr)
             return 2
-        spilling = print_usage(options.architecture, options.jobs)
+        spilling = print_usage(options.jobs)
     if options.floors or options.only_floors:
         print_floors(options.bandwidth)
     return 1 if spilling else 0

@@ -197,7 +197,8 @@ struct Attend {
     static constexpr int kThreads = kAttentionWarps * kWarp;
     static constexpr int kBlocks = 2;  // one computes while the other loads
     static constexpr int kLoad = Layout::kLoad;
-    static constexpr int kGroup = Ring::kGroup;
+    // Of a row that one lane holds alone, half as many: registers would spill.
+    static constexpr int kGroup = Layout::kLanes == 1 ? Ring::kGroup / 2 : Ring::kGroup;
     static constexpr std::size_t kSharedBytes = shared_bytes<float>(kAttentionWarps * (Dim + 4));
 
     SIMT_DEVICE static void run(const Args& args) {
