@@ -73,7 +73,7 @@ def first_packets(codec: Codec, speech: Audio, voice: Audio | None, tries: int) 
     return encoding, decoding
 
 
-def measure(model: str, precision: str, speech_files: list[Path], minutes: float) -> dict[str, Any]:
+def measure(model: str, precision: str | None, speech_files: list[Path], minutes: float) -> dict[str, Any]:
     codec = Codec.from_pretrained(model, precision=precision)
     rate, size = codec.sample_rate, codec.frame_size
     speech = read_speech(speech_files, rate)
@@ -93,7 +93,7 @@ def measure(model: str, precision: str, speech_files: list[Path], minutes: float
     encode_ms, decode_ms = codec.latency.encoder_ms, codec.latency.decoder_ms
     return {
         "model": codec.name,
-        "precision": precision,
+        "precision": codec.precision,
         "vocoder": codec.info["vocoder"],
         "speech_minutes": minutes,
         "algorithmic_ms": {"pcm_to_token": round(encode_ms, 2), "token_to_pcm": round(decode_ms, 2)},
@@ -112,7 +112,7 @@ def measure(model: str, precision: str, speech_files: list[Path], minutes: float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--precision", help="default: each model's")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--speech", type=Path, action="append", help="audio file; may be given again")
     parser.add_argument("--core", type=int, help="run on this core alone")

@@ -70,7 +70,7 @@ def with_redundancy(lost: Flags) -> Flags:
 
 
 def table(model: str, folder: Path, clips: int, seconds: float, rates: Sequence[float]) -> None:
-    codec = Codec.from_pretrained(model)
+    codec = Codec.from_pretrained(model, precision="fp32")  # as the tables of the docs
     per_packet = max(1, round(PACKET_SECONDS * codec.frame_rate))
     sums: dict[tuple[float, int, str], list[list[float]]] = {}
     for number, path in enumerate(sorted(folder.glob("*.flac"))[:clips]):
@@ -101,7 +101,7 @@ def table(model: str, folder: Path, clips: int, seconds: float, rates: Sequence[
 
 def correlation(model: str, folder: Path, clips: int) -> None:
     """Mean over clips and dimensions of the correlation of codes some tokens apart."""
-    codec = Codec.from_pretrained(model)
+    codec = Codec.from_pretrained(model, precision="fp32")  # as the tables of the docs
     levels = np.array(codec.config["fsq_levels"])
     basis = np.concatenate([[1], np.cumprod(levels[:-1])])
     streams = []

@@ -66,7 +66,7 @@ def codec_with(model: Path, iterations: int | None) -> Iterator[Codec]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         replace_vocoder(model, vocoder, path)
-        yield Codec.from_pretrained(path, threads=1)
+        yield Codec.from_pretrained(path, threads=1, precision="fp32")
 
 
 def load_clips(folder: Path, count: int, seconds: float, sample_rate: int) -> list[Floats]:

@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     embed = embedder()
     for name in arguments.model or ("default", "default-21"):
-        codec = Codec.from_pretrained(name)
+        codec = Codec.from_pretrained(name, precision="fp32")  # as the tables of the docs
         rows: dict[float, list[list[float]]] = {time: [] for time in TIMES}
         for folder in arguments.folders:
             clips = []

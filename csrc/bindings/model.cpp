@@ -24,14 +24,16 @@ std::unique_ptr<Model> adopt(secousti_model* handle) {
 
 constexpr std::array<const char*, 3> kPrecisions{"fp32", "bf16", "int8"};
 
-std::int32_t precision_of(const std::string& name) {
+std::int32_t precision_of(const std::optional<std::string>& name) {
+    if (!name) return SECOUSTI_PRECISION_DEFAULT;
     for (std::size_t i = 0; i < kPrecisions.size(); ++i) {
         if (name == kPrecisions[i]) return static_cast<std::int32_t>(i);
     }
-    throw py::value_error("precision: '" + name + "' is none of fp32, bf16, int8");
+    throw py::value_error("precision: '" + *name + "' is none of fp32, bf16, int8");
 }
 
-secousti_model_options options_for(const char* isa, const std::string& precision, const std::string& device) {
+secousti_model_options options_for(const char* isa, const std::optional<std::string>& precision,
+                                   const std::string& device) {
     secousti_model_options options;
     secousti_model_options_init(&options);
     options.isa = isa;
@@ -40,7 +42,7 @@ secousti_model_options options_for(const char* isa, const std::string& precision
     return options;
 }
 
-std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::string& precision,
+std::unique_ptr<Model> open(const py::bytes& path, const char* isa, const std::optional<std::string>& precision,
                             const std::string& device) {
     const auto options = options_for(isa, precision, device);
     const std::string name = path;
@@ -72,7 +74,7 @@ class ContiguousBytes {
     Py_buffer view_{};
 };
 
-std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::string& precision,
+std::unique_ptr<Model> open_memory(const py::buffer& data, const char* isa, const std::optional<std::string>& precision,
                                    const std::string& device) {
     const auto options = options_for(isa, precision, device);
     const ContiguousBytes bytes(data);
@@ -276,10 +278,10 @@ py::list decode_clips(const Model& model, const py::list& token_objects, const p
 
 void bind_model(py::module_& module) {
     py::class_<Model>(module, "Model", "An opened model: immutable, for any number of threads.")
-        .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr, py::arg("precision") = "fp32",
+        .def(py::init(&open), py::arg("path"), py::arg("isa") = nullptr, py::arg("precision") = py::none(),
              py::arg("device") = "cpu", "Opens the safetensors file at `path` (bytes in the file system's encoding).")
         .def_static("from_memory", &open_memory, py::arg("data"), py::arg("isa") = nullptr,
-                    py::arg("precision") = "fp32", py::arg("device") = "cpu",
+                    py::arg("precision") = py::none(), py::arg("device") = "cpu",
                     "Opens a safetensors file held in memory; the data is copied.")
         .def("info", &info, "Sizes, latencies (samples), identity and configuration.")
         .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")

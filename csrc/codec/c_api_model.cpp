@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -73,10 +74,12 @@ DecoderSettings decoder_settings(const Model& model, const secousti_decoder_opti
 
 namespace {
 
-Precision checked_precision(std::int32_t value) {
+/// None for SECOUSTI_PRECISION_DEFAULT.
+std::optional<Precision> checked_precision(std::int32_t value) {
+    if (value == SECOUSTI_PRECISION_DEFAULT) return std::nullopt;
     if (value < SECOUSTI_PRECISION_FP32 || value > SECOUSTI_PRECISION_INT8) {
         throw Error(Status::unsupported, "secousti_model_options.precision is " + std::to_string(value) +
-                                             ", expected 0 (fp32), 1 (bf16) or 2 (int8)");
+                                             ", expected -1 (default), 0 (fp32), 1 (bf16) or 2 (int8)");
     }
     return static_cast<Precision>(value);
 }
@@ -89,7 +92,7 @@ bool wants_cuda(const char* device) {
 
 secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options, secousti_model** model) {
     const char* isa = nullptr;
-    Precision precision = Precision::fp32;
+    std::optional<Precision> precision;
     bool on_device = false;
     if (options != nullptr) {
         require_size(options->struct_size, sizeof *options, "secousti_model_options");
@@ -149,7 +152,7 @@ const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT {
 }
 
 void secousti_model_options_init(secousti_model_options* options) SECOUSTI_NOEXCEPT {
-    if (options != nullptr) *options = {sizeof *options, nullptr, SECOUSTI_PRECISION_FP32, nullptr};
+    if (options != nullptr) *options = {sizeof *options, nullptr, SECOUSTI_PRECISION_DEFAULT, nullptr};
 }
 
 secousti_status secousti_model_open(const char* path, const secousti_model_options* options,

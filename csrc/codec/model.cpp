@@ -107,8 +107,8 @@ void check_stream_memory(const Model& model, const std::string& path) {
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa, Precision precision,
-                                         bool on_device) {
+std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa,
+                                         std::optional<Precision> precision, bool on_device) {
     const std::string_view format = file.metadata("format"), version = file.metadata("format_version");
     if (format != kFormat) {
         throw Error(Status::incompatible, file.path() + ": not a secousti model (metadata 'format' is " +
@@ -120,7 +120,7 @@ std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char
     }
     const Backend& backend = isa == nullptr ? default_backend() : backend_by_name(isa);
     Config config = Config::parse(file.metadata("config"), file.path());
-    config.precision = precision;
+    config.precision = precision.value_or(on_device ? Precision::bf16 : config.default_precision);
     const WeightMap weights(file);
     weights.require(required_tensors(config));
     const auto model = std::make_shared<Model>(backend, std::move(config), weights);

@@ -43,10 +43,10 @@ struct EncoderStreamHeader {
 
 class Model {
   public:
-    /// Loads from an opened file. `isa` null: the default kernel table. `on_device`: also onto the CUDA device. Throws
-    /// Error.
+    /// Loads from an opened file. `isa` null: the default kernel table. Without `precision`: the file's default, bf16
+    /// on the device. `on_device`: also onto the CUDA device. Throws Error.
     static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa,
-                                             Precision precision = Precision::fp32, bool on_device = false);
+                                             std::optional<Precision> precision = std::nullopt, bool on_device = false);
 
     Model(const Backend& backend, Config config, const WeightMap& weights);
 

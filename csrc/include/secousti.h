@@ -83,6 +83,8 @@ SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
  * that int8 weights multiply activations quantised to int8, and int8 keys and values have a scale for each row. Files
  * of any precision open at any. */
 typedef enum secousti_precision {
+    SECOUSTI_PRECISION_DEFAULT = -1, /**< on the CPU what the model file says was measured to keep its quality, fp32 if
+                                        it says nothing; bf16 on a device */
     SECOUSTI_PRECISION_FP32 = 0,
     SECOUSTI_PRECISION_BF16 = 1,
     SECOUSTI_PRECISION_INT8 = 2
@@ -92,7 +94,7 @@ typedef enum secousti_precision {
 typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
-    int32_t precision;  /**< a secousti_precision; default fp32 */
+    int32_t precision;  /**< a secousti_precision; default SECOUSTI_PRECISION_DEFAULT, but 0 is fp32 */
     const char*
         device; /**< "cpu" or "cuda": where all its calls work; default NULL: "cpu". Never falls back silently */
 } secousti_model_options;
@@ -121,7 +123,7 @@ typedef struct secousti_model_info {
     const char* config_json;     /**< the model file's configuration; valid as long as the model */
     const char* isa;             /**< kernel table in use */
     const char* vocoder;         /**< "spectral", "hift" or "none" */
-    int32_t precision;           /**< a secousti_precision */
+    int32_t precision;           /**< the secousti_precision in use, never SECOUSTI_PRECISION_DEFAULT */
     const char* device;          /**< "cpu" or "cuda" */
     uint64_t device_bytes;       /**< of the weights on the device; 0 on the CPU */
 } secousti_model_info;

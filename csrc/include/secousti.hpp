@@ -73,9 +73,9 @@ struct Deleter {
 class Model {
   public:
     /// Opens a safetensors model file. `isa` names a kernel table ("avx2", ...); null: the fastest, or SECOUSTI_ISA.
-    /// `device`: see secousti_model_options.
+    /// `precision`: the model's default if not given. `device`: see secousti_model_options.
     static Model from_file(const std::string& path, const char* isa = nullptr,
-                           secousti_precision precision = SECOUSTI_PRECISION_FP32, const char* device = nullptr) {
+                           secousti_precision precision = SECOUSTI_PRECISION_DEFAULT, const char* device = nullptr) {
         const secousti_model_options options = make_options(isa, precision, device);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open(path.c_str(), &options, &handle));
@@ -83,7 +83,7 @@ class Model {
     }
     /// Opens a model from memory, which may be freed afterwards.
     static Model from_memory(std::span<const std::byte> bytes, const char* isa = nullptr,
-                             secousti_precision precision = SECOUSTI_PRECISION_FP32, const char* device = nullptr) {
+                             secousti_precision precision = SECOUSTI_PRECISION_DEFAULT, const char* device = nullptr) {
         const secousti_model_options options = make_options(isa, precision, device);
         secousti_model* handle = nullptr;
         detail::check(secousti_model_open_memory(bytes.data(), bytes.size(), &options, &handle));

@@ -33,6 +33,16 @@ void require_true(bool condition, const JsonValue& value, const char* message) {
     if (!condition) value.fail(message);
 }
 
+Precision parse_precision(const JsonValue& object, const char* key, Precision without) {
+    const auto value = object.find(key);
+    if (!value) return without;
+    const std::string_view name = value->as_string();
+    if (name == "fp32") return Precision::fp32;
+    if (name == "bf16") return Precision::bf16;
+    if (name != "int8") value->fail("is " + quoted(name) + ", expected 'fp32', 'bf16' or 'int8'");
+    return Precision::int8;
+}
+
 HiftConfig parse_hift(const JsonValue& object) {
     HiftConfig hift;
     hift.channels = integer(object, "channels", 2, 4096);
@@ -122,16 +132,8 @@ Config Config::parse(std::string_view json, const std::string& file) {
                      "their product does not fit 31 bits");
     }
     config.prompt_frames = integer(root, "prompt_frames", 1, 100000);
-    if (const auto value = root.find("token_precision")) {
-        const std::string_view name = value->as_string();
-        if (name == "fp32") {
-            config.token_precision = Precision::fp32;
-        } else if (name == "bf16") {
-            config.token_precision = Precision::bf16;
-        } else if (name != "int8") {
-            value->fail("is " + quoted(name) + ", expected 'fp32', 'bf16' or 'int8'");
-        }
-    }
+    config.token_precision = parse_precision(root, "token_precision", config.token_precision);
+    config.default_precision = parse_precision(root, "default_precision", config.default_precision);
 
     const JsonValue vocoder = root.at("vocoder");
     const std::string_view kind = vocoder.at("kind").as_string();

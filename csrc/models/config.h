@@ -64,8 +64,11 @@ struct Config {
     /// The least that the transformer which leads to tokens may be kept at: "token_precision" of the file, int8
     /// without. A model whose tokens change with the rounding of its weights says fp32 (docs/precision.md).
     Precision token_precision = Precision::int8;
+    /// The fastest that was measured to keep this model's quality: "default_precision" of the file, fp32 without. What
+    /// it opens at on the CPU when nobody asks for another.
+    Precision default_precision = Precision::fp32;
     /// Of the weights in memory that most of the work is with: transformers, and HiFT's upsampling and residual blocks.
-    /// Not in the file: whoever opens the model picks it.
+    /// Not in the file: how the model was opened.
     Precision precision = Precision::fp32;
 
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.

@@ -83,12 +83,12 @@ def run(
     threads: int = 1,
     seconds: float = 10.0,
     baselines: bool = False,
-    precisions: Sequence[str] = ("fp32",),
+    precisions: Sequence[str | None] = (None,),
     offline_minutes: float = 0.0,
     groups: bool = False,
     opening: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measures every model at every precision.
+    """Measures every model at every precision; None is the model's default.
 
     ``baselines`` adds the PyTorch reference of the first model's sizes, eager and compiled, and ONNX Runtime where it
     is installed; ``offline_minutes`` adds encoding that much audio in one call; ``groups`` adds groups of streams;
@@ -100,20 +100,20 @@ def run(
     began = time.perf_counter()
     rows: list[Row] = []
     opened: list[Row] = []
-    facts = machine(threads, precisions)
     opening_rows = [open_file_row(path, precision) for path in opening for precision in precisions]
     for model in models:
         for precision in precisions:
             codec = Codec.from_pretrained(model, threads=threads, precision=precision)
             opened.append(open_row(model, codec))
             measured = [*native_rows(codec, seconds), *offline_rows(codec, offline_minutes)]
-            rows += [row | {"precision": precision} for row in with_floor(measured, codec)]
+            rows += [row | {"precision": codec.precision} for row in with_floor(measured, codec)]
             if groups:
                 # Imports this module, so not at the top.
                 group_rows = importlib.import_module("secousti_native.bench_groups").group_rows
-                rows += [row | {"precision": precision} for row in group_rows(codec, seconds)]
+                rows += [row | {"precision": codec.precision} for row in group_rows(codec, seconds)]
         if baselines and model == models[0]:
             rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
+    facts = machine(threads, list(dict.fromkeys(row["precision"] for row in [*opened, *opening_rows])))
     minutes = round((time.perf_counter() - began) / 60, 1)
     return {"machine": facts, "models": opened, "opening": opening_rows, "rows": rows, "minutes": minutes}
 
@@ -135,14 +135,14 @@ def open_row(model: str, codec: Codec) -> Row:
     }
 
 
-def open_file_row(path: str, precision: str) -> Row:
+def open_file_row(path: str, precision: str | None) -> Row:
     """Milliseconds to open one file, whatever precision its weights are stored at."""
     info = Codec.from_pretrained(path, precision=precision).info
     return {
         "file": Path(path).name,
-        "precision": precision,
+        "precision": info["precision"],
         "parameters": info["parameters"],
-        "open_ms": open_milliseconds(path, precision),
+        "open_ms": open_milliseconds(path, info["precision"]),
     }
 
 

@@ -83,8 +83,9 @@ class Codec:
             model: name or path of a ``.safetensors`` file; None is "default".
             precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
                 scale per output; activations are quantised too). Keys and values are kept likewise. The last two are
-                faster, because a step is bound by the bytes that it reads (docs/precision.md). None: "fp32" on the
-                CPU, "bf16" on "cuda".
+                faster, because a step is bound by the bytes that it reads (docs/precision.md). None: on the CPU what
+                the file says was measured to keep the model's quality ("int8" for the embedded models; "fp32" if it
+                says nothing), "bf16" on "cuda".
             threads: of the CPU that work on one call, the caller's included.
             device: "cpu", or "cuda", the first CUDA device (docs/cuda.md): streams, groups and offline calls all work
                 there. It never falls back.
@@ -97,9 +98,7 @@ class Codec:
         """
         if device not in DEVICES:
             raise UnsupportedError(f"device {device!r} is not supported; 'cpu' and 'cuda' are")
-        if precision is None:
-            precision = "bf16" if device == "cuda" else "fp32"
-        if precision not in PRECISIONS:
+        if precision is not None and precision not in PRECISIONS:
             names = ", ".join(repr(name) for name in PRECISIONS)
             raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
         return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision, device), threads)

@@ -81,6 +81,7 @@ def convert_checkpoint(
     dtype: str = "float32",
     precision: str = "fp32",
     token_precision: str | None = None,
+    default_precision: str | None = None,
     config: CodecConfig | None = None,
     name: str | None = None,
 ) -> ConversionReport:
@@ -94,7 +95,9 @@ def convert_checkpoint(
     ``fp32`` stores the transformers' matrices as the engine keeps them when it opens the file at that precision: such a
     file loads faster, gives the same tokens at that precision, and opens at any other with rounded weights. ``int8`` is
     ``I8`` integers and ``<name>.scale``, a float32 for each output. ``token_precision`` is written to the config: the
-    least that the transformer which leads to tokens is ever kept at. The file appears whole or not at all.
+    least that the transformer which leads to tokens is ever kept at. So is ``default_precision``, what the model opens
+    at when nobody asks for another, which is for who has measured that the quality stays: without it a model file keeps
+    its own, unless it gets another vocoder, and all else opens at fp32. The file appears whole or not at all.
 
     Raises `ConversionError` for a file that is no checkpoint and for missing, misshapen, or non-finite tensors, all of
     them named at once; `ConfigError` for sizes that make no codec; `OSError` if a file cannot be read or written.
@@ -109,6 +112,10 @@ def convert_checkpoint(
         config = config.replace(name=name or f"secousticodec-{int(config.frame_rate)}")
     if token_precision is not None:
         config = config.replace(token_precision=token_precision)
+    if vocoder is not None:  # what was measured was another model
+        config = config.replace(default_precision=CodecConfig.default_precision)
+    if default_precision is not None:
+        config = config.replace(default_precision=default_precision)
     label = _label(source)
 
     native = is_native(state)

@@ -144,10 +144,9 @@ TEST(models_state_their_precision_and_memory) {
 
 TEST(unknown_precisions_are_refused) {
     const auto bytes = tiny::model_bytes();
-    for (const std::int32_t value : {-1, 3, 1000}) {
+    for (const std::int32_t value : {-2, 3, 1000}) {
         secousti_model_options options;
         secousti_model_options_init(&options);
-        CHECK(options.precision == SECOUSTI_PRECISION_FP32);
         options.precision = value;
         secousti_model* model = nullptr;
         CHECK(secousti_model_open_memory(bytes.data(), bytes.size(), &options, &model) == SECOUSTI_UNSUPPORTED);
@@ -155,6 +154,57 @@ TEST(unknown_precisions_are_refused) {
         const std::string text = secousti_last_error();
         CHECK_MSG(text.find("precision is " + std::to_string(value)) != std::string::npos, text);
     }
+}
+
+TEST(a_model_opens_at_the_precision_that_its_file_says) {
+    const std::string json = tiny::config_json(tiny::kPlain);
+    const auto tensors = tiny::random_tensors(json, 1);
+    const auto saying = [&](const std::string& value) {
+        std::string config = json;
+        if (!value.empty()) config.insert(config.rfind('}'), R"(, "default_precision": )" + value);
+        return tiny::safetensors(config, tensors);
+    };
+    const auto opened = [](const std::vector<std::byte>& bytes, const secousti_model_options* options) {
+        secousti_model* model = nullptr;
+        CHECK(secousti_model_open_memory(bytes.data(), bytes.size(), options, &model) == SECOUSTI_OK);
+        secousti_model_info info{};
+        info.struct_size = sizeof info;
+        CHECK(secousti_model_get_info(model, &info) == SECOUSTI_OK);
+        secousti_model_release(model);
+        return info;
+    };
+    secousti_model_options options;
+    secousti_model_options_init(&options);
+    CHECK(options.precision == SECOUSTI_PRECISION_DEFAULT);
+    const auto plain = opened(saying(""), nullptr);
+    CHECK(plain.precision == SECOUSTI_PRECISION_FP32);
+    CHECK(opened(saying(""), &options).precision == SECOUSTI_PRECISION_FP32);
+    const std::pair<const char*, secousti_precision> cases[] = {{"\"fp32\"", SECOUSTI_PRECISION_FP32},
+                                                                {"\"bf16\"", SECOUSTI_PRECISION_BF16},
+                                                                {"\"int8\"", SECOUSTI_PRECISION_INT8}};
+    for (const auto& [value, precision] : cases) {
+        const auto bytes = saying(value);
+        secousti_model_options_init(&options);
+        CHECK(opened(bytes, nullptr).precision == precision);
+        CHECK(opened(bytes, &options).precision == precision);
+        CHECK(opened(bytes, &options).identity == plain.identity);
+        CHECK(secousti::Model::from_memory(bytes).info().precision == precision);
+        for (const secousti_precision asked :
+             {SECOUSTI_PRECISION_FP32, SECOUSTI_PRECISION_BF16, SECOUSTI_PRECISION_INT8}) {
+            options.precision = asked;
+            CHECK(opened(bytes, &options).precision == asked);
+        }
+        // A struct that was cleared instead of initialised asks for fp32, as it always did.
+        secousti_model_options cleared{};
+        cleared.struct_size = sizeof cleared;
+        CHECK(opened(bytes, &cleared).precision == SECOUSTI_PRECISION_FP32);
+    }
+    for (const char* value : {"\"fp16\"", "\"\"", "\"INT8\""}) {
+        CHECK_THROWS(secousti::Model::from_memory(saying(value)), secousti::Error,
+                     "default_precision: is '" + std::string(value + 1, std::string(value).size() - 2) +
+                         "', expected 'fp32', 'bf16' or 'int8'");
+    }
+    CHECK_THROWS(secousti::Model::from_memory(saying("2")), secousti::Error, "default_precision");
 }
 
 TEST(reduced_precision_steps_do_not_allocate) {

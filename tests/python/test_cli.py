@@ -117,6 +117,7 @@ def test_info(tmp_path: Path, codec: Codec, clips: Path) -> None:
     assert found[0]["identity"] == f"{codec.identity:016x}" == found[2]["model"]
     assert found[0]["latency_ms"]["total"] == pytest.approx(codec.latency.total_ms)
     assert found[0]["config"]["ratios"] == [1, 1]
+    assert found[0]["default_precision"] == "int8"
     assert found[2]["intact"]
     assert found[2]["tokens"] == 1234
     assert found[3]["sample_rate_hz"] == 16000
@@ -226,7 +227,10 @@ def test_convert(tmp_path: Path) -> None:
     model = ASSETS / "default_21.safetensors"
     out = document("convert", model, "-o", tmp_path / "m.safetensors", "--name", "mine", "--dtype", "float16")
     assert out["name"] == "mine"
+    assert out["default_precision"] == "int8"  # of the embedded model
     assert Codec.from_pretrained(tmp_path / "m.safetensors").name == "mine"
+    out = document("convert", model, "-o", tmp_path / "m.safetensors", "-f", "--default-precision", "bf16")
+    assert out["default_precision"] == Codec.from_pretrained(tmp_path / "m.safetensors").precision == "bf16"
     again = secousti("convert", model, "-o", tmp_path / "m.safetensors")
     assert again.exit_code == 2
     assert "-f overwrites" in said(again)

@@ -46,16 +46,31 @@ class OnlyInterface:
 
 
 @pytest.fixture(scope="module")
-def on_cpu(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Codec:
+def model_file(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `codec` was opened from."""
+    (path,) = tmp_path_factory.getbasetemp().glob("tiny*[0-9]/default.safetensors")  # not the link to the last
+    return path
+
+
+@pytest.fixture(scope="module")
+def on_cpu(model_file: Path) -> Codec:
     """The same model on the CPU."""
-    folder = tmp_path_factory.getbasetemp()
-    (path,) = folder.glob("tiny*[0-9]/default.safetensors")  # not the link to the last
-    return Codec.from_pretrained(Path(path))
+    return Codec.from_pretrained(model_file, precision="fp32")
 
 
 def test_it_is_on_the_device(codec: Codec) -> None:
     assert codec.device == codec.info["device"] == "cuda"
     assert codec.info["device_bytes"] > 0
+
+
+def test_models_open_there_at_bf16_whatever_their_file_says(model_file: Path, tmp_path: Path) -> None:
+    from secousti_native.convert import convert_checkpoint
+
+    convert_checkpoint(model_file, tmp_path / "m.safetensors", default_precision="int8")
+    assert Codec.from_pretrained(tmp_path / "m.safetensors").precision == "int8"
+    for path in (model_file, tmp_path / "m.safetensors"):
+        assert Codec.from_pretrained(path, device="cuda").precision == "bf16"
+        assert Codec.from_pretrained(path, device="cuda", precision="fp32").precision == "fp32"
 
 
 def test_offline_calls_are_those_of_the_cpu(codec: Codec, on_cpu: Codec, speech: Floats) -> None:

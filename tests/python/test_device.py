@@ -31,7 +31,7 @@ def test_device_is_cpu_unless_asked_for() -> None:
     codec = Codec.from_pretrained()
     assert codec.device == codec.info["device"] == "cpu"
     assert codec.info["device_bytes"] == 0
-    assert codec.precision == "fp32"
+    assert codec.precision == "int8"  # what the file says
     with pytest.raises(UnsupportedError, match="'tpu'"):
         Codec.from_pretrained(device="tpu")
     with pytest.raises(ValueError, match="'tpu'"):

@@ -231,6 +231,20 @@ def test_light_figures(folder: Path, tmp_path: Path, codec: Codec) -> None:
     assert all(p.read_bytes()[:4] == b"\x89PNG" for p in (tmp_path / "p").iterdir())
 
 
+def test_precisions_are_compared_with_the_first(folder: Path) -> None:
+    asked = [part for name in ("fp32", "bf16", "int8") for part in ("--precision", name)]
+    skip = (*HEAVY, "classic", "pesq", "stoi", "vocoder")
+    found = json.loads(run(folder, "-m", "default-21", *asked, "--json", skip=skip).stdout)
+    assert found["failed"] == []
+    rows = {row["precision"]: row for row in found["systems"] if row["kind"] == "model"}
+    assert [row["system"] for row in rows.values()] == [f"default-21, {name}" for name in ("fp32", "bf16", "int8")]
+    assert not {"tokens_equal", "mel_change"} & set(rows["fp32"]["scores"])
+    for name in ("bf16", "int8"):
+        assert rows[name]["scores"]["tokens_equal"]["mean"] == 1.0  # the model demands float32 for what leads to them
+    changes = [rows[name]["scores"]["mel_change"]["mean"] for name in ("bf16", "int8")]
+    assert 0.0 < changes[0] < changes[1] < 0.03
+
+
 def test_terminal_table(folder: Path) -> None:
     result = run(folder, "-m", "default-21", "--clips", 1, skip=(*HEAVY, "classic", "pesq", "vocoder"))
     assert result.exit_code == 0, result.output

@@ -13,11 +13,12 @@ from conftest import SPEECH
 from test_cli import document, said, secousti
 
 import secousti_native
-from secousti_native import Codec, SnapshotError, UnsupportedError, quality
+from secousti_native import Codec, ModelFormatError, SnapshotError, UnsupportedError, quality
 from secousti_native.bench import step_bytes
 
 Floats = npt.NDArray[np.float32]
 MODELS = ("default", "default-21")
+ASSETS = Path(secousti_native.__file__).parent / "assets"
 REDUCED = ("bf16", "int8")
 
 # On tests/data/speech.flac: all tokens are those of fp32, because the embedded models demand it, and the mean absolute
@@ -33,16 +34,61 @@ def opened(request: pytest.FixtureRequest) -> Codec:
 
 
 @pytest.fixture(scope="module")
-def full(codec: Codec, codec21: Codec) -> dict[str, Codec]:
+def full() -> dict[str, Codec]:
     """The same models at fp32, by name."""
-    return {codec.name: codec, codec21.name: codec21}
+    codecs = [Codec.from_pretrained(model, precision="fp32") for model in MODELS]
+    return {codec.name: codec for codec in codecs}
 
 
-def model_of(opened: Codec, codec: Codec) -> str:
-    return "default" if opened.name == codec.name else "default-21"
+def saying(path: Path, default: str | None) -> Path:
+    """A copy of the embedded 21.5 Hz model at ``path`` whose file says this default precision; None: nothing of it."""
+    data = (ASSETS / "default_21.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    config = json.loads(header["__metadata__"]["config"])
+    config.pop("default_precision")
+    config |= {} if default is None else {"default_precision": default}
+    header["__metadata__"]["config"] = json.dumps(config)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+    return path
 
 
-def test_a_model_says_its_precision(codec: Codec) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_the_embedded_models_open_at_what_was_measured(model: str, speech: Floats) -> None:
+    codec, asked = Codec.from_pretrained(model), Codec.from_pretrained(model, precision="int8")
+    assert codec.precision == codec.config["default_precision"] == "int8"
+    clip = speech[:40000]
+    encoded = codec.encode(clip)
+    np.testing.assert_array_equal(codec.decode(encoded), asked.decode(asked.encode(clip)))
+    asked.restore(codec.encoder().snapshot())
+
+
+def test_a_file_says_its_default_precision(tmp_path: Path, codec21: Codec) -> None:
+    for default, expected in ((None, "fp32"), ("fp32", "fp32"), ("bf16", "bf16"), ("int8", "int8")):
+        path = saying(tmp_path / "m.safetensors", default)
+        opened = Codec.from_pretrained(path)
+        assert opened.precision == expected
+        assert opened.identity == codec21.identity  # it is the same model: its tokens stay playable
+        for asked in ("fp32", "bf16", "int8"):
+            assert Codec.from_pretrained(path, precision=asked).precision == asked
+    # What a stream's state belongs to is the weights and the precision in use, whoever chose it.
+    codec21.restore(Codec.from_pretrained(path).decoder().snapshot())
+
+
+@pytest.mark.parametrize("value", ["fp16", "INT8", ""])
+def test_an_unknown_default_precision_is_named(tmp_path: Path, value: str) -> None:
+    path = saying(tmp_path / "m.safetensors", value)
+    with pytest.raises(ModelFormatError, match=f"default_precision: is '{value}', expected 'fp32', 'bf16' or 'int8'"):
+        Codec.from_pretrained(path)
+    result = secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "-m", path)
+    assert result.exit_code == 1
+    assert "default_precision" in said(result)
+
+
+def test_a_model_says_its_precision(full: dict[str, Codec]) -> None:
+    codec = full["default-86"]
     assert codec.precision == codec.info["precision"] == "fp32"
     memory = codec.info["memory_bytes"]
     for precision in REDUCED:
@@ -76,7 +122,8 @@ def test_streams_equal_whole_inputs(opened: Codec, speech: Floats) -> None:
     assert np.array_equal(np.concatenate(audio)[: len(pcm)], opened.decode(whole)[: len(pcm) // 256 * 256])
 
 
-def test_snapshots_belong_to_a_precision(codec: Codec) -> None:
+def test_snapshots_belong_to_a_precision(full: dict[str, Codec]) -> None:
+    codec = full["default-86"]
     other = Codec.from_pretrained(precision="bf16")
     with pytest.raises(SnapshotError):
         other.restore(codec.encoder().snapshot())
@@ -85,14 +132,13 @@ def test_snapshots_belong_to_a_precision(codec: Codec) -> None:
     other.restore(other.encoder().snapshot())
 
 
-def test_speech_stays_near_fp32(opened: Codec, full: dict[str, Codec], codec: Codec, speech: Floats) -> None:
-    model, precision = model_of(opened, codec), opened.precision
-    reference = full[opened.name]
+def test_speech_stays_near_fp32(opened: Codec, full: dict[str, Codec], speech: Floats) -> None:
+    reference, precision = full[opened.name], opened.precision
     expected = reference.encode(speech)
     encoded = opened.encode(speech)
     mels: list[Any] = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (opened, reference)]
     error = float(np.abs(mels[0] - mels[1]).mean())
-    print(f"{model} {precision}: log-mel error {error:.5f}")
+    print(f"{opened.name} {precision}: log-mel error {error:.5f}")
     assert np.array_equal(encoded.tokens, expected.tokens)
     assert 0.0 < error <= MEL_ERROR[precision]
     assert np.array_equal(encoded.paralinguistic, expected.paralinguistic)  # the voice's encoder stays fp32
@@ -123,10 +169,26 @@ def test_command_line(tmp_path: Path) -> None:
     assert {row["precision"] for row in report["models"]} == {"int8"}
 
 
+def test_the_command_line_opens_models_at_what_they_say(tmp_path: Path) -> None:
+    path = saying(tmp_path / "m.safetensors", "bf16")
+    secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "-m", path)
+    heard = {}
+    for name, options in {"none": (), "bf16": ("--precision", "bf16"), "fp32": ("--precision", "fp32")}.items():
+        secousti("decode", tmp_path / "x.sec", "-o", tmp_path / f"{name}.wav", "-m", path, *options)
+        heard[name] = (tmp_path / f"{name}.wav").read_bytes()
+    assert heard["none"] == heard["bf16"] != heard["fp32"]
+    (found,) = document("info", path)["results"]
+    assert found["default_precision"] == "bf16"
+    report = document("bench", path, "--seconds", "0.1", "--opening", path)
+    for part in ("models", "rows", "opening"):
+        assert {row["precision"] for row in report[part]} == {"bf16"}
+    assert list(report["machine"]["peak_gops"]) == ["bf16"]
+
+
 def test_snapshots_belong_to_one_model_at_one_precision(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     default = Codec.from_pretrained()
-    data = (Path(secousti_native.__file__).parent / "assets" / "default_86.safetensors").read_bytes()
+    data = (ASSETS / "default_86.safetensors").read_bytes()
     tensors = safetensors.load(data)
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"]

@@ -165,3 +165,34 @@ def test_token_precision_is_kept_in_the_file_and_by_the_engine(tmp_path: Path) -
     assert again.config.token_precision == "fp32"
     with pytest.raises(ValueError, match="token_precision: 'fp8' is not one of fp32, bf16, int8"):
         convert_checkpoint(state, path, config=SMALL, token_precision="fp8")
+
+
+def test_default_precision_is_kept_in_the_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = SecoustiCodec(SMALL, layer_scale=0.5).state_dict()
+    plain, path, again = (tmp_path / f"{name}.safetensors" for name in ("plain", "said", "again"))
+    # Nothing was measured unless somebody says so, whatever the file stores.
+    assert convert_checkpoint(state, plain, config=SMALL, precision="int8").config.default_precision == "fp32"
+    assert Codec.from_pretrained(plain).precision == "fp32"
+    assert "default_precision" not in Codec.from_pretrained(plain).config
+    assert convert_checkpoint(plain, path, default_precision="bf16").config.default_precision == "bf16"
+    assert Codec.from_pretrained(path).precision == "bf16"
+    assert convert_checkpoint(path, again).config.default_precision == "bf16"
+    convert_checkpoint(path, again, default_precision="fp32")
+    assert Codec.from_pretrained(again).precision == "fp32"
+    with pytest.raises(ValueError, match="default_precision: 'fp8' is not one of fp32, bf16, int8"):
+        convert_checkpoint(state, path, config=SMALL, default_precision="fp8")
+
+
+def test_another_vocoder_has_to_be_measured_again(tmp_path: Path) -> None:
+    from secousti_native.reference.config import VocoderConfig
+    from secousti_native.reference.hift import HiFT
+
+    kind = VocoderConfig("hift", channels=16, f0_channels=10, f0_layers=2, resblock_dilations=(1, 3), harmonics=3)
+    config = SMALL.replace(default_precision="int8")
+    state = SecoustiCodec(config, layer_scale=0.5).state_dict()
+    voice = HiFT(config.replace(vocoder=kind), weight_norm=True).state_dict()
+    path = tmp_path / "m.safetensors"
+    assert convert_checkpoint(state, path, config=config).config.default_precision == "int8"
+    assert convert_checkpoint(path, path, voice).config.default_precision == "fp32"
+    assert convert_checkpoint(path, path, voice, default_precision="bf16").config.default_precision == "bf16"

@@ -112,6 +112,16 @@ def test_export_computes_what_the_run_does(stages: dict[str, Path], tmp_path: Pa
         assert torch.allclose(again.decode_tokens(expected["tokens"], g), restored, atol=1e-4)
 
 
+def test_the_export_says_no_default_precision(
+    stages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, checkpoint = load_run(stages["tiny_3_joint"])
+    codec.config = codec.config.replace(default_precision="int8")  # as after a start from an embedded model
+    monkeypatch.setattr("secousti_native.training.export.load_run", lambda *_: (codec, checkpoint))
+    report = export(stages["tiny_3_joint"], tmp_path / "model.safetensors")
+    assert report.config.default_precision == "fp32"  # nobody has measured these weights at int8
+
+
 def test_the_native_engine_plays_the_export(stages: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "model.safetensors"
     export(stages["tiny_3_joint"], out, dtype="float32")

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -345,8 +346,14 @@ void print_times(const char* stage, std::vector<float>& milliseconds, double bud
                 at(0.99), at(0.999), at(1.0), static_cast<long long>(late), milliseconds.size(), budget);
 }
 
-int worst(const std::string& file, double minutes) {
-    const auto model = secousti::Model::from_file(file);
+secousti_precision precision_named(const std::string& name) {
+    for (int precision = 0; precision < 3; ++precision)
+        if (name == kPrecisions[precision]) return static_cast<secousti_precision>(precision);
+    throw std::invalid_argument("precision '" + name + "' is none of fp32, bf16, int8");
+}
+
+int worst(const std::string& file, double minutes, secousti_precision precision) {
+    const auto model = secousti::Model::from_file(file, nullptr, precision);
     const secousti_model_info info = model.info();
     const std::size_t frame = static_cast<std::size_t>(info.frame_size);
     const double budget = 1000.0 / info.frame_rate;
@@ -373,8 +380,8 @@ int worst(const std::string& file, double minutes) {
         voice.push({pcm.data() + i % 1024 * frame, frame});
         listening.push_back(static_cast<float>((seconds(CLOCK_THREAD_CPUTIME_ID) - worked) * 1e3));
     }
-    std::printf("%s, %s, 1 thread: %.1f minutes of audio in %zu steps of %.2f ms\n", info.name, info.isa,
-                static_cast<double>(steps) / info.frame_rate / 60.0, steps, budget);
+    std::printf("%s, %s, %s, 1 thread: %.1f minutes of audio in %zu steps of %.2f ms\n", info.name, info.isa,
+                kPrecisions[info.precision], static_cast<double>(steps) / info.frame_rate / 60.0, steps, budget);
     print_times("encode", coding, budget);
     print_times("decode", decoding, budget);
     print_times("both, CPU time", work, budget);
@@ -388,9 +395,10 @@ int main(int argc, char** argv) try {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (!arguments.empty() && arguments[0] == "proof") return proof({arguments.begin() + 1, arguments.end()});
     if (arguments.size() >= 2 && arguments[0] == "worst") {
-        return worst(arguments[1], arguments.size() > 2 ? std::stod(arguments[2]) : 60.0);
+        return worst(arguments[1], arguments.size() > 2 ? std::stod(arguments[2]) : 60.0,
+                     arguments.size() > 3 ? precision_named(arguments[3]) : SECOUSTI_PRECISION_DEFAULT);
     }
-    std::fprintf(stderr, "usage: secousti_realtime proof [MODEL...] | worst MODEL [MINUTES]\n");
+    std::fprintf(stderr, "usage: secousti_realtime proof [MODEL...] | worst MODEL [MINUTES [PRECISION]]\n");
     return 2;
 } catch (const std::exception& error) {
     std::fprintf(stderr, "secousti_realtime: %s\n", error.what());

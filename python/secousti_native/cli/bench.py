@@ -16,9 +16,12 @@ def bench(
     models: Annotated[list[str] | None, typer.Argument(help="Model names or files.", metavar="[MODEL...]")] = None,
     threads: options.Threads = 1,
     precision: Annotated[
-        str,
-        typer.Option(help=f"Of the weights: some of {', '.join(PRECISIONS)}, with commas; or all.", metavar="NAMES"),
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            help=f"Of the weights: some of {', '.join(PRECISIONS)}, with commas; or all. [default: each model's]",
+            metavar="NAMES",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Of audio for each measurement.")] = 10.0,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also time PyTorch and ONNX Runtime at the first model's sizes.")
@@ -39,7 +42,7 @@ def bench(
     """Milliseconds a frame (p50, p99) and real-time factor of encoder, decoder and vocoder."""
     if everything:
         precision, baselines, groups, offline = "all", True, True, offline or 10.0
-    precisions = PRECISIONS if precision == "all" else tuple(precision.split(","))
+    precisions = PRECISIONS if precision == "all" else tuple(precision.split(",")) if precision else (None,)
     try:
         # Named at run time: the benchmark needs packages that the other commands do not.
         report = importlib.import_module("secousti_native.bench").run(

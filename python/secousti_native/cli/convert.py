@@ -40,6 +40,13 @@ def convert(
     token_precision: Annotated[
         Precision | None, typer.Option(help="The least that the transformer which leads to tokens is ever kept at.")
     ] = None,
+    default_precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="What it opens at when nobody asks: the fastest measured to keep its quality. "
+            "[default: as in CHECKPOINT, else fp32]"
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     force: Force = False,
     json: Json = False,
@@ -56,7 +63,14 @@ def convert(
 
         tokens = token_precision.value if token_precision else None
         report = convert_checkpoint(
-            source, output, vocoder, dtype=dtype.value, precision=precision.value, token_precision=tokens, name=name
+            source,
+            output,
+            vocoder,
+            dtype=dtype.value,
+            precision=precision.value,
+            token_precision=tokens,
+            default_precision=default_precision.value if default_precision else None,
+            name=name,
         )
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
@@ -66,6 +80,7 @@ def convert(
         "name": report.config.name,
         "token_rate_hz": report.config.frame_rate,
         "vocoder": report.config.vocoder.kind,
+        "default_precision": report.config.default_precision,
         "parameters": report.parameters,
         "bytes": report.bytes,
         "dropped_tensors": list(report.dropped),

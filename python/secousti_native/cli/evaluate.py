@@ -11,6 +11,7 @@ from rich.table import Table
 from secousti_native._files import write_atomically
 from secousti_native.cli import batch, options
 from secousti_native.cli.console import fail, print_json, progress_bar, stderr, stdout
+from secousti_native.codec import PRECISIONS
 from secousti_native.evaluation import plots, report
 from secousti_native.evaluation.run import PARTS, Evaluation, Settings
 
@@ -22,6 +23,14 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", help="Name or file, repeatable. [default: both embedded models]"),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            help=f"Of {', '.join(PRECISIONS)}; repeatable: each is compared with the first. [default: the model's]",
+            metavar="NAME",
+        ),
     ] = None,
     skip: Annotated[
         list[str] | None, typer.Option("--skip", help=f"Leave out: {', '.join(PARTS)}. Repeatable.", metavar="PART")
@@ -44,7 +53,8 @@ def evaluate(
     Uses what is installed (extras `eval` and `eval-full`; Codec 2 and Opus programs) and names what is not.
     """
     models = tuple(model or ("default", "default-21"))
-    settings = Settings(folder, models, frozenset(skip or ()), language, clips, kmeans, resamples, seed)
+    precisions = tuple(precision or ())
+    settings = Settings(folder, models, frozenset(skip or ()), language, clips, kmeans, resamples, seed, precisions)
     try:
         if not folder.is_dir():
             raise NotADirectoryError(20, "not a folder", str(folder))

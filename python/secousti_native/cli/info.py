@@ -49,6 +49,7 @@ def describe_model(model: str) -> dict[str, Any]:
         "parameters": info["parameters"],
         "weight_bytes": info["memory_bytes"],
         "instruction_set": info["isa"],
+        "default_precision": codec.precision,
         "acoustic_branch": info["has_acoustic_branch"],
         "config": config,
     }

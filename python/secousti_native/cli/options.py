@@ -16,7 +16,12 @@ Model: TypeAlias = Annotated[
 ]
 Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", min=1, max=1024, help="Threads for one file.")]
 Precision: TypeAlias = Annotated[
-    str, typer.Option("--precision", help=f"Of the transformers' weights: {', '.join(PRECISIONS)}.", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--precision",
+        help=f"Of the transformers' weights: {', '.join(PRECISIONS)}. [default: the model's]",
+        metavar="NAME",
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
@@ -30,7 +35,7 @@ Output: TypeAlias = Annotated[
 ]
 
 
-def open_codec(model: str, threads: int, precision: str) -> Codec:
+def open_codec(model: str, threads: int, precision: str | None) -> Codec:
     """The model, or an error on one line and exit code 1."""
     try:
         return Codec.from_pretrained(model, threads=threads, precision=precision)

@@ -144,7 +144,7 @@ def stream(
     ] = None,
     model: options.Model = "default",
     threads: options.Threads = 1,
-    precision: options.Precision = "fp32",
+    precision: options.Precision = None,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stderr at the end.")] = False,

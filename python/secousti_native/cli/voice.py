@@ -36,7 +36,7 @@ def voice(
     output: options.Output,
     model: options.Model = "default",
     threads: options.Threads = 1,
-    precision: options.Precision = "fp32",
+    precision: options.Precision = None,
     force: options.Force = False,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,

@@ -40,6 +40,8 @@ COLUMNS = (
     Column("dnsmos", "DNSMOS ↑", 2),
     Column("similarity", "speaker sim. ↑", 3),
     Column("wer", "WER % ↓", 1, 100.0),
+    Column("tokens_equal", "equal tokens %", 1, 100.0),
+    Column("mel_change", "mel change ↓", 4),
     Column("codebook_use", "codes used %", 1, 100.0, interval=False),
     Column("token_entropy", "entropy bit", 2, interval=False),
     Column("real_time_factor", "RTF ↓", 3, interval=False),
@@ -103,6 +105,8 @@ def _wer_reference(scripted: int, clips: int) -> str:
 def _row(system: systems.System, results: Sequence[Result], evaluation: Evaluation) -> Document:
     row: Document = {"system": system.name, "kind": system.kind}
     row["scores"] = _estimates([r.scores for r in results], evaluation)
+    if isinstance(system, systems.Model):
+        row["precision"] = system.codec.precision
     if isinstance(system, systems.Model) and results:
         statistics = token_statistics([r.tokens for r in results], system.codec.cardinality)
         row["tokens"] = statistics

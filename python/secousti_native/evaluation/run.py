@@ -56,6 +56,8 @@ class Settings:
     resamples: int = 2000
     """Of the bootstrap."""
     seed: int = 0
+    precisions: tuple[str, ...] = ()
+    """Each model is opened at each of these, and compared with itself at the first; none: at its own default."""
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Evaluation:
         self.done: list[ClipResults] = []
         self._complain = complain
         self._sources = find(settings.folder)[: settings.clips]
-        self._models = [systems.Model(name) for name in settings.models]
+        self._models = list(self._open_models())
         self._judges = self._make_judges()
         self.systems = list(self._make_systems())
         self._following = self._pair_speakers()
@@ -207,6 +209,14 @@ class Evaluation:
                 self.notes.append(f"{_TITLES[part]} left out: {error}")
         return made
 
+    def _open_models(self) -> Iterator[systems.Model]:
+        for name in self.settings.models:
+            first: systems.Model | None = None
+            for precision in self.settings.precisions or (None,):
+                model = systems.Model(name, precision, first)
+                first = first or model
+                yield model
+
     def _make_systems(self) -> Iterator[System]:
         if any(not judge.needs_reference for judge in self._judges.values()):
             yield systems.Original()
@@ -215,7 +225,8 @@ class Evaluation:
             yield from (systems.Vocoder(codec) for codec in ceilings.values() if codec.info["has_vocoder"])
         yield from self._models
         if self.settings.kmeans is not None:
-            yield from (KMeans(m.codec, self.settings.kmeans, self.settings.seed) for m in self._models)
+            firsts = (m.codec for m in self._models if m.reference is None)
+            yield from (KMeans(codec, self.settings.kmeans, self.settings.seed) for codec in firsts)
         if not self._skipped("classic"):
             found, notes = systems.classic_systems()
             self.notes += notes

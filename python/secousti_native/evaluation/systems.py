@@ -64,13 +64,18 @@ class Original:
 
 
 class Model:
-    """A codec model, on one thread."""
+    """A codec model, on one thread.
+
+    ``precision`` as in `Codec.from_pretrained`. Against ``reference``, the same model at another precision, it counts
+    the equal tokens and measures how far log-mels decoded from the reference's tokens and voice differ.
+    """
 
     kind = "model"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.codec = Codec.from_pretrained(name, threads=1)
+    def __init__(self, name: str, precision: str | None = None, reference: Model | None = None) -> None:
+        self.name = name if precision is None else f"{name}, {precision}"
+        self.codec = Codec.from_pretrained(name, threads=1, precision=precision)
+        self.reference = reference
 
     def __call__(self, clip: Clip) -> Output:
         pcm = clip.at(self.codec.sample_rate)
@@ -86,7 +91,17 @@ class Model:
             "decode_real_time_factor": Score((ended - middle) / seconds, seconds),
             "real_time_factor": Score((ended - started) / seconds, seconds),
         }
+        if self.reference is not None:
+            scores |= self._against(self.reference.codec, pcm, encoded)
         return Output(decoded, self.codec.sample_rate, scores, encoded)
+
+    def _against(self, reference: Codec, pcm: Floats, encoded: Encoded) -> dict[str, Score]:
+        expected = reference.encode(pcm)
+        equal = float(np.mean(np.asarray(encoded.tokens) == np.asarray(expected.tokens)))
+        mels = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (self.codec, reference)]
+        change = float(np.abs(np.asarray(mels[0]) - np.asarray(mels[1])).mean())
+        count = len(expected.tokens)
+        return {"tokens_equal": Score(equal, count), "mel_change": Score(change, count)}
 
 
 class Vocoder:

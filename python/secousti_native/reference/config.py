@@ -124,7 +124,9 @@ class CodecConfig:
     Units: ``sample_rate``, ``mel_fmin`` and ``mel_fmax`` in Hz; ``n_fft`` and ``hop_length`` in samples; ``context``
     in token frames (a query sees itself and ``context - 1`` frames before it); ``prompt_frames`` in mel frames.
     ``token_precision`` is the least that the transformer which leads to tokens may be kept at when the engine opens the
-    model at a lower one: "fp32" for a model whose tokens change with the rounding of its weights (docs/precision.md).
+    model at a lower one: "fp32" for a model whose tokens change with the rounding of its weights. ``default_precision``
+    is what the engine opens the model at, on the CPU, when nobody asks for another: the fastest that was measured to
+    keep its quality (docs/precision.md).
     """
 
     name: str = "secousticodec"
@@ -146,6 +148,7 @@ class CodecConfig:
     prompt_frames: int = 300
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     token_precision: str = "int8"
+    default_precision: str = "fp32"
 
     def __post_init__(self) -> None:
         self.validate()
@@ -193,18 +196,20 @@ class CodecConfig:
         _require(odd, f"fsq_levels: {list(self.fsq_levels)} must be odd numbers of at least 3")
         _require(self.cardinality < 2**31, f"fsq_levels: {self.cardinality} tokens do not fit 32 bits")
         self.vocoder.validate(self.hop_length)
-        known = self.token_precision in PRECISIONS
-        _require(known, f"token_precision: {self.token_precision!r} is not one of {', '.join(PRECISIONS)}")
+        for name in ("token_precision", "default_precision"):
+            value = getattr(self, name)
+            _require(value in PRECISIONS, f"{name}: {value!r} is not one of {', '.join(PRECISIONS)}")
 
     def semantic_precision(self, precision: str) -> str:
         """Of the transformer that leads to tokens, in a model opened or stored at ``precision``."""
         return min(precision, self.token_precision, key=PRECISIONS.index)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object, without what says nothing: HiFT's fields elsewhere, a ``token_precision`` of int8."""
+        """The JSON object, without what says nothing: HiFT's fields elsewhere, precisions that no key means too."""
         values = dataclasses.asdict(self)
-        if self.token_precision == "int8":
-            del values["token_precision"]
+        for name in ("token_precision", "default_precision"):
+            if values[name] == getattr(CodecConfig, name):
+                del values[name]
         if self.vocoder.kind != "hift":
             values["vocoder"] = {"kind": self.vocoder.kind}
         return cast(dict[str, Any], json.loads(json.dumps(values)))
