@@ -155,9 +155,9 @@ def test_pesq_loss(opened: Codec, full: dict[str, Codec], speech: Floats) -> Non
 
 def test_bytes_of_a_step() -> None:
     config = {"dimension": 4, "feedforward": 10, "context": 3, "layers": {"a": 2}}
-    # A layer: 4 * 4 * 4 + 2 * 4 * 10 weights; keys and values 2 * 3 * 4, in bf16.
+    # A layer: 4 * 4 * 4 + 2 * 4 * 10 weights; keys and values 2 * 3 * 4.
     assert step_bytes(config, ("a",), "bf16") == 2 * 2 * (144 + 24)
-    assert step_bytes(config, ("a",), "int8") == 2 * (144 + 2 * 24)
+    assert step_bytes(config, ("a",), "int8") == 2 * (144 + 24)
 
 
 def test_command_line(tmp_path: Path) -> None:
