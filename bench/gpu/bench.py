@@ -162,26 +162,30 @@ def vocoder(arguments: argparse.Namespace, model: Path, report: Report) -> None:
 def duplex(arguments: argparse.Namespace, model: Path, report: Report) -> None:
     """Encode and decode to mel in turn: how many live streams one device serves."""
 
-    def body() -> Iterator[Row]:
-        for streams in arguments.duplex:
-            timing, period = engine.duplex(model, "bf16", streams, arguments.steps, arguments.device)
-            live = timing.milliseconds(99) < period * 1e3
-            yield row("full duplex to mel", "secousti", "bf16", streams, timing, period_ms=round(period * 1e3, 2),
-                      real_time=live)  # fmt: skip
+    for precision in ("bf16",) if arguments.rehearse else ("bf16", "int8"):
 
-    report.attempt("full duplex", body)
+        def body(precision: str = precision) -> Iterator[Row]:
+            for streams in arguments.duplex:
+                timing, period = engine.duplex(model, precision, streams, arguments.steps, arguments.device)
+                live = {"period_ms": round(period * 1e3, 2), "real_time": timing.milliseconds(99) < period * 1e3}
+                yield row("full duplex to mel", "secousti", precision, streams, timing, **live)
+
+        report.attempt(f"full duplex {precision}", body)
 
 
 def offline(arguments: argparse.Namespace, model: Path, report: Report) -> None:
     """A corpus of clips in one call, `Codec.encode_many`, from host memory."""
+    for precision in ("bf16",) if arguments.rehearse else ("bf16", "int8"):
 
-    def body() -> Iterator[Row]:
-        for streams in arguments.offline:
-            timing, audio_seconds = engine.corpus(model, "bf16", streams, arguments.clip_seconds, arguments.device)
-            speed = round(audio_seconds / (timing.milliseconds(50) / 1e3), 0)
-            yield row("offline encode of a corpus", "secousti", "bf16", streams, timing, times_real_time=speed)
+        def body(precision: str = precision) -> Iterator[Row]:
+            for streams in arguments.offline:
+                timing, audio_seconds = engine.corpus(
+                    model, precision, streams, arguments.clip_seconds, arguments.device
+                )
+                speed = round(audio_seconds / (timing.milliseconds(50) / 1e3), 0)
+                yield row("offline encode of a corpus", "secousti", precision, streams, timing, times_real_time=speed)
 
-    report.attempt("offline encode", body)
+        report.attempt(f"offline encode {precision}", body)
 
 
 def main() -> int:
