@@ -7,7 +7,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-$source/build/neon}
 [ $# -gt 0 ] && shift
 files=
-[ $# -gt 0 ] || { files='test_kernels|test_dispatch' && set -- test_kernels test_dispatch; }
+[ $# -gt 0 ] || { files='test_kernels|test_dispatch|test_precision' && set -- test_kernels test_dispatch; }
 
 for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     command -v "$tool" >/dev/null || { echo "run_neon.sh: $tool is not installed" >&2; exit 127; }

@@ -92,7 +92,8 @@ def release() -> Path:
 def sanitized() -> Path:
     return build(
         "sanitized", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=address,undefined",
-        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF", targets=("secousti_tests", "secousti_fuzz"),
+        "-DSECOUSTI_ISAS=avx512bf16|avx2|neondot|neon", "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
+        targets=("secousti_tests", "secousti_fuzz"),
     )  # fmt: skip
 
 
@@ -100,10 +101,14 @@ def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
     tests = release / "tests" / "cpp" / "secousti_tests"
     isas = secousti_native._core.available_isas().split(",")
     assert isas[-1] == "scalar"
-    for isa in isas:
+    assert all_pass(tests, {"SECOUSTI_ISA": isas[0]}) > 150
+    for isa in isas[1:]:
+        if isa.startswith("avx512"):  # its table shares all but a few products with the first; kernels ran for each
+            assert passed(run(tests, "bit_for_bit", "reduced_precision", "hift", env={"SECOUSTI_ISA": isa})) > 10
+            continue
         # These go through all instruction sets by themselves.
-        done = () if isa == isas[0] else ("every_isa", "every_backend", "every_allocation", "narrow_convolutions")
-        assert all_pass(tests, {"SECOUSTI_ISA": isa}, without=done) > 100, isa
+        done = ("every_isa", "every_backend", "every_allocation", "narrow_convolutions")
+        assert all_pass(tests, {"SECOUSTI_ISA": isa}, without=done) > 150, isa
 
 
 def test_cpp_tests_pass_under_sanitizers(sanitized: Path) -> None:
@@ -123,7 +128,7 @@ def test_python_streams_pass_in_the_emulator(release: Path, tmp_path: Path) -> N
     shutil.copy(module, package)
     environment = {"PYTHONPATH": str(tmp_path), "SECOUSTI_TEST_DEVICE": "cuda"}
     output = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT,
+        sys.executable, "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1), "-p", "no:cacheprovider", "--rootdir", ROOT,
         ROOT / "tests/python/test_cuda.py", ROOT / "tests/python/test_streams.py", "-k", ON_DEVICE, env=environment,
     )  # fmt: skip
     match = re.search(r"(\d+) passed", output)
