@@ -92,8 +92,7 @@ def release() -> Path:
 def sanitized() -> Path:
     return build(
         "sanitized", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=address,undefined",
-        "-DSECOUSTI_ISAS=avx512bf16|avx2|neondot|neon", "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
-        targets=("secousti_tests", "secousti_fuzz"),
+        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF", targets=("secousti_tests", "secousti_fuzz"),
     )  # fmt: skip
 
 
@@ -113,7 +112,8 @@ def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
 
 def test_cpp_tests_pass_under_sanitizers(sanitized: Path) -> None:
     options = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    assert all_pass(sanitized / "tests" / "cpp" / "secousti_tests", options) > 100
+    # Kernels run on every instruction set here, groups on the fastest.
+    assert all_pass(sanitized / "tests" / "cpp" / "secousti_tests", options, without=("groups_of_every_isa",)) > 150
 
 
 def test_cuda_kernels_and_engine_pass_in_the_emulator(release: Path) -> None:
@@ -128,8 +128,9 @@ def test_python_streams_pass_in_the_emulator(release: Path, tmp_path: Path) -> N
     shutil.copy(module, package)
     environment = {"PYTHONPATH": str(tmp_path), "SECOUSTI_TEST_DEVICE": "cuda"}
     output = run(
-        sys.executable, "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1), "-p", "no:cacheprovider", "--rootdir", ROOT,
-        ROOT / "tests/python/test_cuda.py", ROOT / "tests/python/test_streams.py", "-k", ON_DEVICE, env=environment,
+        sys.executable, "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1), "-p", "no:cacheprovider",
+        "--rootdir", ROOT, ROOT / "tests/python/test_cuda.py", ROOT / "tests/python/test_streams.py", "-k", ON_DEVICE,
+        env=environment,
     )  # fmt: skip
     match = re.search(r"(\d+) passed", output)
     assert match is not None
