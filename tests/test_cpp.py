@@ -112,8 +112,9 @@ def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
 
 def test_cpp_tests_pass_under_sanitizers(sanitized: Path) -> None:
     options = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    # Kernels run on every instruction set here, groups on the fastest.
-    assert all_pass(sanitized / "tests" / "cpp" / "secousti_tests", options, without=("groups_of_every_isa",)) > 150
+    # Kernels run on every instruction set here, groups on the fastest: what is left out is long, not other code.
+    done = ("groups_of_every_isa", "groups_larger_than_a_pass")
+    assert all_pass(sanitized / "tests" / "cpp" / "secousti_tests", options, without=done) > 150
 
 
 def test_cuda_kernels_and_engine_pass_in_the_emulator(release: Path) -> None:
