@@ -54,6 +54,10 @@ Tokens random_tokens(const Model& model, int count) {
     return tokens;
 }
 
+/// What differs by a last bit between the CPU and the device is sometimes rounded to another of 127 steps, be it an
+/// activation, a key or a value.
+constexpr double kInt8Mel = 1e-2;
+
 }  // namespace
 
 TEST(engine_slots_do_not_see_each_other) {
@@ -173,7 +177,7 @@ TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
         const std::vector<float> mel = mel_of(*decoders, 1, expected);
         std::vector<float> on_cpu(mel.size());
         DecoderStream(model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), on_cpu.data());
-        CHECK_VECTORS_CLOSE(mel, on_cpu, 2e-3, 2e-3, shape.name + std::string(", int8"));
+        CHECK_VECTORS_CLOSE(mel, on_cpu, kInt8Mel, kInt8Mel, shape.name + std::string(", int8"));
     }
     CHECK_MSG(same * 100 >= compared * 95, std::to_string(same) + " of " + std::to_string(compared) + " tokens");
 }
@@ -197,6 +201,6 @@ TEST(engine_snapshots_at_int8_keep_every_bit) {
         CHECK_MSG(mel_of(*group, 2, later) == expected, shape.name);
         std::vector<float> on_cpu(expected.size());
         cpu.push_to_mel(later.data(), later.size(), on_cpu.data());
-        CHECK_VECTORS_CLOSE(on_cpu, expected, 2e-3, 2e-3, shape.name);
+        CHECK_VECTORS_CLOSE(on_cpu, expected, kInt8Mel, kInt8Mel, shape.name);
     }
 }
