@@ -51,18 +51,18 @@ inline constexpr Shape kHift{.name = "hift", .ratio1 = 2, .ratio2 = 1, .vocoder 
 inline constexpr Shape kSilent{.name = "mel only", .vocoder = "none", .seed = 5};
 
 /// As small as a model can be.
-inline constexpr tiny::Shape kSmallest{.name = "s",
-                                       .sample_rate = 8000,
-                                       .n_fft = 64,
-                                       .hop_length = 16,
-                                       .n_mels = 5,
-                                       .n_filters = 2,
-                                       .dimension = 4,
-                                       .head_dim = 2,
-                                       .feedforward = 3,
-                                       .context = 4,
-                                       .fsq_levels = "[3, 3]",
-                                       .prompt_frames = 6};
+inline constexpr Shape kSmallest{.name = "s",
+                                 .sample_rate = 8000,
+                                 .n_fft = 64,
+                                 .hop_length = 16,
+                                 .n_mels = 5,
+                                 .n_filters = 2,
+                                 .dimension = 4,
+                                 .head_dim = 2,
+                                 .feedforward = 3,
+                                 .context = 4,
+                                 .fsq_levels = "[3, 3]",
+                                 .prompt_frames = 6};
 
 inline std::string config_json(const Shape& s) {
     std::ostringstream json;

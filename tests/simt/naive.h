@@ -2,13 +2,13 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "check.h"
 #include "kernels/backend.h"
+#include "narrow_numbers.h"
 #include "tolerances.h"
 
 namespace simt_test {
@@ -34,20 +34,13 @@ inline double activated(Activation activation, double slope, double x) {
     return x;
 }
 
-inline float rounded_to_bf16(float x) {
-    const auto bits = std::bit_cast<std::uint32_t>(x);
-    return std::bit_cast<float>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) & 0xFFFF0000U);
-}
+using kernel_cases::rounded_to_bf16;
 
 /// Values that int8 keeps of `count` values: integers times a scale.
 inline std::vector<double> rounded_to_int8(const float* x, int count) {
-    float top = 0.0F;
-    for (int i = 0; i < count; ++i) top = std::max(top, std::fabs(x[i]));
+    const kernel_cases::Quantised row(x, count);
     std::vector<double> y;
-    for (int i = 0; i < count; ++i) {
-        const float q = top > 0.0F ? std::nearbyint(x[i] * (127.0F / top)) : 0.0F;
-        y.push_back(static_cast<double>(q) * static_cast<double>(top / 127.0F));
-    }
+    for (const int q : row.values) y.push_back(static_cast<double>(q) * static_cast<double>(row.scale));
     return y;
 }
 

@@ -98,7 +98,6 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&four, x, sizeof four);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
-SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vdotq_s32(sum, weights, x); }
 #else
 using Bytes = int8x8_t;
@@ -109,9 +108,9 @@ SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     __builtin_memcpy(&two, x, sizeof two);
     return vreinterpret_s8_s16(vdup_n_s16(two));
 }
-SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE Ints dot(Ints sum, Bytes weights, Bytes x) { return vpadalq_s16(sum, vmull_s8(weights, x)); }
 #endif
+SIMD_INLINE Bytes add_offset(Bytes x) { return x; }
 SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(a));
     std::int8_t lanes[8];
