@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_vector.h"
@@ -112,31 +113,42 @@ void linear(benchmark::State& state, const Backend& backend, const Shape& shape,
     rate(state, "GB/s", static_cast<double>(packed * sizeof(float)));
 }
 
-void attention(benchmark::State& state, const Backend& backend) {
-    constexpr int kHeads = 8, kDim = 64, kContext = 250, kLayers = 8;
-    constexpr std::size_t kRing = std::size_t{kHeads} * kDim * kContext;
+/// One layer's step, windows full. `layers` rings are used in turn: with eight they come from the last-level cache or
+/// memory as they do in a model, with one from the second-level cache where it holds them.
+void attention(benchmark::State& state, const Backend& backend, Precision ring, int layers) {
+    constexpr int kHeads = 8, kDim = 64, kContext = 250;
+    constexpr std::size_t kRing = std::size_t{kHeads} * kDim * kContext, kScales = std::size_t{kHeads} * kContext;
+    const std::size_t ring_bytes = kRing * bytes_of(ring), all = static_cast<std::size_t>(layers);
     const Floats qkv = random_floats(3 * kHeads * kDim), cos = random_floats(kDim / 2), sin = random_floats(kDim / 2);
-    Floats keys = random_floats(kLayers * kRing), values = random_floats(kLayers * kRing), scores(256),
-           y(kHeads * kDim);
+    AlignedVector<std::byte> keys(all * ring_bytes), values(all * ring_bytes);
+    Floats key_scales(all * kScales), value_scales(all * kScales), scores(256), y(kHeads * kDim);
     AttentionArgs args;
     args.qkv = qkv.data();
     args.rope_cos = cos.data();
     args.rope_sin = sin.data();
+    args.ring = ring;
     args.scores = scores.data();
     args.y = y.data();
     args.rows = 1;
     args.heads = kHeads;
     args.head_dim = kDim;
     args.context = kContext;
-    args.position = 1000;
-    for (auto _ : state) {
-        const std::size_t layer = static_cast<std::size_t>(args.position++ % kLayers);
-        args.keys = keys.data() + layer * kRing;
-        args.values = values.data() + layer * kRing;
+    const auto step = [&](std::uint64_t position) {
+        const std::size_t layer = position % all;
+        args.position = position / all;
+        args.keys = keys.data() + layer * ring_bytes;
+        args.values = values.data() + layer * ring_bytes;
+        args.key_scales = key_scales.data() + layer * kScales;
+        args.value_scales = value_scales.data() + layer * kScales;
         backend.attention(args, 0, args.heads);
+    };
+    std::uint64_t position = 0;
+    while (position < kContext * all) step(position++);  // fills the rings
+    for (auto _ : state) {
+        step(position++);
         benchmark::ClobberMemory();
     }
-    rate(state, "GB/s", 2.0 * kRing * sizeof(float));
+    rate(state, "GB/s", 2.0 * static_cast<double>(ring_bytes));
 }
 
 /// A kernel that reads and writes `bytes` per call.
@@ -173,7 +185,13 @@ void register_backend(const Backend& backend) {
     add_linear({"hift_res128_k11_d5", 512, 128, 11, 128, 5}, 1);
     add_linear({"hift_post_k7", 512, 18, 7, 128, 1}, 1);
     add_linear({"source_18_k1", 512, 128, 1, 18, 1}, 1);
-    benchmark::RegisterBenchmark(("attention/8x64x250" + isa).c_str(), attention, std::cref(backend));
+    for (const auto& [name, ring] :
+         {std::pair{"fp32", Precision::fp32}, std::pair{"bf16", Precision::bf16}, std::pair{"int8", Precision::int8}}) {
+        for (const int layers : {1, 8}) {
+            const std::string title = "attention/8x64x250_" + std::string(name) + "/" + std::to_string(layers);
+            benchmark::RegisterBenchmark((title + isa).c_str(), attention, std::cref(backend), ring, layers);
+        }
+    }
 
     const auto add_plain = [&](const char* name, double floats, std::function<void()> call) {
         benchmark::RegisterBenchmark((name + isa).c_str(), [=](benchmark::State& state) {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import struct
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secousti_native import Codec, audio, quality
+from secousti_native.bench import processor_name
 
 Floats = npt.NDArray[np.float32]
 LOOK_AHEADS = (0, 1, 2, 3)
@@ -112,18 +112,6 @@ def measure(codec: Codec, clips: Sequence[Floats], look_ahead: int, iterations: 
     )
 
 
-def processor() -> str:
-    """Model name and what tells processors of that name apart."""
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return name
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="speech files that libsndfile reads, searched recursively")
@@ -146,7 +134,7 @@ def main() -> None:
                     print(rows[-1], file=sys.stderr)
                 isa = codec.info["isa"]
     seconds = sum(map(len, clips)) / codec.sample_rate
-    print(f"{len(clips)} clips, {seconds:.0f} s; {processor()}, {isa}, one thread; {time.strftime('%Y-%m-%d')}\n")
+    print(f"{len(clips)} clips, {seconds:.0f} s; {processor_name()}, {isa}, one thread; {time.strftime('%Y-%m-%d')}\n")
     print("| look-ahead | iterations | PESQ-WB | worst clip | STOI | latency ms | us a frame | real-time factor |")
     print("|---|---|---|---|---|---|---|---|")
     for row in sorted(rows, key=lambda row: row.look_ahead):

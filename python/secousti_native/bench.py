@@ -228,7 +228,7 @@ def machine(threads: int, precisions: Sequence[str] = ("fp32",)) -> dict[str, An
     """Where and when: what a number needs beside it."""
     codec = Codec.from_pretrained("default-21")
     return {
-        "processor": _processor_name(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": threads,
         "isa": codec.info["isa"],
@@ -368,8 +368,12 @@ def _torch_hift(codec: Codec, config: Any, seconds: float) -> list[Row]:
     return rows
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """With family and model, for hypervisors give processors of very different speed the same name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in fields:
+        return platform.processor() or platform.machine()
+    kind = [f"{key} {fields[name]}" for key, name in (("family", "cpu family"), ("model", "model")) if name in fields]
+    return f"{fields['model name']} ({', '.join(kind)})" if kind else fields["model name"]

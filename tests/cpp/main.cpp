@@ -1,5 +1,6 @@
-// `secousti_tests [filter...]` runs the tests whose name or file name contains one of the filters, or all of them;
-// `--list` names them.
+// `secousti_tests [filter...]` runs the tests whose name or file name contains one of the filters, or all of them; a
+// filter that is a test's whole name means that test alone. `--list` names them.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,11 +26,20 @@ std::uint32_t hash(const char* name) {  // FNV-1a
     return h;
 }
 
+bool is_whole_name(const char* filter) {
+    const auto& all = check::tests();
+    return std::any_of(all.begin(), all.end(), [=](const check::Test& t) { return std::strcmp(t.name, filter) == 0; });
+}
+
 bool chosen(const check::Test& test, int filters, char** filter) {
     const char* slash = std::strrchr(test.file, '/');
     const char* file = slash != nullptr ? slash + 1 : test.file;
-    for (int i = 0; i < filters; ++i)
-        if (std::strstr(test.name, filter[i]) != nullptr || std::strstr(file, filter[i]) != nullptr) return true;
+    for (int i = 0; i < filters; ++i) {
+        if (is_whole_name(filter[i])
+                ? std::strcmp(test.name, filter[i]) == 0
+                : std::strstr(test.name, filter[i]) != nullptr || std::strstr(file, filter[i]) != nullptr)
+            return true;
+    }
     return filters == 0;
 }
 

@@ -273,7 +273,11 @@ TEST(groups_larger_than_a_pass_over_the_weights) {
 
 TEST(streams_join_and_leave_a_group) {
     // Whole streams of random length, each against the same input in one call.
+#if defined(SECOUSTI_SANITIZED)
+    constexpr std::size_t kSlots = 12, kStreams = 60;
+#else
     constexpr std::size_t kSlots = 24, kStreams = 200;
+#endif
     const auto model = open(tiny::kHalved, nullptr, SECOUSTI_PRECISION_INT8);
     const std::size_t frame = static_cast<std::size_t>(model.info().frame_size);
     secousti::EncoderGroup encoders(model, {.capacity = kSlots});
