@@ -113,9 +113,16 @@ struct HeadLayout {
         constexpr int kPerLoad = 4;  // elements of the ring's storage in 16 bytes
         return (ring_row * kLanes + part) * kPerLoad;
     }
-    /// What narrows a row that kLanes lanes hold; also the row's scale. All lanes of the warp take part.
-    SIMT_DEVICE static void range(const float (&x)[kLoad], float& scale, float& inverse) {
-        scale = inverse = 1.0F;
+    /// A lane's share of a row as the ring has it, and the row's scale.
+    struct Stored {
+        Vector<typename Ring::Element, 4> elements;
+        float scale;
+    };
+    /// Of a row that kLanes lanes hold. All lanes of the warp take part.
+    SIMT_DEVICE static Stored narrow(const float (&x)[kLoad]) {
+        Stored row;
+        float inverse = 1.0F;
+        row.scale = 1.0F;
         if constexpr (Ring::kScaled) {
             float top = 0.0F, poison = 0.0F;
             SIMT_UNROLL
@@ -128,8 +135,14 @@ struct HeadLayout {
                 top = fmaxf(top, shuffle_xor(top, mask));
                 poison += shuffle_xor(poison, mask);
             }
-            int8_range(top, poison, scale, inverse);
+            int8_range(top, poison, row.scale, inverse);
         }
+        row.elements = Ring::narrow(x, inverse);
+        return row;
+    }
+    SIMT_DEVICE static void keep(const Stored& row, std::ptrdiff_t at, int part, void* ring, float* scales) {
+        store(global(static_cast<typename Ring::Element*>(ring)) + ring_place(at, part), row.elements);
+        if (Ring::kScaled && part == 0) global(scales)[at] = row.scale;
     }
 };
 
@@ -162,20 +175,12 @@ struct AppendKeys {
         const std::ptrdiff_t at = Layout::ring_row(args, slot, head, row_at(position, args.ring_rows));
         float x[Layout::kLoad] = {};
         if (there) Layout::rotated(qkv + (model + head * Dim), cos, sin, part, 1.0F, x);
-        keep(x, there, at, part, args.keys, args.key_scales);
+        const typename Layout::Stored key = Layout::narrow(x);
         if (there) Layout::plain(qkv + (2 * model + head * Dim), part, x);
-        keep(x, there, at, part, args.values, args.value_scales);
-    }
-
-  private:
-    SIMT_DEVICE static void keep(const float (&x)[Layout::kLoad], bool there, std::ptrdiff_t at, int part, void* ring,
-                                 float* scales) {
-        float scale, inverse;
-        Layout::range(x, scale, inverse);
+        const typename Layout::Stored value = Layout::narrow(x);
         if (!there) return;
-        store(global(static_cast<typename Ring::Element*>(ring)) + Layout::ring_place(at, part),
-              Ring::narrow(x, inverse));
-        if (Ring::kScaled && part == 0) global(scales)[at] = scale;
+        Layout::keep(key, at, part, args.keys, args.key_scales);
+        Layout::keep(value, at, part, args.values, args.value_scales);
     }
 };
 
@@ -323,26 +328,17 @@ struct Attend {
     /// Attends to the new row as the ring has it, and appends it. One warp; its first lanes hold the row.
     SIMT_DEVICE static void attend_fresh(const Args& args, const Window& window, Fresh& fresh,
                                          const float (&query)[kLoad], Softmax<kLoad>& softmax) {
-        float key_scale, value_scale, inverse;
-        Layout::range(fresh.key, key_scale, inverse);
-        const Vector<Element, 4> k = Ring::narrow(fresh.key, inverse);
-        Layout::range(fresh.value, value_scale, inverse);
-        const Vector<Element, 4> v = Ring::narrow(fresh.value, inverse);
+        const typename Layout::Stored key = Layout::narrow(fresh.key), value = Layout::narrow(fresh.value);
         if (Single && lane() < Layout::kLanes) {
             const std::ptrdiff_t at = ring_row(args, window, window.rows);
-            const std::ptrdiff_t place = Layout::ring_place(at, lane());
-            store(global(static_cast<Element*>(args.keys)) + place, k);
-            store(global(static_cast<Element*>(args.values)) + place, v);
-            if (Ring::kScaled && lane() == 0) {
-                global(args.key_scales)[at] = key_scale;
-                global(args.value_scales)[at] = value_scale;
-            }
+            Layout::keep(key, at, lane(), args.keys, args.key_scales);
+            Layout::keep(value, at, lane(), args.values, args.value_scales);
         }
-        Ring::widen(k, fresh.key);
-        Ring::widen(v, fresh.value);
+        Ring::widen(key.elements, fresh.key);
+        Ring::widen(value.elements, fresh.value);
         float score = dot(query, fresh.key);
-        if (Ring::kScaled) score *= key_scale;
-        if (lane() < Layout::kLanes) add(score, fresh.value, value_scale, softmax);
+        if (Ring::kScaled) score *= key.scale;
+        if (lane() < Layout::kLanes) add(score, fresh.value, value.scale, softmax);
     }
 
     SIMT_DEVICE static void merge(float top, float total, const float (&mix)[kLoad], Softmax<kLoad>& s) {
