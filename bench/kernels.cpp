@@ -148,7 +148,8 @@ void attention(benchmark::State& state, const Backend& backend, Precision ring, 
         step(position++);
         benchmark::ClobberMemory();
     }
-    rate(state, "GB/s", 2.0 * static_cast<double>(ring_bytes));
+    const std::size_t scale_bytes = ring == Precision::int8 ? kScales * sizeof(float) : 0;
+    rate(state, "GB/s", 2.0 * static_cast<double>(ring_bytes + scale_bytes));
 }
 
 /// A kernel that reads and writes `bytes` per call.

@@ -18,12 +18,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from secousti_native import Codec
 from secousti_native.bench import voiced_signal
 
+PRECISIONS = ("fp32", "int8")
 MODELS = ["default", "default-21", *filter(None, os.environ.get("SECOUSTI_BENCH_MODELS", "").split(os.pathsep))]
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[f"{model}, {precision}" for model in MODELS for precision in PRECISIONS])
 def codec(request: pytest.FixtureRequest) -> Codec:
-    return Codec.from_pretrained(request.param)
+    model, precision = request.param.rsplit(", ", 1)
+    return Codec.from_pretrained(model, precision=precision)
 
 
 def test_encode_one_token(benchmark: BenchmarkFixture, codec: Codec) -> None:

@@ -72,6 +72,9 @@ def usage_of(source: Path, folder: Path) -> list[Usage]:
     if done.returncode != 0:
         raise SystemExit(f"{source.name}: nvcc failed\n{done.stderr}")
     found = list(ENTRY.finditer(done.stderr))
+    compiled = done.stderr.count("Compiling entry function")
+    if len(found) != compiled or compiled == 0:
+        raise SystemExit(f"{source.name}: read {len(found)} of {compiled} kernels in what ptxas says\n{done.stderr}")
     usages = []
     for match, name in zip(found, demangle([m["name"] for m in found]), strict=True):
         shared = re.search(r"(\d+) bytes smem", match["rest"])
@@ -97,8 +100,14 @@ def print_usage(jobs: int) -> int:
     print(f"{'kernel':<72} {'registers':>9} {'stack':>9} {'spills':>9} {'shared':>11}")
     kernels = spilling = 0
     for source, usages in zip(sources, results, strict=True):
-        for name in sorted({usage.name for usage in usages}):
-            of_targets = [next(u for u in usages if (u.name, u.target) == (name, target)) for target in TARGETS]
+        by_key = {(usage.name, usage.target): usage for usage in usages}
+        names = sorted({usage.name for usage in usages})
+        if len(by_key) != len(usages) or len(by_key) != len(names) * len(TARGETS):
+            raise SystemExit(
+                f"{source.name}: not one report for each of {len(names)} kernels and {len(TARGETS)} targets"
+            )
+        for name in names:
+            of_targets = [by_key[name, target] for target in TARGETS]
             columns = [
                 " ".join(f"{getattr(usage, value):>{width}}" for usage in of_targets)
                 for value, width in (("registers", 4), ("stack", 4), ("spills", 4), ("shared", 5))

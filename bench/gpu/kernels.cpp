@@ -119,12 +119,14 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         cuda::linear(stream, args);
     };
     const cuda::Epilogue add{.scale = scale.as<float>(), .residual = x.as<float>()};
-    // Of int8 rings the same buffers hold twice the rows that a step needs.
-    const Buffer ring_scales = floats(kContext * kDimension / kHeadDim);
+    // Of int8 rings the same buffers hold twice the rows that a step needs. Scales of each layer: keys, then values.
+    constexpr std::size_t kRingScales = kContext * (kDimension / kHeadDim);
+    const Buffer ring_scales = floats(2 * kLayers * kRingScales);
     const auto attend = [&](std::size_t i, Precision ring) {
         cuda::AttentionArgs args;
         args.ring = ring;
-        args.key_scales = args.value_scales = ring_scales.as<float>();
+        args.key_scales = ring_scales.as<float>() + 2 * i * rows * kRingScales;
+        args.value_scales = args.key_scales + rows * kRingScales;
         args.clock = clock;
         args.heads = kHeads;
         args.head_dim = kHeadDim;
@@ -147,7 +149,8 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
     };
     const auto ring_bytes = [&](Precision ring) {
         const double values = 2.0 * kContext * kDimension * static_cast<double>(bytes_of(ring));
-        return kLayers * (values + 16.0 * kDimension) * streams;
+        const double scales = ring == Precision::int8 ? 8.0 * static_cast<double>(kRingScales) : 0.0;
+        return kLayers * (values + scales + 16.0 * kDimension) * streams;
     };
     const std::vector<Part> parts{
         {"norm + q, k, v", moved(3 * kDimension, kDimension),

@@ -79,9 +79,10 @@ SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
-/** Of the transformers' weights in memory, and with them of keys and values; activations and sums stay float32 except
- * that int8 weights multiply activations quantised to int8, and int8 keys and values have a scale for each row. Files
- * of any precision open at any. */
+/** Of what most of the work is with: the transformers' weights in memory, their keys and values (int8: a scale for each
+ * row), and weights and rows of HiFT's large convolutions. int8 weights multiply activations quantised to int8; else
+ * activations and sums are float32. The decoder's convolutions have bf16 weights at bf16 and int8; a model file may
+ * demand more for the transformer that leads to tokens (`token_precision`). Files of any precision open at any. */
 typedef enum secousti_precision {
     SECOUSTI_PRECISION_DEFAULT = -1, /**< on the CPU what the model file says was measured to keep its quality, fp32 if
                                         it says nothing; bf16 on a device */

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
+#include "kernels/backend.h"
 #include "models/hift.h"
 #include "models/paralinguistic.h"
 #include "models/quantiser.h"
@@ -111,7 +112,7 @@ Config Config::parse(std::string_view json, const std::string& file) {
     config.n_filters = integer(root, "n_filters", 2, 2048);
     require_true(config.n_filters % 2 == 0, root.at("n_filters"), "is odd");
     config.dimension = integer(root, "dimension", 2, 8192);
-    config.head_dim = integer(root, "head_dim", 2, 1024);
+    config.head_dim = integer(root, "head_dim", 2, kMaxHeadDim);
     require_true(config.head_dim % 2 == 0, root.at("head_dim"), "is odd");
     require_true(config.dimension % config.head_dim == 0, root.at("dimension"), "is not a multiple of head_dim");
     config.feedforward = integer(root, "feedforward", 1, 32768);

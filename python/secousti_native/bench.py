@@ -219,7 +219,7 @@ def hift_work(config: dict[str, Any], precision: str) -> tuple[int, int]:
         width //= 2
         blocks = 2 * len(v["resblock_dilations"]) * sum(kernels) * width * width
         multiplies += rate * upsampling + rate * up * blocks
-        size += {"fp32": 4, "bf16": 2, "int8": 1}[precision] * (upsampling + blocks)
+        size += _ELEMENT_BYTES[precision] * (upsampling + blocks)
         rate *= up
     return size, multiplies
 

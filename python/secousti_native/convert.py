@@ -97,7 +97,8 @@ def convert_checkpoint(
     ``I8`` integers and ``<name>.scale``, a float32 for each output. ``token_precision`` is written to the config: the
     least that the transformer which leads to tokens is ever kept at. So is ``default_precision``, what the model opens
     at when nobody asks for another, which is for who has measured that the quality stays: without it a model file keeps
-    its own, unless it gets another vocoder, and all else opens at fp32. The file appears whole or not at all.
+    its own, unless it gets another vocoder or ``token_precision``, and all else opens at fp32. The file appears whole
+    or not at all.
 
     Raises `ConversionError` for a file that is no checkpoint and for missing, misshapen, or non-finite tensors, all of
     them named at once; `ConfigError` for sizes that make no codec; `OSError` if a file cannot be read or written.
@@ -110,10 +111,10 @@ def convert_checkpoint(
     config = config or described or infer_config(state)
     if name is not None or config.name == CodecConfig.name:
         config = config.replace(name=name or f"secousticodec-{int(config.frame_rate)}")
+    if vocoder is not None or token_precision not in (None, config.token_precision):  # another model was measured
+        config = config.replace(default_precision=CodecConfig.default_precision)
     if token_precision is not None:
         config = config.replace(token_precision=token_precision)
-    if vocoder is not None:  # what was measured was another model
-        config = config.replace(default_precision=CodecConfig.default_precision)
     if default_precision is not None:
         config = config.replace(default_precision=default_precision)
     label = _label(source)

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernel_cases.h"
 #include "kernels/exec.h"
+#include "narrow_numbers.h"
 
 using namespace kernel_cases;
 using namespace secousti::core;
@@ -105,14 +106,11 @@ struct ConvCase {
                 for (int t = 0; t < taps; ++t) {
                     const auto in = widened(precision, window.data() + (m + t * dilation) * args.row_stride, depth);
                     const float* w = &weights[u((n * taps + t) * depth)];
-                    float top = 0.0F;
-                    for (int k = 0; k < depth; ++k) top = std::max(top, std::abs(w[k]));
+                    const Quantised quantised(w, depth);
                     for (int k = 0; k < depth; ++k) {
-                        int exponent = 0;
-                        const double mantissa = std::frexp(double{w[k]}, &exponent);
                         const double rounded = precision == Precision::bf16
-                                                   ? std::ldexp(std::nearbyint(mantissa * 256.0), exponent - 8)
-                                                   : std::nearbyint(w[k] * (127.0F / top)) * double{top / 127.0F};
+                                                   ? double{rounded_to_bf16(w[k])}
+                                                   : double{quantised.scale} * quantised.values[u(k)];
                         sum += rounded * in[u(k)];
                     }
                 }

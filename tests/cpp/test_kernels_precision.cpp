@@ -1,7 +1,6 @@
 // bfloat16 and int8 products on every instruction set. Integer sums are exact, so
 // that int8 products are compared bit for bit with loops over the same quantised numbers.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>

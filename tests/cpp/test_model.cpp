@@ -84,6 +84,7 @@ TEST(config_values_out_of_range_are_named) {
         {"dimension", "\"dimension\": 24", "\"dimension\": 25"},
         {"dimension", "\"dimension\": 24", "\"dimension\": 8204"},
         {"head_dim", "\"head_dim\": 12", "\"head_dim\": 3"},
+        {"head_dim", "\"head_dim\": 12", "\"head_dim\": 514"},  // more than kernels have room for
         {"feedforward", "\"feedforward\": 40", "\"feedforward\": 100000"},
         {"context", "\"context\": 9", "\"context\": 20000"},
         {"rope_base", "10000.0", "1.0"},

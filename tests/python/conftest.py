@@ -68,13 +68,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Codec]:
 
 @pytest.fixture(scope="session")
 def codec(request: pytest.FixtureRequest) -> Codec:
-    """The embedded 86 Hz model, at its own precision: int8."""
+    """The embedded 86 Hz model, at its own precision: int8. On a device a tiny one, at fp32."""
     return Codec.from_pretrained() if DEVICE == "cpu" else request.getfixturevalue("tiny")("default")
 
 
 @pytest.fixture(scope="session")
 def codec21(request: pytest.FixtureRequest) -> Codec:
-    """The embedded 21.5 Hz model, at its own precision: int8."""
+    """The embedded 21.5 Hz model, at its own precision: int8. On a device a tiny one, at fp32."""
     return Codec.from_pretrained("default-21") if DEVICE == "cpu" else request.getfixturevalue("tiny")("default-21")
 
 

@@ -178,6 +178,8 @@ def test_default_precision_is_kept_in_the_file(tmp_path: Path) -> None:
     assert convert_checkpoint(plain, path, default_precision="bf16").config.default_precision == "bf16"
     assert Codec.from_pretrained(path).precision == "bf16"
     assert convert_checkpoint(path, again).config.default_precision == "bf16"
+    assert convert_checkpoint(path, again, token_precision="int8").config.default_precision == "bf16"  # as it is
+    assert convert_checkpoint(path, again, token_precision="bf16").config.default_precision == "fp32"  # not measured
     convert_checkpoint(path, again, default_precision="fp32")
     assert Codec.from_pretrained(again).precision == "fp32"
     with pytest.raises(ValueError, match="default_precision: 'fp8' is not one of fp32, bf16, int8"):

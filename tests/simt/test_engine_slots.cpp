@@ -57,14 +57,14 @@ Tokens random_tokens(const Model& model, int count) {
 
 /// What differs by a last bit between the CPU and the device is now and then rounded to another of 127 steps, be it an
 /// activation, a key or a value, and then moves the rest of its clip. So several clips are compared: most agree
-/// to rounding, and one must, as none would if anything but such a step differed; and no clip may stray from the other
-/// backend by more than int8 itself strays from fp32.
+/// to rounding, and one must, as none would if anything but such a step differed; and no clip may be further
+/// from the other backend's than two independent roundings of the same model can be.
 class Int8Comparison {
   public:
     void add(const std::vector<float>& mel, const std::vector<float>& on_cpu, const std::vector<float>& wide) {
         const double difference = rms_difference(mel, on_cpu), rounding = rms_difference(wide, on_cpu);
         // Written so that NaN fails.
-        if (!(difference <= rounding)) ++strays_;
+        if (!(difference <= 2.0 * rounding)) ++strays_;
         if (difference <= 1e-4) ++equal_;
         ++clips_;
         worst_ = std::max(worst_, difference / rounding);

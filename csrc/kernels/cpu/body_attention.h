@@ -106,10 +106,11 @@ struct Query<std::int8_t> {
 
     void score(const std::int8_t* keys, const float* scales, const std::int8_t* values, int count,
                float* scores) const {
-        for (int j = 0; j < count; j += kWidth, keys += kWidth * dim, values += kWidth * dim) {
+        for (int j = 0; j < count; j += kWidth) {
             const int n = count - j < kWidth ? count - j : kWidth;
-            prefetch_row(values, n * dim);
-            const V exact = to_floats(n == kWidth ? sums<true>(keys, n) : sums<false>(keys, n));
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(j) * dim;
+            prefetch_row(values + at, n * dim);
+            const V exact = to_floats(n == kWidth ? sums<true>(keys + at, n) : sums<false>(keys + at, n));
             store_n(scores + j, mul(exact, mul(set1(scale), load_n(scales + j, n))), n);
         }
     }

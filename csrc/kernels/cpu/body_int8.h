@@ -1,5 +1,5 @@
-// The matrix product with int8 weights and activations, and the choice of the product by precision. Included after
-// body_linear.h. Integer sums are exact, so that every instruction set has the same.
+// Rows of int8 with a scale, the matrix product with int8 weights and activations, and the choice of the product by
+// precision. Included after body_linear.h. Integer sums are exact, so that every instruction set has the same.
 #pragma once
 
 namespace secousti::core {
@@ -217,8 +217,7 @@ void linear_int8(const LinearArgs& args, int panel_begin, int panel_end) {
 std::size_t packed_bytes(Precision precision, int outputs, int inputs) {
     const auto panels = static_cast<std::size_t>(panels_of(outputs));
     if (precision == Precision::int8) return panels * static_cast<std::size_t>(int8_panel_bytes(inputs));
-    const std::size_t element = precision == Precision::bf16 ? sizeof(std::uint16_t) : sizeof(float);
-    return panels * static_cast<std::size_t>(panel_elements(inputs)) * element;
+    return panels * static_cast<std::size_t>(panel_elements(inputs)) * bytes_of(precision);
 }
 
 void pack_linear(Precision precision, const float* weights, int outputs, int inputs, void* packed) {

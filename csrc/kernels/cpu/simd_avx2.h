@@ -84,7 +84,7 @@ SIMD_INLINE V load_int8(const std::int8_t* p) {
 using Ints = __m256i;
 using Bytes = __m256i;                 // widened to 16 bits, because products of bytes would saturate
 inline constexpr int kGroup = 2;       // activations that one instruction multiplies
-inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+inline constexpr int kInt8Offset = 0;  // added by broadcast_group and add_offset
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 SIMD_INLINE Ints ints(std::int32_t x) { return _mm256_set1_epi32(x); }
 /// a * k + b, modulo 2^32

@@ -110,8 +110,9 @@ SIMD_INLINE void store_int8(std::int8_t* p, V a, int n) {
     _mm512_mask_cvtepi32_storeu_epi8(p, first_n(n), _mm512_cvtps_epi32(a));
 }
 #if defined(__AVX512VNNI__)
-inline constexpr int kGroup = 4;         // activations that one instruction multiplies
-inline constexpr int kInt8Offset = 128;  // which broadcast_group adds to them: the instruction wants one side unsigned
+inline constexpr int kGroup = 4;  // activations that one instruction multiplies
+// Added by broadcast_group and add_offset: one side of the instruction is unsigned.
+inline constexpr int kInt8Offset = 128;
 SIMD_INLINE Bytes load_group(const std::int8_t* weights) { return _mm512_loadu_si512(weights); }
 SIMD_INLINE Bytes broadcast_group(const std::int8_t* x) {
     std::int32_t four = 0;

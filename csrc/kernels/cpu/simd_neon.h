@@ -79,7 +79,7 @@ SIMD_INLINE V load_int8(const std::int8_t* p) {
 }
 
 using Ints = int32x4_t;
-inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to activations
+inline constexpr int kInt8Offset = 0;  // added by broadcast_group and add_offset
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return vld1q_s32(p); }
 SIMD_INLINE Ints ints(std::int32_t x) { return vdupq_n_s32(x); }
 /// a * k + b, modulo 2^32

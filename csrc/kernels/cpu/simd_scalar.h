@@ -58,7 +58,7 @@ SIMD_INLINE V load_int8(const std::int8_t* p) { return static_cast<float>(*p); }
 using Ints = std::int32_t;
 using Bytes = std::int32_t;
 inline constexpr int kGroup = 1;       // activations that one instruction multiplies
-inline constexpr int kInt8Offset = 0;  // which broadcast_group adds to them
+inline constexpr int kInt8Offset = 0;  // added by broadcast_group and add_offset
 SIMD_INLINE Ints load_ints(const std::int32_t* p) { return *p; }
 SIMD_INLINE Ints ints(std::int32_t x) { return x; }
 /// a * k + b, modulo 2^32

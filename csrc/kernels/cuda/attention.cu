@@ -56,6 +56,8 @@ void attention(const Stream& stream, const AttentionArgs& args) {
     require(args.context > 0 && args.ring_rows >= args.context + args.tokens - 1,
             "attention: the ring is shorter than context + tokens - 1");
     require(args.clock.slots * args.tokens <= kMaxGridY, "attention: more than 65535 rows in a step");
+    require(args.ring != Precision::int8 || (args.key_scales != nullptr && args.value_scales != nullptr),
+            "attention: int8 keys and values need scales");
     const simt::AttentionShape shape{
         args.clock.position, args.clock.start, args.clock.active, args.keys, args.values, args.key_scales,
         args.value_scales,   args.qkv,         args.cos,          args.sin,  args.y,      args.tokens,

@@ -129,7 +129,8 @@ void rope_angles(const Stream& stream, const Clock& clock, const std::uint64_t* 
                  float* cos, float* sin);
 
 /// One transformer layer's attention step: rotates q and k, appends k and v to the ring, attends to the last `context`
-/// positions (itself included). The key of position p lies at keys[slot, head, p % ring_rows].
+/// positions (itself included). The key of position p lies at keys[slot, head, p % ring_rows]. q stays float32 with
+/// every ring, where the CPU has two terms of int8 for an int8 ring.
 struct AttentionArgs {
     Clock clock;
     int tokens = 1;

@@ -44,7 +44,7 @@ def convert(
         Precision | None,
         typer.Option(
             help="What it opens at when nobody asks: the fastest measured to keep its quality. "
-            "[default: as in CHECKPOINT, else fp32]"
+            "[default: as in CHECKPOINT, unless its vocoder or token precision changes; else fp32]"
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,

@@ -196,6 +196,9 @@ def summary(report: Document) -> list[str]:
         f"{report['resamples']} resamples, seed {report['seed']}",
         f"{place['processor']}, {place['isa']}, one thread; secousti {place['version']}; {place['date']}",
     ]
+    opened = [f"{row['system']} {row['precision']}" for row in report["systems"] if "precision" in row]
+    if len(opened) > 0:
+        lines.append(f"precision: {', '.join(opened)}")
     if report["interrupted"]:
         lines.append("interrupted: only the clips that were finished")
     if report["leakage"]:

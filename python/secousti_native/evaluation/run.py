@@ -213,7 +213,8 @@ class Evaluation:
         for name in self.settings.models:
             first: systems.Model | None = None
             for precision in self.settings.precisions or (None,):
-                model = systems.Model(name, precision, first)
+                label = f"{name}, {precision}" if len(self.settings.precisions) > 1 else None
+                model = systems.Model(name, precision, first, label)
                 first = first or model
                 yield model
 

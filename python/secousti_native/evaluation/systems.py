@@ -67,13 +67,16 @@ class Model:
     """A codec model, on one thread.
 
     ``precision`` as in `Codec.from_pretrained`. Against ``reference``, the same model at another precision, it counts
-    the equal tokens and measures how far log-mels decoded from the reference's tokens and voice differ.
+    the equal tokens and measures how far log-mels decoded from the reference's tokens and voice differ. Tables call it
+    ``label``, or by its name.
     """
 
     kind = "model"
 
-    def __init__(self, name: str, precision: str | None = None, reference: Model | None = None) -> None:
-        self.name = name if precision is None else f"{name}, {precision}"
+    def __init__(
+        self, name: str, precision: str | None = None, reference: Model | None = None, label: str | None = None
+    ) -> None:
+        self.name = label or name
         self.codec = Codec.from_pretrained(name, threads=1, precision=precision)
         self.reference = reference
 
