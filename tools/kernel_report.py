@@ -148,8 +148,6 @@ ELEMENT = {"bf16": 2, "int8": 1}
 TERMS = {"bf16": 2, "int8": 1}
 #: The published sizes.
 WIDTH, LAYERS, FEEDFORWARD, CONTEXT, LEVELS, N_FFT, HOP, N_MELS = 512, 8, 2048, 250, 8, 1024, 256, 80
-
-
 #: A real FFT is 5/2 n log2 n operations.
 FFT_MACS = 5 / 4 * N_FFT * math.log2(N_FFT)
 

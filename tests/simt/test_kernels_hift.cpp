@@ -10,21 +10,15 @@
 #include "device_array.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/vocoder_launchers.h"
+#include "narrow_numbers.h"
 
 namespace {
 
 using namespace secousti::core;
 using cuda::HiftConv, cuda::HiftSignal;
+using kernel_cases::rounded_to_bf16;
 using simt_test::Array;
 using simt_test::stream;
-
-float to_bf16(float x) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, &x, sizeof bits);
-    bits = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) & 0xFFFF0000U;
-    std::memcpy(&x, &bits, sizeof bits);
-    return x;
-}
 
 /// A signal in rings, and what its rows are.
 struct Ring {
@@ -49,7 +43,7 @@ struct Ring {
             for (int c = 0; c < width; ++c) {
                 const float v = row < 0 || row >= total ? std::nanf("") : check::uniform();
                 if (precision == Precision::bf16) {
-                    const float rounded = to_bf16(v);
+                    const float rounded = rounded_to_bf16(v);
                     std::uint32_t bits = 0;
                     std::memcpy(&bits, &rounded, sizeof bits);
                     const std::uint16_t high = v == v ? static_cast<std::uint16_t>(bits >> 16U) : 0x7FC0U;
@@ -182,7 +176,7 @@ void run(const Case& c, Precision precision, cuda::HiftTiles tiles, std::uint32_
                     if (row < 0 || row >= in_total) continue;
                     for (int i = 0; i < c.inputs; ++i) {
                         const float w = weights[static_cast<std::size_t>((n * c.taps + tap) * c.inputs + i)];
-                        sum += static_cast<double>(precision == Precision::bf16 ? to_bf16(w) : w) *
+                        sum += static_cast<double>(precision == Precision::bf16 ? rounded_to_bf16(w) : w) *
                                static_cast<double>(in.get(s, row, i));
                     }
                 }
