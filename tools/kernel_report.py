@@ -73,7 +73,7 @@ def usage_of(source: Path, folder: Path) -> list[Usage]:
         raise SystemExit(f"{source.name}: nvcc failed\n{done.stderr}")
     found = list(ENTRY.finditer(done.stderr))
     compiled = done.stderr.count("Compiling entry function")
-    if len(found) != compiled or compiled == 0:
+    if len(found) != compiled:
         raise SystemExit(f"{source.name}: read {len(found)} of {compiled} kernels in what ptxas says\n{done.stderr}")
     usages = []
     for match, name in zip(found, demangle([m["name"] for m in found]), strict=True):
@@ -115,6 +115,9 @@ def print_usage(jobs: int) -> int:
             print(f"{source.stem + ': ' + name:<72} {' '.join(columns)}")
             kernels += 1
             spilling += any(usage.spills > 0 for usage in of_targets)
+    # One source is the CUDA runtime alone; that all have no kernel means that ptxas no longer says what is read here.
+    if kernels == 0:
+        raise SystemExit("no kernel was found in what ptxas says")
     print(f"{kernels} kernels, {spilling} with spills")
     return spilling
 
