@@ -68,6 +68,37 @@ SIMD_INLINE V mantissa(V a) {
     return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x3F800000)));
 }
 
+SIMD_INLINE V reverse(V a) { return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0)); }
+SIMD_INLINE void load_interleaved(const float* p, V& even, V& odd) {
+    const V a = load(p), b = load(p + kWidth);
+    const V low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
+    even = _mm256_shuffle_ps(low, high, 0x88);
+    odd = _mm256_shuffle_ps(low, high, 0xDD);
+}
+SIMD_INLINE void store_interleaved(float* p, V even, V odd) {
+    const V low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    store(p, _mm256_permute2f128_ps(low, high, 0x20));
+    store(p + kWidth, _mm256_permute2f128_ps(low, high, 0x31));
+}
+SIMD_INLINE void transpose(V (&rows)[kWidth]) {
+    V fours[kWidth];  // of each half of a vector, four rows transposed
+#pragma GCC unroll 2
+    for (int i = 0; i < kWidth; i += 4) {
+        const V low0 = _mm256_unpacklo_ps(rows[i], rows[i + 1]), high0 = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+        const V low1 = _mm256_unpacklo_ps(rows[i + 2], rows[i + 3]),
+                high1 = _mm256_unpackhi_ps(rows[i + 2], rows[i + 3]);
+        fours[i] = _mm256_shuffle_ps(low0, low1, 0x44);
+        fours[i + 1] = _mm256_shuffle_ps(low0, low1, 0xEE);
+        fours[i + 2] = _mm256_shuffle_ps(high0, high1, 0x44);
+        fours[i + 3] = _mm256_shuffle_ps(high0, high1, 0xEE);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        rows[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+        rows[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    }
+}
+
 SIMD_INLINE V load_bf16(const std::uint16_t* p) {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));

@@ -45,6 +45,47 @@ SIMD_INLINE V scale_by_pow2(V a, V k) { return _mm512_scalef_ps(a, k); }
 SIMD_INLINE V exponent(V a) { return _mm512_getexp_ps(a); }
 SIMD_INLINE V mantissa(V a) { return _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
 
+SIMD_INLINE V reverse(V a) {
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), a);
+}
+SIMD_INLINE void load_interleaved(const float* p, V& even, V& odd) {
+    const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const V low = load(p), high = load(p + kWidth);
+    even = _mm512_permutex2var_ps(low, evens, high);
+    odd = _mm512_permutex2var_ps(low, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), high);
+}
+SIMD_INLINE void store_interleaved(float* p, V even, V odd) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    store(p, _mm512_permutex2var_ps(even, low, odd));
+    store(p + kWidth, _mm512_permutex2var_ps(even, _mm512_add_epi32(low, _mm512_set1_epi32(8)), odd));
+}
+SIMD_INLINE void transpose(V (&rows)[kWidth]) {
+    V fours[kWidth];  // of each quarter of a vector, four rows transposed
+#pragma GCC unroll 4
+    for (int i = 0; i < kWidth; i += 4) {
+        const auto pairs = [](V a) { return _mm512_castps_pd(a); };
+        const __m512d low0 = pairs(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
+        const __m512d high0 = pairs(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
+        const __m512d low1 = pairs(_mm512_unpacklo_ps(rows[i + 2], rows[i + 3]));
+        const __m512d high1 = pairs(_mm512_unpackhi_ps(rows[i + 2], rows[i + 3]));
+        fours[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low0, low1));
+        fours[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low0, low1));
+        fours[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high0, high1));
+        fours[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high0, high1));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const V low0 = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0x88);
+        const V high0 = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0xDD);
+        const V low1 = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0x88);
+        const V high1 = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0xDD);
+        rows[i] = _mm512_shuffle_f32x4(low0, low1, 0x88);
+        rows[i + 4] = _mm512_shuffle_f32x4(high0, high1, 0x88);
+        rows[i + 8] = _mm512_shuffle_f32x4(low0, low1, 0xDD);
+        rows[i + 12] = _mm512_shuffle_f32x4(high0, high1, 0xDD);
+    }
+}
+
 SIMD_INLINE V load_bf16(const std::uint16_t* p) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));

@@ -48,6 +48,17 @@ SIMD_INLINE V mantissa(V a) {
     return 2.0F * __builtin_frexpf(a, &e);
 }
 
+SIMD_INLINE V reverse(V a) { return a; }
+SIMD_INLINE void load_interleaved(const float* p, V& even, V& odd) {
+    even = p[0];
+    odd = p[1];
+}
+SIMD_INLINE void store_interleaved(float* p, V even, V odd) {
+    p[0] = even;
+    p[1] = odd;
+}
+SIMD_INLINE void transpose(V (&)[kWidth]) {}
+
 SIMD_INLINE V load_bf16(const std::uint16_t* p) { return __builtin_bit_cast(float, std::uint32_t{*p} << 16U); }
 SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     even = load_bf16(p);
