@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -43,17 +44,17 @@ WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<c
     // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
     const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
     const std::size_t kernel = static_cast<std::size_t>(spec.kernel);
-    std::vector<float> by_tap(weight.size());
+    const auto by_tap = std::make_unique_for_overwrite<float[]>(weight.size());
     for (std::size_t o = 0; o < static_cast<std::size_t>(spec.outputs); ++o) {
-        for (std::size_t i = 0; i < inputs; ++i) {
-            for (std::size_t k = 0; k < kernel; ++k) {
-                by_tap[(o * kernel + k) * inputs + i] = weight[(o * inputs + i) * kernel + k];
-            }
-        }
+        const float* from = weight.data() + o * inputs * kernel;
+        float* to = by_tap.get() + o * kernel * inputs;
+        for (std::size_t k = 0; k < kernel; ++k, to += inputs)
+            for (std::size_t i = 0; i < inputs; ++i) to[i] = from[i * kernel + k];
     }
-    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, by_tap, spec.outputs, spec.kernel, spec.inputs,
+    const std::span<const float> taps(by_tap.get(), weight.size());
+    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, taps, spec.outputs, spec.kernel, spec.inputs,
                                                std::move(block))
-                       : PackedWeights(backend, wide_precision(precision), by_tap, spec.outputs,
+                       : PackedWeights(backend, wide_precision(precision), taps, spec.outputs,
                                        spec.inputs * spec.kernel, std::move(block));
 }
 
@@ -64,7 +65,8 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
     // outputs are the `stride` phases side by side.
     const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
     const std::size_t phases = static_cast<std::size_t>(stride);
-    std::vector<float> two_taps(phases * outs * ins * 2);
+    const std::size_t count = phases * outs * ins * 2;
+    const auto two_taps = std::make_unique_for_overwrite<float[]>(count);
     std::vector<float> biases(phases * outs);
     for (std::size_t p = 0; p < phases; ++p) {
         for (std::size_t o = 0; o < outs; ++o) {
@@ -77,7 +79,12 @@ WindowConv WindowConv::transposed(const Backend& backend, int inputs, int output
             }
         }
     }
-    return {backend,         ConvSpec::causal(inputs, stride * outputs, 2), two_taps, biases, precision, rows,
+    return {backend,
+            ConvSpec::causal(inputs, stride * outputs, 2),
+            std::span<const float>(two_taps.get(), count),
+            biases,
+            precision,
+            rows,
             std::move(block)};
 }
 

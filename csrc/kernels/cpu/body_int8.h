@@ -84,27 +84,34 @@ void quantise_rows(const float* x, int rows, int depth, int terms, std::int8_t* 
     }
 }
 
+/// Groups of a line of memory: while so many are packed, the pieces of all outputs stay in the first cache.
+inline constexpr int kPackedGroups = 64 / kGroup;
+
 /// `outputs` <= kPanel rows of `inputs` weights, `stride` floats apart.
 void pack_int8_panel(const float* __restrict weights, std::ptrdiff_t stride, int outputs, int inputs,
                      void* __restrict packed) {
-    constexpr int kBlock = 256;
+    constexpr int kBlock = kPackedGroups * kGroup;
     __builtin_memset(packed, 0, static_cast<std::size_t>(int8_panel_bytes(inputs)));
     auto* scales = static_cast<float*>(packed);
     auto* start = reinterpret_cast<std::int32_t*>(scales + kPanel);
     auto* panel = reinterpret_cast<std::int8_t*>(start + kPanel);
+    float inverse[kPanel];
     for (int n = 0; n < outputs; ++n) {
-        const float* row = weights + n * stride;
-        const Int8Range range = int8_range(row, inputs);
+        const Int8Range range = int8_range(weights + n * stride, inputs);
         scales[n] = range.scale;
-        for (int begin = 0; begin < inputs; begin += kBlock) {
-            std::int8_t q[kBlock];
-            const int count = inputs - begin < kBlock ? inputs - begin : kBlock;
-            to_int8(row + begin, count, range.inverse, q);
-            for (int i = 0; i < count; ++i) {
-                const int group = (begin + i) / kGroup, place = (begin + i) % kGroup;
-                panel[(static_cast<std::ptrdiff_t>(group) * kPanel + n) * kGroup + place] = q[i];
-                start[n] -= kInt8Offset * q[i];
-            }
+        inverse[n] = range.inverse;
+    }
+    for (int begin = 0; begin < inputs; begin += kBlock) {
+        const int count = inputs - begin < kBlock ? inputs - begin : kBlock;
+        for (int n = 0; n < outputs; ++n) {
+            std::int8_t q[kBlock] = {};
+            to_int8(weights + n * stride + begin, count, inverse[n], q);
+            std::int32_t sum = 0;
+            for (int i = 0; i < kBlock; ++i) sum += q[i];
+            start[n] -= kInt8Offset * sum;
+            std::int8_t* to = panel + (static_cast<std::ptrdiff_t>(begin / kGroup) * kPanel + n) * kGroup;
+            for (int g = 0; g < groups_of(count); ++g)
+                __builtin_memcpy(to + g * kPanel * kGroup, q + g * kGroup, kGroup);
         }
     }
 }
@@ -119,7 +126,6 @@ void pack_int8(const float* weights, int outputs, int inputs, void* packed) {
 
 void pack_integers(const std::int8_t* __restrict weights, const float* __restrict scales, int outputs, int inputs,
                    void* __restrict packed) {
-    constexpr int kBlock = 64 / kGroup;  // groups of a line of memory: its outputs' pieces stay in the first cache
     const int groups = inputs / kGroup, left = inputs % kGroup;
     for (int p = 0; p < panels_of(outputs); ++p) {
         const int live = outputs - p * kPanel < kPanel ? outputs - p * kPanel : kPanel;
@@ -138,8 +144,8 @@ void pack_integers(const std::int8_t* __restrict weights, const float* __restric
             for (int i = 0; i < left; ++i)
                 panel[(static_cast<std::ptrdiff_t>(groups) * kPanel + n) * kGroup + i] = row[groups * kGroup + i];
         }
-        for (int begin = 0; begin < groups; begin += kBlock) {
-            const int count = groups - begin < kBlock ? groups - begin : kBlock;
+        for (int begin = 0; begin < groups; begin += kPackedGroups) {
+            const int count = groups - begin < kPackedGroups ? groups - begin : kPackedGroups;
             for (int n = 0; n < live; ++n) {
                 const std::int8_t* from = rows + static_cast<std::ptrdiff_t>(n) * inputs + begin * kGroup;
                 std::int8_t* to = panel + (static_cast<std::ptrdiff_t>(begin) * kPanel + n) * kGroup;
