@@ -84,11 +84,17 @@ def judged(value: float | None, met: Callable[[float], bool]) -> str:
 def conditions(report: Report) -> Lines:
     m = report.machine
     peaks = ", ".join(f"{name} {value}" for name, value in m["peak_gops"].items())
+    shares = sorted(row["core_share"] for row in report.rows if "core_share" in row)
+    shared = (
+        f" Half of the rows had at least {shares[len(shares) // 2]:.0%} of the core, the least of them {shares[0]:.0%}."
+        if shares
+        else ""
+    )
     took = f" The run took {number(report.minutes)} minutes." if report.minutes else ""
     return [
         f"{m['processor']}, {m['isa']}, {m['cores']} cores, {m['threads']} thread(s), {m['system']}, version "
         f"{m['version']}, {m['date']}. Registers do, in GOP/s: {peaks}; a block far larger than the cache is read at "
-        f"{m['read_gb_s']} GB/s.{took}"
+        f"{m['read_gb_s']} GB/s.{shared}{took}"
     ]
 
 

@@ -30,12 +30,17 @@ _ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}  # of weights, keys and value
 _STACKS = {"encode": ("semantic",), "decode to mel": ("connector", "decoder")}
 
 
+#: Seconds of steps between two looks at what the core does.
+_PROBE_EVERY = 0.02
+
+
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each step of a stage, and the audio that a step stands for."""
+    """Seconds of each step of a stage, the audio that a step stands for, and what the core did in between."""
 
     seconds: list[float]
     audio_seconds: float
+    core_gops: list[float]  # float32 operations in registers, in 1e9 a second
 
     def row(self, model: str, stage: str, engine: str) -> Row:
         milliseconds = np.asarray(self.seconds) * 1e3
@@ -47,6 +52,7 @@ class Timing:
             "p50_ms": round(float(np.percentile(milliseconds, 50)), 3),
             "p99_ms": round(float(np.percentile(milliseconds, 99)), 3),
             "real_time_factor": round(float(np.median(self.seconds)) / self.audio_seconds, 4),
+            "core_gops": round(float(np.median(self.core_gops)), 1),
         }
 
 
@@ -55,18 +61,30 @@ def measure(
 ) -> Timing:
     """Times ``step(i)`` for each of ``steps`` steps, after ``warm_up`` untimed ones.
 
-    Once there are eight it stops when they have taken ``at_most`` seconds.
+    Once there are eight it stops when they have taken ``at_most`` seconds. Between steps it looks now and then how many
+    operations the core does in registers: fewer when another thread, of another machine of the same host perhaps, runs
+    on the core's other half.
     """
     for i in range(warm_up):
         step(i)
     seconds: list[float] = []
+    core_gops = [_core_gops()]
+    due = _PROBE_EVERY
     for i in range(warm_up, warm_up + steps):
         start = time.perf_counter()
         step(i)
         seconds.append(time.perf_counter() - start)
+        due -= seconds[-1]
+        if due < 0:
+            core_gops.append(_core_gops())
+            due = _PROBE_EVERY
         if len(seconds) >= 8 and sum(seconds) > at_most:
             break
-    return Timing(seconds, audio_seconds)
+    return Timing(seconds, audio_seconds, core_gops)
+
+
+def _core_gops() -> float:
+    return _kernels.peak(_kernels.isas()[0], "fp32", repeats=1)
 
 
 def voiced_signal(samples: int, sample_rate: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -95,7 +113,8 @@ def run(
     ``opening`` are files of which only the time to open them is measured.
 
     Returns {"machine": facts, "models": load times and memory, "opening": rows of those files, "rows": one for each
-    precision, stage and engine, "minutes": what the run took}.
+    precision, stage and engine, "minutes": what the run took}. A row's ``core_share`` is the part of the core that it
+    had: what the core did in registers meanwhile (the median), over the most that it did for any row.
     """
     began = time.perf_counter()
     rows: list[Row] = []
@@ -114,6 +133,9 @@ def run(
         if baselines and model == models[0]:
             rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
     facts = machine(threads, list(dict.fromkeys(row["precision"] for row in [*opened, *opening_rows])))
+    most = max(row["core_gops"] for row in rows)
+    for row in rows:
+        row["core_share"] = round(row.pop("core_gops") / most, 2)
     minutes = round((time.perf_counter() - began) / 60, 1)
     return {"machine": facts, "models": opened, "opening": opening_rows, "rows": rows, "minutes": minutes}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -35,6 +37,8 @@ def test_every_stage_is_measured() -> None:
     assert {f"vocoder spectral, {n} mel frames" for n in (4, 16)} < stages
     for row in rows:
         check(row)
+        assert 0 < row["core_share"] <= 1
+    assert max(row["core_share"] for row in rows) == 1
     floors = {row["stage"]: row["floor_ms"] for row in rows if "floor_ms" in row}
     assert set(floors) == STAGES | {"encode 0.01 min of audio"}
     assert all(floor > 0 for floor in floors.values())
@@ -72,6 +76,18 @@ def test_measuring_stops_when_it_has_taken_long_enough() -> None:
     timing = bench.measure(steps.append, 1000, 2, 1.0, at_most=0.0)
     assert steps == list(range(10))
     assert len(timing.seconds) == 8
+
+
+def test_measuring_looks_at_the_core_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = iter(range(100, 1000))
+    monkeypatch.setattr(bench, "_core_gops", lambda: float(next(done)))
+    clock = itertools.count(0.0, 0.012)
+    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    timing = bench.measure(lambda _: None, 6, 0, 1.0)
+    assert timing.seconds == pytest.approx([0.012] * 6)
+    # Before the first step, then after every second one: two of them take more than _PROBE_EVERY.
+    assert timing.core_gops == [100, 101, 102, 103]
+    assert timing.row("m", "s", "e")["core_gops"] == 101.5
 
 
 def test_step_bytes_of_a_hand_computed_case() -> None:

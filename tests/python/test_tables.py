@@ -81,6 +81,16 @@ def test_steps_stand_beside_floor_and_baselines(tables: ModuleType, report: dict
     ]
 
 
+def test_conditions_say_how_much_of_the_core_there_was(tables: ModuleType, report: dict[str, Any]) -> None:
+    assert "of the core" not in filled(tables, "conditions", report)[0]
+    for measured, share in zip(report["rows"], (0.6, 1.0, 0.9), strict=False):
+        measured["core_share"] = share
+    assert (
+        " Half of the rows had at least 90% of the core, the least of them 60%."
+        in filled(tables, "conditions", report)[0]
+    )
+
+
 def test_aims_are_bold_where_they_are_met(tables: ModuleType, report: dict[str, Any]) -> None:
     lines = filled(tables, "targets", report)
     assert "| encode, ms per 86 Hz frame | 2.4 / 0.55 | 2.41 | **0.549** |" in lines
