@@ -86,7 +86,8 @@ def conditions(report: Report) -> Lines:
     peaks = ", ".join(f"{name} {value}" for name, value in m["peak_gops"].items())
     shares = sorted(row["core_share"] for row in report.rows if "core_share" in row)
     shared = (
-        f" Half of the rows had at least {shares[len(shares) // 2]:.0%} of the core, the least of them {shares[0]:.0%}."
+        f" Half of the rows had at least {shares[len(shares) // 2]:.0%} of what the core did for the best of them, the"
+        f" least {shares[0]:.0%}."
         if shares
         else ""
     )

@@ -108,6 +108,7 @@ py::dict info(const Model& model) {
     d["identity"] = i.identity;
     d["parameters"] = i.parameters;
     d["memory_bytes"] = i.memory_bytes;
+    d["half_weights"] = i.half_weights != 0;
     d["device"] = i.device;
     d["device_bytes"] = i.device_bytes;
     return d;

@@ -211,6 +211,7 @@ secousti_status secousti_model_get_info(const secousti_model* model, secousti_mo
         out.vocoder = vocoder_name(m);
         out.precision = static_cast<std::int32_t>(m.config.precision);
         out.device = m.device ? "cuda" : "cpu";
+        out.half_weights = m.half_weights ? 1 : 0;
         out.device_bytes = m.device ? device_weight_bytes(*m.device) : 0;
         *info = out;
         return SECOUSTI_OK;

@@ -49,13 +49,14 @@ std::uint64_t count_parameters(const Config& config) {
 }
 
 /// Without the few bytes that fill up panels.
-std::uint64_t count_bytes(const Config& config) {
+std::uint64_t count_bytes(const Config& config, const WeightMap& weights) {
     std::uint64_t total = 0;
     for (const TensorSpec& spec : required_tensors(config)) {
-        switch (spec.precision) {
+        switch (spec.halves ? weights.kept_at(spec.name, spec.precision) : spec.precision) {
             case Precision::fp32:
                 total += elements(spec) * sizeof(float);
                 break;
+            case Precision::fp16:
             case Precision::bf16:
                 total += elements(spec) * sizeof(std::uint16_t);
                 break;
@@ -67,6 +68,13 @@ std::uint64_t count_bytes(const Config& config) {
         }
     }
     return total;
+}
+
+bool all_halves(const Config& config, const WeightMap& weights) {
+    const std::vector<TensorSpec> specs = required_tensors(config);
+    return std::all_of(specs.begin(), specs.end(), [&](const TensorSpec& spec) {
+        return !spec.halves || weights.kept_at(spec.name, Precision::fp32) == Precision::fp16;
+    });
 }
 
 std::unique_ptr<const Vocoder> make_vocoder(const Backend& backend, const Config& config, const WeightMap& weights) {
@@ -134,7 +142,8 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       backend(table),
       identity(compute_identity(config, weights)),
       parameters(count_parameters(config)),
-      weight_bytes(count_bytes(config)),
+      weight_bytes(count_bytes(config, weights)),
+      half_weights(all_halves(config, weights)),
       encoder_header(encoder_state.reserve<EncoderStreamHeader>(1)),
       mel(config, encoder_state, encoder_scratch),
       encoder(backend, config, weights, encoder_state, encoder_scratch),

@@ -55,6 +55,7 @@ class Model {
     const std::uint64_t identity;  ///< of what tokens and G mean: the same after training the decoder further
     const std::uint64_t parameters;
     const std::uint64_t weight_bytes;  ///< of the weights as they are kept for the kernels
+    const bool half_weights;           ///< whether the file holds all matrices as float16
 
     ArenaLayout encoder_state, encoder_scratch;
     ArenaLayout decoder_state, decoder_scratch;

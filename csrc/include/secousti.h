@@ -127,6 +127,8 @@ typedef struct secousti_model_info {
     int32_t precision;           /**< the secousti_precision in use, never SECOUSTI_PRECISION_DEFAULT */
     const char* device;          /**< "cpu" or "cuda" */
     uint64_t device_bytes;       /**< of the weights on the device; 0 on the CPU */
+    int32_t half_weights;        /**< 1 if the file holds all matrices as float16: what the CPU keeps at fp32 then takes
+                                      16 bits, with the same results; else 0 */
 } secousti_model_info;
 
 /** Defaults. */

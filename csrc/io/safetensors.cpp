@@ -241,23 +241,21 @@ void widen_to_float(const TensorView& tensor, float* out) {
 }
 
 void check_finite(const TensorView& tensor, std::span<const float> values) {
-    // Zero times a number is zero, unless it is not finite. Sums of whole blocks are what processors have vectors for.
-    const auto block_is_finite = [](std::span<const float> block) {
-        std::array<float, 16> sums{};
-        std::size_t i = 0;
-        for (; i + sums.size() <= block.size(); i += sums.size())
-            for (std::size_t lane = 0; lane < sums.size(); ++lane) sums[lane] += 0.0F * block[i + lane];
-        for (; i < block.size(); ++i) sums[0] += 0.0F * block[i];
-        return std::accumulate(sums.begin(), sums.end(), 0.0F) == 0.0F;
-    };
-    if (block_is_finite(values)) return;
+    // 0 * x is zero, or NaN if x is not finite. Sixteen sums, so that compilers have vectors for them.
+    std::array<float, 16> sums{};
+    std::size_t i = 0;
+    for (; i + sums.size() <= values.size(); i += sums.size())
+        for (std::size_t lane = 0; lane < sums.size(); ++lane) sums[lane] += 0.0F * values[i + lane];
+    for (; i < values.size(); ++i) sums[0] += 0.0F * values[i];
+    if (std::accumulate(sums.begin(), sums.end(), 0.0F) == 0.0F) return;
     const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+    if (bad == values.end()) return;
     auto flat = static_cast<std::size_t>(bad - values.begin());
     std::vector<std::int64_t> index(tensor.shape.size());
-    for (std::size_t i = index.size(); i-- > 0;) {
-        const auto length = static_cast<std::size_t>(tensor.shape[i]);
+    for (std::size_t axis = index.size(); axis-- > 0;) {
+        const auto length = static_cast<std::size_t>(tensor.shape[axis]);
         if (length == 0) break;
-        index[i] = static_cast<std::int64_t>(flat % length);
+        index[axis] = static_cast<std::int64_t>(flat % length);
         flat /= length;
     }
     tensor.fail(Status::invalid_file,

@@ -14,12 +14,14 @@
 
 namespace secousti::core {
 
-/// How packed weights lie in memory. Sums are float32, except of int8, whose sums are exact integers.
-enum class Precision : std::int32_t { fp32, bf16, int8 };
+/// How packed weights lie in memory. Sums are float32, except of int8, whose sums are exact integers. fp16 is for
+/// weights alone, of a model at fp32 whose file holds them so: they are widened exactly, so that nothing but the bytes
+/// changes.
+enum class Precision : std::int32_t { fp32, bf16, int8, fp16 };
 
 /// Bytes of one value.
 constexpr std::size_t bytes_of(Precision precision) noexcept {
-    return precision == Precision::fp32 ? 4U : precision == Precision::bf16 ? 2U : 1U;
+    return precision == Precision::fp32 ? 4U : precision == Precision::int8 ? 1U : 2U;
 }
 
 /// Rows of int8 activations are zero-filled to whole cache lines.
@@ -53,7 +55,9 @@ struct NarrowArgs {
 ///   in[m, tap, k] = x[m*row_stride + tap*tap_stride + k]
 /// A linear layer has one tap; a convolution over time-major rows has `kernel` taps whose stride is dilation*channels,
 /// and row_stride = stride*channels. `y` may alias `residual`, never `x`.
-///  - bf16: the weights are rounded to bfloat16 (to nearest even); everything else is as with fp32, bit for bit.
+///  - fp16, bf16: the weights are rounded to float16 or bfloat16 (to nearest even); everything else is as with fp32,
+///  bit
+///    for bit.
 ///  - int8: the weights of each output are integers -127..127 times a scale, and so is each row of x (quantise_rows);
 ///    the sum is float(exact integer sum) * (row scale * output scale). One tap only.
 /// With `window` instead of `x` activations are narrow too, and strides count bytes. Each output is one chain over

@@ -21,11 +21,12 @@ ConvSpec ConvSpec::same(int inputs, int outputs, int kernel, int dilation) noexc
 namespace {
 
 bool is_narrow(const ConvSpec& spec, Precision precision, Rows rows) noexcept {
-    return rows == Rows::narrow && precision != Precision::fp32 && spec.inputs <= kMaxNarrowWidth;
+    const bool can = precision == Precision::bf16 || precision == Precision::int8;
+    return rows == Rows::narrow && can && spec.inputs <= kMaxNarrowWidth;
 }
 /// Of the weights that multiply wide rows.
 Precision wide_precision(Precision precision) noexcept {
-    return precision == Precision::fp32 ? precision : Precision::bf16;
+    return precision == Precision::int8 ? Precision::bf16 : precision;
 }
 
 }  // namespace

@@ -11,6 +11,10 @@ namespace secousti::core {
 namespace {
 constexpr float kLayerNormEpsilon = 1e-5F;
 constexpr int kAttentionTasks = 16;  // that attention is split into at most
+constexpr const char* kInProjection = "self_attn.in_proj_weight";
+constexpr const char* kOutProjection = "self_attn.out_proj.weight";
+constexpr const char* kExpand = "linear1.weight";
+constexpr const char* kContract = "linear2.weight";
 }  // namespace
 
 Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
@@ -21,13 +25,25 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
     const Precision precision = spec.precision;
     const std::size_t ring = size(spec.context, d) * bytes_of(precision);
     const std::size_t scales = precision == Precision::int8 ? size(spec.context, d / spec.head_dim) : 0;
-    const auto bytes = [&](int outputs, int inputs) {
-        return WeightBlock::padded(backend.packed_bytes(precision, outputs, inputs));
-    };
-    const auto block = std::make_shared<WeightBlock>(
-        size(spec.layers) * (bytes(3 * d, d) + bytes(d, d) + bytes(spec.feedforward, d) + bytes(d, spec.feedforward)));
+    const auto prefix_of = [&](int layer) { return prefix + ".layers." + std::to_string(layer) + "."; };
+    std::size_t total = 0;
     for (int i = 0; i < spec.layers; ++i) {
-        const std::string name = prefix + ".layers." + std::to_string(i) + ".";
+        const auto add = [&](const char* matrix, int outputs, int inputs) {
+            const Precision kept = weights.kept_at(prefix_of(i) + matrix, precision);
+            total += WeightBlock::padded(backend.packed_bytes(kept, outputs, inputs));
+        };
+        add(kInProjection, 3 * d, d);
+        add(kOutProjection, d, d);
+        add(kExpand, spec.feedforward, d);
+        add(kContract, d, spec.feedforward);
+    }
+    const auto block = std::make_shared<WeightBlock>(total);
+    for (int i = 0; i < spec.layers; ++i) {
+        const std::string name = prefix_of(i);
+        const auto matrix = [&](const char* of, int inputs, int outputs, int terms = 1) {
+            const Precision kept = weights.kept_at(name + of, precision);
+            return Linear(backend, inputs, outputs, weights.stored(name + of), kept, block, terms);
+        };
         Layer layer;
         layer.norm1_weight = weights.get(name + "norm1.weight");
         layer.norm1_bias = weights.get(name + "norm1.bias");
@@ -35,12 +51,10 @@ Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, co
         layer.norm2_bias = weights.get(name + "norm2.bias");
         layer.scale1 = weights.get(name + "layer_scale_1.scale");
         layer.scale2 = weights.get(name + "layer_scale_2.scale");
-        layer.in_projection = {backend, d, 3 * d, weights.stored(name + "self_attn.in_proj_weight"), precision, block};
-        layer.out_projection = {backend, d, d, weights.stored(name + "self_attn.out_proj.weight"), precision, block};
-        layer.expand = {backend,   d,     spec.feedforward, weights.stored(name + "linear1.weight"),
-                        precision, block, spec.terms};
-        layer.contract = {backend, spec.feedforward, d, weights.stored(name + "linear2.weight"), precision,
-                          block,   spec.terms};
+        layer.in_projection = matrix(kInProjection, d, 3 * d);
+        layer.out_projection = matrix(kOutProjection, d, d);
+        layer.expand = matrix(kExpand, d, spec.feedforward, spec.terms);
+        layer.contract = matrix(kContract, spec.feedforward, d, spec.terms);
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
         layer.key_scales = state.reserve<float>(scales);

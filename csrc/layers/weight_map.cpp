@@ -82,6 +82,10 @@ const TensorView& WeightMap::find(std::string_view name) const {
     return *tensor;
 }
 
+Precision WeightMap::kept_at(std::string_view name, Precision precision) const {
+    return precision == Precision::fp32 && find(name).dtype == DType::f16 ? Precision::fp16 : precision;
+}
+
 AlignedVector<float> StoredWeights::widened() && {
     if (count != 0) {
         const std::size_t inputs = count / scales.size();

@@ -19,6 +19,7 @@ struct TensorSpec {
     std::string name;
     std::vector<std::int64_t> shape;
     Precision precision = Precision::fp32;  ///< that its values are kept at for the kernels
+    bool halves = false;                    ///< whether float16 is kept as it is where fp32 is asked for
 };
 
 /// A weight as its file holds it: floats, or integers -127..127 whose number o along the first axis is to be multiplied
@@ -40,6 +41,9 @@ class WeightMap {
     /// Throws Error(incompatible) that names every missing and misshapen tensor, scales of int8 tensors included. Extra
     /// tensors are allowed.
     void require(const std::vector<TensorSpec>& specs) const;
+    /// What the weights of a product are to be kept at: the precision asked for, but fp16 for fp32 if the file holds
+    /// them as float16, which loses nothing.
+    Precision kept_at(std::string_view name, Precision precision) const;
     /// All values of a tensor that `require` has accepted; throws Error(invalid_file) on NaN or infinity, or when the
     /// file became shorter meanwhile.
     AlignedVector<float> get(std::string_view name) const;

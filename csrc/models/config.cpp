@@ -74,10 +74,10 @@ void append_transformer(const Config& config, const std::string& prefix, int lay
         tensors.push_back({name + "norm2.bias", {d}});
         tensors.push_back({name + "layer_scale_1.scale", {d}});
         tensors.push_back({name + "layer_scale_2.scale", {d}});
-        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, precision});
-        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, precision});
-        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, precision});
-        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, precision});
+        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, precision, true});
+        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, precision, true});
+        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, precision, true});
+        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, precision, true});
     }
 }
 

@@ -16,7 +16,14 @@ constexpr PreActivation kElu{Activation::elu};
 
 Conv make_conv(const Backend& backend, const ConvSpec& spec, const WeightMap& weights, const std::string& name,
                int max_rows, ArenaLayout& state, Precision precision) {
-    return {backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), max_rows, state, precision};
+    const std::string weight = name + ".weight";
+    return {backend,
+            spec,
+            weights.get(weight),
+            weights.get(name + ".bias"),
+            max_rows,
+            state,
+            weights.kept_at(weight, precision)};
 }
 
 }  // namespace
@@ -94,8 +101,9 @@ SeanetDecoder::SeanetDecoder(const Backend& backend, const Config& config, const
     const Precision precision = config.decoder_convolutions();
     const int max1 = max_tokens_per_step(config), max2 = max1 * ratio1_, max3 = max2 * ratio2_;
     const auto up = [&](int inputs, int outputs, int stride, const std::string& name, int max_rows) {
-        return Conv::transposed(backend, inputs, outputs, stride, weights.get(name + ".weight"),
-                                weights.get(name + ".bias"), max_rows, state, precision);
+        const std::string weight = name + ".weight";
+        return Conv::transposed(backend, inputs, outputs, stride, weights.get(weight), weights.get(name + ".bias"),
+                                max_rows, state, weights.kept_at(weight, precision));
     };
     first_ = make_conv(backend, ConvSpec::causal(config.dimension, 4 * n, kFirstKernel), weights,
                        "decoder.model.0.conv.conv", max1, state, precision);
@@ -142,7 +150,7 @@ void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensor
     const int n = config.n_filters, d = config.dimension;
     Precision precision = Precision::fp32;
     const auto conv = [&](const std::string& name, int out, int in, int kernel) {
-        tensors.push_back({name + ".weight", {out, in, kernel}, precision});
+        tensors.push_back({name + ".weight", {out, in, kernel}, precision, true});
         tensors.push_back({name + ".bias", {out}});
     };
     const auto residual = [&](const std::string& prefix, int channels) {
@@ -158,10 +166,10 @@ void append_seanet_tensors(const Config& config, std::vector<TensorSpec>& tensor
 
     precision = config.decoder_convolutions();
     conv("decoder.model.0.conv.conv", 4 * n, d, kFirstKernel);
-    tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}, precision});
+    tensors.push_back({"decoder.model.2.convtr.convtr.weight", {4 * n, 2 * n, 2 * config.ratios[0]}, precision, true});
     tensors.push_back({"decoder.model.2.convtr.convtr.bias", {2 * n}});
     residual("decoder.model.3", 2 * n);
-    tensors.push_back({"decoder.model.5.convtr.convtr.weight", {2 * n, n, 2 * config.ratios[1]}, precision});
+    tensors.push_back({"decoder.model.5.convtr.convtr.weight", {2 * n, n, 2 * config.ratios[1]}, precision, true});
     tensors.push_back({"decoder.model.5.convtr.convtr.bias", {n}});
     residual("decoder.model.6", n);
     conv("decoder.model.8.conv.conv", config.n_mels, n, kLastKernel);

@@ -37,6 +37,7 @@ class ModelInfo(TypedDict):
     identity: int
     parameters: int
     memory_bytes: int
+    half_weights: bool
     device: str
     device_bytes: int
 

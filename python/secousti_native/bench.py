@@ -26,12 +26,13 @@ from secousti_native import __version__, _kernels
 from secousti_native.codec import Codec
 
 Row = dict[str, Any]
-_ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}  # of weights, keys and values; finest first
+_ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}  # of keys and values, and of weights; finest first
 _STACKS = {"encode": ("semantic",), "decode to mel": ("connector", "decoder")}
 
 
-#: Seconds of steps between two looks at what the core does.
-_PROBE_EVERY = 0.02
+#: Seconds of steps between two looks at what the core does, which take a millisecond: p99 of short steps is to be that
+#: of steps that follow a step.
+_PROBE_EVERY = 0.25
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def run(
 
     Returns {"machine": facts, "models": load times and memory, "opening": rows of those files, "rows": one for each
     precision, stage and engine, "minutes": what the run took}. A row's ``core_share`` is the part of the core that it
-    had: what the core did in registers meanwhile (the median), over the most that it did for any row.
+    had: what the core did in registers meanwhile (the median), over the most that it did for any row; looked at before
+    the row and four times a second.
     """
     began = time.perf_counter()
     rows: list[Row] = []
@@ -133,7 +135,7 @@ def run(
         if baselines and model == models[0]:
             rows += torch_rows(codec, threads, seconds) + onnx_rows(codec, threads, seconds)
     facts = machine(threads, list(dict.fromkeys(row["precision"] for row in [*opened, *opening_rows])))
-    most = max(row["core_gops"] for row in rows)
+    most = max(_core_gops(), *(row["core_gops"] for row in rows))
     for row in rows:
         row["core_share"] = round(row.pop("core_gops") / most, 2)
     minutes = round((time.perf_counter() - began) / 60, 1)
@@ -192,7 +194,8 @@ def with_floor(rows: Iterable[Row], codec: Codec) -> Iterator[Row]:
             continue
         frames = row["audio_ms"] / 1e3 * info["sample_rate"] / info["hop_length"]
         multiplies = frames / (info["frame_size"] // info["hop_length"]) * step_multiplies(config, stacks)
-        size, floor = step_bytes(config, stacks, codec.precision), 2 * multiplies / matrix_peak
+        size = step_bytes(config, stacks, codec.precision, info["half_weights"])
+        floor = 2 * multiplies / matrix_peak
         if vocoder:
             vocoder_size, per_frame = hift_work(config, codec.precision)
             size, floor = size + vocoder_size, floor + 2 * frames * per_frame / vocoder_peak
@@ -210,15 +213,20 @@ def _stacks_of(stage: str) -> tuple[str, ...]:
     return (*own, "acoustic") if stage == "encode mel offline" else own
 
 
-def step_bytes(config: dict[str, Any], stacks: tuple[str, ...], precision: str = "fp32") -> int:
-    """Bytes of weights, keys and values that one token passes in these transformers."""
+def step_bytes(
+    config: dict[str, Any], stacks: tuple[str, ...], precision: str = "fp32", half_weights: bool = False
+) -> int:
+    """Bytes of weights, keys and values that one token passes in these transformers.
+
+    With ``half_weights`` those at fp32 have two bytes, as their file.
+    """
     d = config["dimension"]
     total = 0
     for stack in stacks:
         least = config.get("token_precision", "int8") if stack == "semantic" else "int8"
         element = _ELEMENT_BYTES[min(precision, least, key=list(_ELEMENT_BYTES).index)]
-        values = 4 * d * d + 2 * d * config["feedforward"] + 2 * config["context"] * d
-        total += config["layers"][stack] * element * values
+        weights, ring = 4 * d * d + 2 * d * config["feedforward"], 2 * config["context"] * d
+        total += config["layers"][stack] * ((min(element, 2) if half_weights else element) * weights + element * ring)
     return total
 
 

@@ -90,8 +90,9 @@ def _largest(row: Callable[[int], Row], limit: int) -> Row:
 
 def _floor(codec: Codec, size: int) -> float:
     """Milliseconds that a step of the transformers needs at least: bytes over bandwidth, or operations over peak."""
-    weights = step_bytes(codec.config | {"context": 0}, _STACKS, codec.precision)
-    total = weights + size * (step_bytes(codec.config, _STACKS, codec.precision) - weights)
+    half = codec.info["half_weights"]
+    weights = step_bytes(codec.config | {"context": 0}, _STACKS, codec.precision, half)
+    total = weights + size * (step_bytes(codec.config, _STACKS, codec.precision, half) - weights)
     bandwidth = _kernels.read_bandwidth(min(512, max(1, total // 1_000_000)), 4) * 1e6
     peak = _kernels.peak(codec.info["isa"], "int8" if codec.precision == "int8" else "fp32") * 1e6
     return round(max(total / bandwidth, size * 2 * step_multiplies(codec.config, _STACKS) / peak), 3)

@@ -1,4 +1,4 @@
-// Roundings to bfloat16 and int8, written down once more for the tests.
+// Roundings to bfloat16, float16 and int8, written down once more for the tests.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,14 @@ inline float rounded_to_bf16(float x) {
     int exponent = 0;
     const double mantissa = std::frexp(double{x}, &exponent);
     return static_cast<float>(std::ldexp(std::nearbyint(mantissa * 256.0), exponent - 8));
+}
+
+/// The nearest number with eleven significant bits and no bit below 2^-24, ties to even, by arithmetic.
+inline float rounded_to_fp16(float x) {
+    int exponent = 0;
+    std::frexp(double{x}, &exponent);
+    const int step = std::max(exponent - 11, -24);
+    return static_cast<float>(std::ldexp(std::nearbyint(std::ldexp(double{x}, -step)), step));
 }
 
 /// One scale and integers -127..127 for a row or an output.

@@ -1,4 +1,4 @@
-// bfloat16 and int8 products on every instruction set. Integer sums are exact, so
+// bfloat16, float16 and int8 products on every instruction set. Integer sums are exact, so
 // that int8 products are compared bit for bit with loops over the same quantised numbers.
 #include <algorithm>
 #include <cmath>
@@ -91,22 +91,24 @@ struct Int8Case {
 
 }  // namespace
 
-TEST(bf16_products_are_those_of_rounded_weights_bit_for_bit) {
+TEST(bf16_and_fp16_products_are_those_of_rounded_weights_bit_for_bit) {
     for_each_backend([](const Backend& backend) {
         for (int size : kAwkwardSizes) {
             for (int which : {0, 1, 2}) {
+                const Precision precision = pick(0, 1) == 0 ? Precision::bf16 : Precision::fp16;
                 const int rows = which == 0 ? size : pick(1, 14), outputs = which == 1 ? size : pick(1, 150);
                 const int depth = which == 2 ? size : pick(1, 90), taps = pick(1, 4), dilation = pick(1, 3);
                 const int inputs = taps * depth;
                 const auto x = check::uniform_vector(u((rows - 1 + (taps - 1) * dilation + 1) * depth));
                 const auto weights = check::uniform_vector(u(outputs * inputs));
                 std::vector<float> rounded;
-                for (const float w : weights) rounded.push_back(rounded_to_bf16(w));
+                for (const float w : weights)
+                    rounded.push_back(precision == Precision::bf16 ? rounded_to_bf16(w) : rounded_to_fp16(w));
                 CHECK(rounded != weights);
                 const auto bias = check::uniform_vector(u(outputs));
-                const auto bf16 = pack(backend, Precision::bf16, weights, outputs, inputs);
+                const auto narrow = pack(backend, precision, weights, outputs, inputs);
                 const auto fp32 = pack(backend, Precision::fp32, rounded, outputs, inputs);
-                CHECK(bf16.size() * 2 == fp32.size());
+                CHECK(narrow.size() * 2 == fp32.size());
                 std::vector<float> y(u(rows * outputs), NAN), expected(u(rows * outputs), NAN);
                 LinearArgs args;
                 args.x = x.data();
@@ -119,18 +121,54 @@ TEST(bf16_products_are_those_of_rounded_weights_bit_for_bit) {
                 args.bias = bias.data();
                 args.activation = Activation::gelu;
                 args.y_stride = outputs;
-                args.precision = Precision::bf16;
-                args.weights = bf16.data();
+                args.precision = precision;
+                args.weights = narrow.data();
                 args.y = y.data();
                 backend.linear(args, 0, panels(backend, outputs));
                 args.precision = Precision::fp32;
                 args.weights = fp32.data();
                 args.y = expected.data();
                 backend.linear(args, 0, panels(backend, outputs));
-                CHECK_MSG(y == expected, label(backend, "bf16 " + std::to_string(rows) + " " + std::to_string(outputs) +
+                const std::string name = precision == Precision::bf16 ? "bf16 " : "fp16 ";
+                CHECK_MSG(y == expected, label(backend, name + std::to_string(rows) + " " + std::to_string(outputs) +
                                                             " " + std::to_string(taps) + " " + std::to_string(depth)));
             }
         }
+    });
+}
+
+TEST(every_float16_is_kept_and_widened_exactly) {
+    std::vector<float> weights;
+    for (int sign : {1, -1}) {
+        for (int exponent = 0; exponent < 31; ++exponent) {
+            for (int fraction = 0; fraction < 1024; ++fraction) {
+                const int mantissa = exponent == 0 ? fraction : 1024 + fraction;
+                weights.push_back(static_cast<float>(sign * std::ldexp(mantissa, std::max(exponent, 1) - 25)));
+            }
+        }
+    }
+    const int outputs = static_cast<int>(weights.size());
+    const std::vector<float> one{1.0F};
+    for_each_backend([&](const Backend& backend) {
+        std::vector<float> kept(weights.size(), NAN);
+        // What is added is less than half a step: rounding takes it off again.
+        std::vector<float> near = weights;
+        for (float& w : near) w += std::copysign(std::max(std::abs(w) * 0x1p-12F, 0x1p-26F) * 0.9F, w);
+        for (const std::vector<float>& given : {weights, near}) {
+            const auto packed = pack(backend, Precision::fp16, given, outputs, 1);
+            LinearArgs args;
+            args.x = one.data();
+            args.row_stride = args.tap_stride = args.depth = args.taps = args.rows = 1;
+            args.outputs = args.y_stride = outputs;
+            args.precision = Precision::fp16;
+            args.weights = packed.data();
+            args.y = kept.data();
+            backend.linear(args, 0, panels(backend, outputs));
+            for (std::size_t i = 0; i < given.size(); ++i) {
+                CHECK_MSG(kept[i] == rounded_to_fp16(given[i]), label(backend, std::to_string(given[i])));
+            }
+        }
+        CHECK(kept == weights);
     });
 }
 

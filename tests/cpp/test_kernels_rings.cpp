@@ -48,6 +48,8 @@ struct Ring {
                 return double{std::bit_cast<float>(std::uint32_t{stored<std::uint16_t>(i)} << 16U)};
             case Precision::int8:
                 return double{scales[i / u(head_dim)]} * stored<std::int8_t>(i);
+            case Precision::fp16:  // no ring has it
+                break;
         }
         return NAN;
     }

@@ -267,4 +267,20 @@ TEST(safetensors_weights_must_be_finite) {
     CHECK_THROWS(check_finite(tensor, values), Error, "model: tensor 'conv.weight': NaN at index [1, 1, 1]");
     values[5] = -std::numeric_limits<float>::infinity();
     CHECK_THROWS(check_finite(tensor, values), Error, "infinity at index [0, 1, 1]");
+    check_finite(tensor, {});
+    // Alone, wherever it is among values that are finite, though barely.
+    using Limits = std::numeric_limits<float>;
+    const TensorView row{"bias", DType::f32, {53}, 0, 0, &source};
+    std::vector<float> extremes;
+    for (const float value : {Limits::max(), -Limits::max(), Limits::denorm_min(), -0.0F, 1.0F})
+        extremes.insert(extremes.end(), 11, value);
+    extremes.resize(53);
+    check_finite(row, extremes);
+    for (std::size_t i = 0; i < extremes.size(); ++i) {
+        for (const float bad : {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()}) {
+            std::vector<float> broken = extremes;
+            broken[i] = bad;
+            CHECK_THROWS(check_finite(row, broken), Error, " at index [" + std::to_string(i) + "]");
+        }
+    }
 }

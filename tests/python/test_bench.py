@@ -38,7 +38,6 @@ def test_every_stage_is_measured() -> None:
     for row in rows:
         check(row)
         assert 0 < row["core_share"] <= 1
-    assert max(row["core_share"] for row in rows) == 1
     floors = {row["stage"]: row["floor_ms"] for row in rows if "floor_ms" in row}
     assert set(floors) == STAGES | {"encode 0.01 min of audio"}
     assert all(floor > 0 for floor in floors.values())
@@ -46,7 +45,7 @@ def test_every_stage_is_measured() -> None:
     peaks = report["machine"]["peak_gops"]
     assert all(1 < peaks[name] < 1e5 for name in ("fp32", "bf16", "int8"))
     weights = [row["weights_mb"] for row in report["models"]]
-    assert len(weights) == 3 and weights[0] > weights[1] > weights[2] > 0
+    assert len(weights) == 3 and weights[0] == weights[1] > weights[2] > 0  # the file holds float16
     for row in report["models"]:
         assert row["open_ms"] > 0
         assert row["lone_encoder_mb"] > row["encoder_stream_mb"] > 0
@@ -81,10 +80,10 @@ def test_measuring_stops_when_it_has_taken_long_enough() -> None:
 def test_measuring_looks_at_the_core_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     done = iter(range(100, 1000))
     monkeypatch.setattr(bench, "_core_gops", lambda: float(next(done)))
-    clock = itertools.count(0.0, 0.012)
+    clock = itertools.count(0.0, 0.15)
     monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     timing = bench.measure(lambda _: None, 6, 0, 1.0)
-    assert timing.seconds == pytest.approx([0.012] * 6)
+    assert timing.seconds == pytest.approx([0.15] * 6)
     # Before the first step, then after every second one: two of them take more than _PROBE_EVERY.
     assert timing.core_gops == [100, 101, 102, 103]
     assert timing.row("m", "s", "e")["core_gops"] == 101.5
@@ -95,6 +94,8 @@ def test_step_bytes_of_a_hand_computed_case() -> None:
     # A layer: projections 4 * 4 * 4, feed-forward 2 * 4 * 10, rings 2 * 3 * 4; four bytes each.
     assert bench.step_bytes(config, ("a", "b")) == 3 * 4 * (64 + 80 + 24)
     assert bench.step_bytes(config, ("b",)) == 4 * (64 + 80 + 24)
+    assert bench.step_bytes(config, ("b",), half_weights=True) == 2 * (64 + 80) + 4 * 24
+    assert bench.step_bytes(config, ("b",), "int8", half_weights=True) == 64 + 80 + 24
 
 
 def test_work_of_a_hand_computed_case() -> None:

@@ -57,6 +57,21 @@ def test_quantised_when_stored_or_when_opened_is_the_same(folder: Path, precisio
     np.testing.assert_array_equal(mel, expected_mel)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_float16_is_kept_in_two_bytes_and_changes_nothing(folder: Path, tmp_path: Path, precision: str) -> None:
+    half, wide = tmp_path / "half.safetensors", tmp_path / "wide.safetensors"
+    convert_checkpoint(folder / "fp32.safetensors", half, dtype="float16")
+    convert_checkpoint(half, wide, dtype="float32")
+    tokens, mel = results(half, precision)
+    expected_tokens, expected_mel = results(wide, precision)
+    assert tokens == expected_tokens
+    np.testing.assert_array_equal(mel, expected_mel)
+    halves, floats = (Codec.from_pretrained(str(path), precision=precision).info for path in (half, wide))
+    assert halves["half_weights"] and not floats["half_weights"]
+    if precision == "fp32":
+        assert 0.5 < halves["memory_bytes"] / floats["memory_bytes"] < 0.75  # what is no product's stays float32
+
+
 @pytest.mark.parametrize("stored", ["bf16", "int8"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_files_open_at_any_precision(folder: Path, stored: str, precision: str) -> None:

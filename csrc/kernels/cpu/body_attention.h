@@ -253,6 +253,8 @@ void attention(const AttentionArgs& args, int head_begin, int head_end) {
             return attend<std::uint16_t>(args, head_begin, head_end);
         case Precision::int8:
             return attend<std::int8_t>(args, head_begin, head_end);
+        case Precision::fp16:
+            break;  // of weights alone
     }
 }
 

@@ -1,6 +1,6 @@
 // Real FFT of a power of two: a complex FFT of half the length by the four-step method, each step a batch of short
-// Stockham FFTs that run across vectors. Lanes are shuffled where samples are parted and joined and between the two
-// steps, nowhere else. Included after vector_math.h.
+// Stockham FFTs that run across vectors. Lanes are shuffled only where samples are parted and joined, between the two
+// steps, and where a spectrum meets its mirror. Included after vector_math.h.
 #pragma once
 
 namespace secousti::core {
@@ -81,7 +81,8 @@ Split batched_fft(const FftTables& tables, int length, int batch, Split in, Spli
     return in;
 }
 
-/// Columns [rows, columns] -> rows [columns, rows], each value times its root of unity. `from` is overwritten.
+/// `to` [columns, rows] is the transpose of `from` [rows, columns], each value times its root of unity. `from` is
+/// overwritten.
 void turn_and_transpose(const FftTables& tables, int rows, int columns, Split from, Split to) {
     if (rows % kWidth == 0 && columns % kWidth == 0) {
         for (int i = 0; i < rows; i += kWidth) {
@@ -175,8 +176,8 @@ void rfft(const FftTables& tables, const float* x, float* work, float* re, float
     }
     const Split z = complex_fft(tables, a, b);
     const float first_re = z.re[0], first_im = z.im[0];
-    // X[k] = E[k] + W^k O[k]: E and O, the spectra of even and odd samples, from Z[k] and conj(Z[half - k]). Z may be
-    // where X goes: both need the same two places.
+    // X[k] = E[k] + W^k O[k]: E and O, the spectra of even and odd samples, from Z[k] and conj(Z[half - k]). Z may lie
+    // in re, im: bins k and half - k are read before they are written, and nothing else reads them.
     const V halves = set1(0.5F);
     each_mirrored(half, [&](int k, auto at) {
         const V zr = at.get(z.re + k), zi = at.get(z.im + k);

@@ -229,7 +229,9 @@ std::size_t packed_bytes(Precision precision, int outputs, int inputs) {
 void pack_linear(Precision precision, const float* weights, int outputs, int inputs, void* packed) {
     switch (precision) {
         case Precision::fp32:
-            return pack_fp32(weights, outputs, inputs, static_cast<float*>(packed));
+            return pack_in_order(weights, outputs, inputs, static_cast<float*>(packed));
+        case Precision::fp16:
+            return pack_in_order(weights, outputs, inputs, static_cast<Half*>(packed));
         case Precision::bf16:
             return pack_bf16(weights, outputs, inputs, static_cast<std::uint16_t*>(packed));
         case Precision::int8:
@@ -241,6 +243,8 @@ void linear(const LinearArgs& args, int panel_begin, int panel_end) {
     switch (args.precision) {
         case Precision::fp32:
             return linear_float<float>(args, panel_begin, panel_end);
+        case Precision::fp16:
+            return linear_float<Half>(args, panel_begin, panel_end);
         case Precision::bf16:
             return linear_float<std::uint16_t>(args, panel_begin, panel_end);
         case Precision::int8:

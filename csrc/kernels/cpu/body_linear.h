@@ -1,4 +1,4 @@
-// The windowed matrix product with float32 and bfloat16 weights. Included after body_epilogue.h.
+// The windowed matrix product with float32, float16 and bfloat16 weights. Included after body_epilogue.h.
 //
 // A panel is four vectors of outputs. A register tile is up to kTileRows rows of one panel; each of its elements is
 // one chain of fused multiply-adds over (tap, k) in order, so its bits depend on neither the tile nor the panel range.
@@ -12,14 +12,18 @@ inline constexpr int kDepthBlock = 1 << (kWidth == 16 ? 10 : 11);  // of one pan
 
 inline std::ptrdiff_t panel_elements(int inputs) { return static_cast<std::ptrdiff_t>(inputs) * kPanel; }
 
-void pack_fp32(const float* __restrict weights, int outputs, int inputs, float* __restrict packed) {
+SIMD_INLINE void keep_as(float x, float& kept) { kept = x; }
+SIMD_INLINE void keep_as(float x, Half& kept) { kept = to_half(x); }
+
+template <class W>
+void pack_in_order(const float* __restrict weights, int outputs, int inputs, W* __restrict packed) {
     for (int p = 0; p < panels_of(outputs); ++p) {
-        float* panel = packed + p * panel_elements(inputs);
+        W* panel = packed + p * panel_elements(inputs);
         for (int n = 0; n < kPanel; ++n) {
             const int output = p * kPanel + n;
             const float* row = weights + static_cast<std::ptrdiff_t>(output) * inputs;
             for (int k = 0; k < inputs; ++k)
-                panel[static_cast<std::ptrdiff_t>(k) * kPanel + n] = output < outputs ? row[k] : 0.0F;
+                keep_as(output < outputs ? row[k] : 0.0F, panel[static_cast<std::ptrdiff_t>(k) * kPanel + n]);
         }
     }
 }
@@ -46,7 +50,8 @@ struct Window {
     int depth;
 };
 
-SIMD_INLINE void load_two(const float* weights, V& first, V& second) {
+template <class W>
+SIMD_INLINE void load_two(const W* weights, V& first, V& second) {
     first = load(weights);
     second = load(weights + kWidth);
 }

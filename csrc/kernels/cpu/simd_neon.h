@@ -75,7 +75,10 @@ SIMD_INLINE void load_interleaved(const float* p, V& even, V& odd) {
     even = both.val[0];
     odd = both.val[1];
 }
-SIMD_INLINE void store_interleaved(float* p, V even, V odd) { vst2q_f32(p, {{even, odd}}); }
+SIMD_INLINE void store_interleaved(float* p, V even, V odd) {
+    const float32x4x2_t both = {{even, odd}};  // not in the call, which is a macro in Clang: braces do not keep commas
+    vst2q_f32(p, both);
+}
 SIMD_INLINE void transpose(V (&rows)[kWidth]) {
     const auto pairs = [](V a) { return vreinterpretq_f64_f32(a); };
     const float64x2_t even0 = pairs(vtrn1q_f32(rows[0], rows[1])), odd0 = pairs(vtrn2q_f32(rows[0], rows[1]));
@@ -86,6 +89,7 @@ SIMD_INLINE void transpose(V (&rows)[kWidth]) {
     rows[3] = vreinterpretq_f32_f64(vtrn2q_f64(odd0, odd1));
 }
 
+SIMD_INLINE V load_half(const std::uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 SIMD_INLINE V load_bf16(const std::uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     const uint32x4_t bits = vreinterpretq_u32_u16(vld1q_u16(p));

@@ -59,6 +59,14 @@ SIMD_INLINE void store_interleaved(float* p, V even, V odd) {
 }
 SIMD_INLINE void transpose(V (&)[kWidth]) {}
 
+/// Exact: powers of two, of which the second undoes what the first kept from being a denormal.
+SIMD_INLINE V load_half(const std::uint16_t* p) {
+    const std::uint32_t sign = (*p & 0x8000U) << 16U, magnitude = *p & 0x7FFFU;
+    const std::uint32_t bits = magnitude << 13U | (magnitude >= 0x7C00U ? 0x7F800000U : 0U);
+    const float wide =
+        magnitude >= 0x7C00U ? __builtin_bit_cast(float, bits) : __builtin_bit_cast(float, bits) * 0x1p112F;
+    return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, wide) | sign);
+}
 SIMD_INLINE V load_bf16(const std::uint16_t* p) { return __builtin_bit_cast(float, std::uint32_t{*p} << 16U); }
 SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     even = load_bf16(p);

@@ -4,6 +4,7 @@
 #include "kernels/cpu/vector_math.h"
 // clang-format off: each body builds on those above it
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/fp16.h"
 #include "kernels/cpu/body_epilogue.h"
 #include "kernels/cpu/body_linear.h"
 #include "kernels/cpu/body_int8.h"

@@ -69,6 +69,8 @@ void attention(const Stream& stream, const AttentionArgs& args) {
             return attend<simt::Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
         case Precision::int8:
             return attend<simt::Int8Ring>(stream, shape, args.clock.slots, args.head_dim);
+        case Precision::fp16:
+            require(false, "attention: keys and values are fp32, bf16 or int8");
     }
 }
 

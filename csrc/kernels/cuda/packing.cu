@@ -11,6 +11,8 @@ namespace secousti::core::cuda {
 
 namespace {
 
+constexpr const char* kNoHalves = "a device keeps weights as fp32, bf16 or int8";
+
 std::uint16_t to_bf16(float x) {
     std::uint32_t bits = 0;
     std::memcpy(&bits, &x, sizeof bits);
@@ -91,6 +93,8 @@ std::size_t packed_bytes(Precision precision, int outputs, int depth) {
             return elements * sizeof(std::uint16_t);
         case Precision::int8:
             break;
+        case Precision::fp16:
+            require(false, kNoHalves);
     }
     return weight_scale_bytes(outputs) + elements;
 }
@@ -104,6 +108,8 @@ void pack_matrix(Precision precision, const float* weights, int outputs, int dep
             return pack_tiles(matrix, 2, static_cast<std::uint16_t*>(packed), [](int, float w) { return to_bf16(w); });
         case Precision::int8:
             return pack_int8(matrix, packed);
+        case Precision::fp16:
+            require(false, kNoHalves);
     }
 }
 

@@ -105,6 +105,9 @@ void multiply_as(const Stream& stream, Precision precision, const typename Sourc
             if constexpr (!Source::kAppends) {
                 return multiply<Precision::int8, Source>(stream, source, norm, product, operand);
             }
+            break;
+        case Precision::fp16:
+            require(false, "a device keeps weights as fp32, bf16 or int8");
     }
 }
 
