@@ -34,6 +34,10 @@ def main() -> None:
         path = folder / f"{layout}.safetensors"
         convert_checkpoint(tensors(layout), path, vocoder=vocoder)
         print(path)
+    # Stored as float16: what is kept at fp32 then takes two bytes.
+    path = folder / "86_hz_float16.safetensors"
+    convert_checkpoint(tensors("86_hz"), path, vocoder=vocoder, dtype="float16", name="secousticodec-86-float16")
+    print(path)
     # Stored at int8: for the time that opening takes.
     path = folder / "86_hz_int8.safetensors"
     convert_checkpoint(tensors("86_hz"), path, vocoder=vocoder, precision="int8")

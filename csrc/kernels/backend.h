@@ -55,9 +55,8 @@ struct NarrowArgs {
 ///   in[m, tap, k] = x[m*row_stride + tap*tap_stride + k]
 /// A linear layer has one tap; a convolution over time-major rows has `kernel` taps whose stride is dilation*channels,
 /// and row_stride = stride*channels. `y` may alias `residual`, never `x`.
-///  - fp16, bf16: the weights are rounded to float16 or bfloat16 (to nearest even); everything else is as with fp32,
-///  bit
-///    for bit.
+///  - fp16, bf16: the weights are rounded to float16 or bfloat16 (to nearest even); all else is as with fp32, bit for
+///    bit.
 ///  - int8: the weights of each output are integers -127..127 times a scale, and so is each row of x (quantise_rows);
 ///    the sum is float(exact integer sum) * (row scale * output scale). One tap only.
 /// With `window` instead of `x` activations are narrow too, and strides count bytes. Each output is one chain over

@@ -100,6 +100,14 @@ def test_aims_are_bold_where_they_are_met(tables: ModuleType, report: dict[str, 
     assert "| opening `a.safetensors`, ms | 50 | – | **49.5** |" in lines
 
 
+def test_other_files_of_the_published_layout_have_rows_of_their_own(tables: ModuleType, report: dict[str, Any]) -> None:
+    report["models"].append(report["models"][0] | {"model": "half"})
+    report["rows"].append(row("encode", "fp32", 2.0) | {"model": "half"})
+    lines = filled(tables, "targets", report)
+    assert "| encode, ms per 86 Hz frame | 2.4 / 0.55 | 2.41 | **0.549** |" in lines
+    assert "| encode, ms per 86 Hz frame, half | 2.4 / 0.55 | **2** | – |" in lines
+
+
 def test_groups_that_are_too_slow_hold_no_stream(tables: ModuleType, report: dict[str, Any]) -> None:
     lines = filled(tables, "groups", report)
     assert "| published | group of 8, full duplex to mel, ms a step / floor | – | 6.9 / 4.9 |" in lines

@@ -12,18 +12,24 @@ inline constexpr int kDepthBlock = 1 << (kWidth == 16 ? 10 : 11);  // of one pan
 
 inline std::ptrdiff_t panel_elements(int inputs) { return static_cast<std::ptrdiff_t>(inputs) * kPanel; }
 
-SIMD_INLINE void keep_as(float x, float& kept) { kept = x; }
-SIMD_INLINE void keep_as(float x, Half& kept) { kept = to_half(x); }
-
+/// Panels of float or Half, by squares of a vector's width.
 template <class W>
 void pack_in_order(const float* __restrict weights, int outputs, int inputs, W* __restrict packed) {
-    for (int p = 0; p < panels_of(outputs); ++p) {
-        W* panel = packed + p * panel_elements(inputs);
-        for (int n = 0; n < kPanel; ++n) {
-            const int output = p * kPanel + n;
-            const float* row = weights + static_cast<std::ptrdiff_t>(output) * inputs;
-            for (int k = 0; k < inputs; ++k)
-                keep_as(output < outputs ? row[k] : 0.0F, panel[static_cast<std::ptrdiff_t>(k) * kPanel + n]);
+    const int vectors = panels_of(outputs) * kPanelVectors;
+    for (int v = 0; v < vectors; ++v) {
+        W* to = packed + v / kPanelVectors * panel_elements(inputs) + v % kPanelVectors * kWidth;
+        for (int k = 0; k < inputs; k += kWidth) {
+            const int n = inputs - k < kWidth ? inputs - k : kWidth;
+            V square[kWidth];
+            for (int r = 0; r < kWidth; ++r) {
+                const int output = v * kWidth + r;
+                square[r] = set1(0.0F);
+                if (output >= outputs) continue;
+                const float* row = weights + static_cast<std::ptrdiff_t>(output) * inputs + k;
+                square[r] = n == kWidth ? load(row) : load_n(row, n);
+            }
+            transpose(square);
+            for (int r = 0; r < n; ++r) store(to + static_cast<std::ptrdiff_t>(k + r) * kPanel, square[r]);
         }
     }
 }

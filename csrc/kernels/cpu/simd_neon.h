@@ -90,6 +90,7 @@ SIMD_INLINE void transpose(V (&rows)[kWidth]) {
 }
 
 SIMD_INLINE V load_half(const std::uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+SIMD_INLINE void store_half(std::uint16_t* p, V a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
 SIMD_INLINE V load_bf16(const std::uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     const uint32x4_t bits = vreinterpretq_u32_u16(vld1q_u16(p));

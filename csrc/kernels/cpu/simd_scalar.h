@@ -67,6 +67,22 @@ SIMD_INLINE V load_half(const std::uint16_t* p) {
         magnitude >= 0x7C00U ? __builtin_bit_cast(float, bits) : __builtin_bit_cast(float, bits) * 0x1p112F;
     return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, wide) | sign);
 }
+/// To nearest, ties to even; what is too large becomes infinite, NaN stays NaN.
+SIMD_INLINE void store_half(std::uint16_t* p, V a) {
+    const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, a);
+    const std::uint32_t sign = bits >> 16U & 0x8000U, magnitude = bits & 0x7FFFFFFFU;
+    std::uint32_t half = 0;
+    if (magnitude > 0x7F800000U) {
+        half = 0x7E00U;
+    } else if (magnitude >= 0x477FF000U) {  // 65520 and more
+        half = 0x7C00U;
+    } else if (magnitude >= 0x38800000U) {  // 2^-14: normal; the exponent's bias falls from 127 to 15
+        half = (magnitude - 0x38000000U + 0xFFFU + (magnitude >> 13U & 1U)) >> 13U;
+    } else {  // steps of 2^-24, which are those of floats from a half to one
+        half = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, magnitude) + 0.5F) - 0x3F000000U;
+    }
+    *p = static_cast<std::uint16_t>(sign | half);
+}
 SIMD_INLINE V load_bf16(const std::uint16_t* p) { return __builtin_bit_cast(float, std::uint32_t{*p} << 16U); }
 SIMD_INLINE void load_bf16_pairs(const std::uint16_t* p, V& even, V& odd) {
     even = load_bf16(p);
