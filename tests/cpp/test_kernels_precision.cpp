@@ -94,10 +94,10 @@ struct Int8Case {
 TEST(bf16_and_fp16_products_are_those_of_rounded_weights_bit_for_bit) {
     for_each_backend([](const Backend& backend) {
         for (int size : kAwkwardSizes) {
-            for (int which : {0, 1, 2}) {
-                const Precision precision = pick(0, 1) == 0 ? Precision::bf16 : Precision::fp16;
-                const int rows = which == 0 ? size : pick(1, 14), outputs = which == 1 ? size : pick(1, 150);
-                const int depth = which == 2 ? size : pick(1, 90), taps = pick(1, 4), dilation = pick(1, 3);
+            for (int which : {0, 1, 2, 3, 4, 5}) {
+                const Precision precision = which < 3 ? Precision::bf16 : Precision::fp16;
+                const int rows = which % 3 == 0 ? size : pick(1, 14), outputs = which % 3 == 1 ? size : pick(1, 150);
+                const int depth = which % 3 == 2 ? size : pick(1, 90), taps = pick(1, 4), dilation = pick(1, 3);
                 const int inputs = taps * depth;
                 const auto x = check::uniform_vector(u((rows - 1 + (taps - 1) * dilation + 1) * depth));
                 const auto weights = check::uniform_vector(u(outputs * inputs));

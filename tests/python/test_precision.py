@@ -92,12 +92,15 @@ def test_a_model_says_its_precision(full: dict[str, Codec]) -> None:
     assert codec.precision == codec.info["precision"] == "fp32"
     memory = codec.info["memory_bytes"]
     assert codec.info["half_weights"] and memory < 2.1 * codec.info["parameters"]
-    for precision, most in zip(REDUCED, (1.0, 0.75), strict=True):
+    for precision in REDUCED:
         other = Codec.from_pretrained(precision=precision)
         assert other.precision == other.info["precision"] == other.with_threads(2).precision == precision
         assert f"{precision}, threads=1" in repr(other)
         assert other.identity == codec.identity
-        assert other.info["memory_bytes"] <= most * memory  # the part that leads to tokens stays as the file has it
+        # float16, as the file, takes what bf16 does; the part that leads to tokens keeps it at every precision.
+        assert (
+            other.info["memory_bytes"] == memory if precision == "bf16" else other.info["memory_bytes"] < 0.75 * memory
+        )
 
 
 @pytest.mark.parametrize("precision", ["fp16", "INT8", "", "int4"])

@@ -87,6 +87,11 @@ void quantise_rows(const float* x, int rows, int depth, int terms, std::int8_t* 
 /// Groups of a line of memory: while so many are packed, the pieces of all outputs stay in the first cache.
 inline constexpr int kPackedGroups = 64 / kGroup;
 
+/// `count` groups of one output to its places in a panel, of which `to` is the first.
+SIMD_INLINE void put_groups(const std::int8_t* from, int count, std::int8_t* to) {
+    for (int g = 0; g < count; ++g) __builtin_memcpy(to + g * kPanel * kGroup, from + g * kGroup, kGroup);
+}
+
 /// `outputs` <= kPanel rows of `inputs` weights, `stride` floats apart.
 void pack_int8_panel(const float* __restrict weights, std::ptrdiff_t stride, int outputs, int inputs,
                      void* __restrict packed) {
@@ -109,9 +114,8 @@ void pack_int8_panel(const float* __restrict weights, std::ptrdiff_t stride, int
             std::int32_t sum = 0;
             for (int i = 0; i < kBlock; ++i) sum += q[i];
             start[n] -= kInt8Offset * sum;
-            std::int8_t* to = panel + (static_cast<std::ptrdiff_t>(begin / kGroup) * kPanel + n) * kGroup;
-            for (int g = 0; g < groups_of(count); ++g)
-                __builtin_memcpy(to + g * kPanel * kGroup, q + g * kGroup, kGroup);
+            put_groups(q, groups_of(count),
+                       panel + (static_cast<std::ptrdiff_t>(begin / kGroup) * kPanel + n) * kGroup);
         }
     }
 }
@@ -148,8 +152,7 @@ void pack_integers(const std::int8_t* __restrict weights, const float* __restric
             const int count = groups - begin < kPackedGroups ? groups - begin : kPackedGroups;
             for (int n = 0; n < live; ++n) {
                 const std::int8_t* from = rows + static_cast<std::ptrdiff_t>(n) * inputs + begin * kGroup;
-                std::int8_t* to = panel + (static_cast<std::ptrdiff_t>(begin) * kPanel + n) * kGroup;
-                for (int g = 0; g < count; ++g) __builtin_memcpy(to + g * kPanel * kGroup, from + g * kGroup, kGroup);
+                put_groups(from, count, panel + (static_cast<std::ptrdiff_t>(begin) * kPanel + n) * kGroup);
             }
         }
     }
