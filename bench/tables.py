@@ -34,7 +34,8 @@ class Report:
         models = {(row["model"], row["precision"]): row for part in parts for row in part.get("models", [])}
         self.models = list(models.values())
         self.opening: list[Row] = [row for part in parts for row in part.get("opening", [])]
-        self.latency: list[Row] = [row for part in parts for row in part.get("latency", [])]
+        latency = {(row["model"], row["precision"]): row for part in parts for row in part.get("latency", [])}
+        self.latency = list(latency.values())
         self.minutes = sum(part.get("minutes", 0.0) for part in parts)
 
     @staticmethod

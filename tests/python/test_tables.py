@@ -133,6 +133,10 @@ def test_latency_is_algorithmic_and_computing(tables: ModuleType, report: dict[s
     lines = filled(tables, "latency", {"machine": report["machine"], "latency": [first]})
     assert lines[2] == "| m | int8 | 60 | PCM to token | 11.6 | 1 / 2 / 3 | 1 / 2 / 3 | 1 / 2 / 3 |"
     assert lines[3] == "| m | int8 | 60 | token to PCM | 30 | 4 / 5 / 66.6 | 4 / 5 / 66.6 | 4 / 5 / 66.6 |"
+    again = {"machine": report["machine"], "latency": [first | {"speech_minutes": 5.0}]}
+    lines = filled(tables, "latency", {"machine": report["machine"], "latency": [first]}, again)
+    assert len(lines) == 4
+    assert lines[2].startswith("| m | int8 | 5 | PCM to token |")  # of rows that measure the same, the last
 
 
 def test_the_document_has_every_table(tables: ModuleType) -> None:
