@@ -2,7 +2,7 @@
 #   AUTO      ON where nvcc is found, else OFF
 #   ON        CUDA, with the static runtime: the library loads and works where there is no driver
 #   OFF       none: device="cuda" says that this build has no CUDA
-#   EMULATED  the same kernels on the CPU, thread by thread (tests/simt): for tests of the whole engine, very slow
+#   EMULATED  the same kernels on the CPU, thread by thread (csrc/emulator): for tests of the whole engine, very slow
 set(default AUTO)
 if(DEFINED ENV{SECOUSTI_CUDA})  # the environment decides for builds whose options are hard to reach: pip install
     set(default "$ENV{SECOUSTI_CUDA}")
@@ -42,7 +42,7 @@ if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
 endif()
 message(STATUS "CUDA backend: ${SECOUSTI_CUDA_BACKEND}")
 
-# The device engine, csrc/codec/cuda_*.cpp, is plain C++ over device.h and launchers.h. `secousti_device` is what it runs
+# The device engine, csrc/cuda/*.cpp, is plain C++ over device.h and launchers.h. `secousti_device` is what it runs
 # on, or where there is no backend the functions that say so. SECOUSTI_DEVICE names the object libraries that a program
 # with secousti_objects needs.
 function(secousti_add_device engine_sources)
@@ -51,7 +51,6 @@ function(secousti_add_device engine_sources)
         $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
         $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${SECOUSTI_WERROR}>>:-Werror>)
     set(absent "${CMAKE_CURRENT_SOURCE_DIR}/csrc/codec/cuda_absent.cpp")
-    list(REMOVE_ITEM engine_sources "${absent}")
     add_library(secousti_cuda_engine OBJECT EXCLUDE_FROM_ALL ${engine_sources})
     target_include_directories(secousti_cuda_engine PRIVATE csrc csrc/include)
     target_compile_options(secousti_cuda_engine PRIVATE ${warnings})
@@ -71,11 +70,9 @@ function(secousti_add_device engine_sources)
                 $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --fmad=false>)
         else()
             list(FILTER kernels EXCLUDE REGEX "/device\\.cu$")
-            file(GLOB emulator CONFIGURE_DEPENDS tests/simt/*.cpp)
-            list(FILTER emulator EXCLUDE REGEX "/test_[^/]*\\.cpp$")
+            file(GLOB emulator CONFIGURE_DEPENDS csrc/emulator/*.cpp)
             set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
             add_library(secousti_device OBJECT ${kernels} ${emulator})
-            target_include_directories(secousti_device PRIVATE tests/simt)
         endif()
     endif()
     target_include_directories(secousti_device PRIVATE csrc csrc/include)

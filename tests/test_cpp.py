@@ -81,7 +81,7 @@ def release() -> Path:
         "release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON", "-DSECOUSTI_BUILD_PYTHON=ON",
         f"-DPython_EXECUTABLE={sys.executable}",
         targets=("secousti_static", "secousti_shared", "examples/all", "tests/cpp/all", "tests/simt/all",
-                 "tests/trust/all", "secousti_emulated_core"),
+                 "tests/reliability/all", "secousti_emulated_core"),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "kernels/backend.h"
-#include "models/hift.h"
+#include "models/hift/hift.h"
 #include "models/paralinguistic.h"
 #include "models/quantiser.h"
 #include "models/seanet.h"

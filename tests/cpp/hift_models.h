@@ -9,7 +9,7 @@
 
 #include "check.h"
 #include "hift_naive.h"
-#include "models/hift.h"
+#include "models/hift/hift.h"
 #include "tiny_model.h"
 
 namespace hift_models {

@@ -452,7 +452,7 @@ def test_dnsmos() -> None:
 def test_script_of_the_eval_set(tmp_path: Path) -> None:
     import gzip
 
-    path = Path(__file__).resolve().parents[2] / "tools" / "make_eval_set.py"
+    path = Path(__file__).resolve().parents[2] / "recipes" / "make_eval_set.py"
     spec = importlib.util.spec_from_file_location("make_eval_set", path)
     assert spec is not None
     assert spec.loader is not None

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("packet_loss", ROOT / "bench" / "packet_loss.py")
+    spec = importlib.util.spec_from_file_location("packet_loss", ROOT / "bench" / "quality" / "packet_loss.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""`bench/tables.py`: what a report says is what the document shows."""
+"""`bench/speed/cpu/tables.py`: what a report says is what the document shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="the insta
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "bench" / "tables.py")
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "bench" / "speed" / "cpu" / "tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,7 +6,7 @@
 
 #include "check.h"
 #include "engine_models.h"
-#include "models/hift_past.h"
+#include "models/hift/past.h"
 
 namespace {
 

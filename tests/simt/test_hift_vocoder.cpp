@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "check.h"
-#include "codec/cuda_hift.h"
+#include "cuda/hift.h"
 #include "hift_models.h"
-#include "models/hift.h"
+#include "models/hift/hift.h"
 #include "vocoder_slots.h"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "check.h"
-#include "codec/cuda_mel.h"
+#include "cuda/mel.h"
 #include "device_array.h"
 #include "models/limits.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.h"
-#include "codec/cuda_spectral.h"
+#include "cuda/spectral.h"
 #include "models/vocoder.h"
 #include "spectral_signals.h"
 #include "vocoder_slots.h"

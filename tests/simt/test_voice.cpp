@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "check.h"
-#include "codec/cuda_voice.h"
+#include "cuda/voice.h"
 #include "device_array.h"
 #include "models/paralinguistic.h"
 #include "tiny_model.h"

@@ -1,5 +1,5 @@
 // What kernels are written against: indices, shared memory, barriers, warp operations, vector loads, one tensor-core
-// product. nvcc maps it to the GPU; any other compiler to the emulator of tests/simt/, which checks every access.
+// product. nvcc maps it to the GPU; any other compiler to the emulator of csrc/emulator/, which checks every access.
 //
 // A kernel is a struct with `Args` (plain data), `kThreads` (threads of a block, a multiple of 32) and
 // `SIMT_DEVICE static void run(const Args&)`; `launch<Kernel>(stream, grid, shared_bytes, args)` runs it.
@@ -33,7 +33,7 @@ inline constexpr int kWarp = 32;
 }  // namespace secousti::core::simt
 
 #ifndef __CUDACC__
-#include "emulator.h"
+#include "emulator/emulator.h"
 #else
 
 #include <cuda_bf16.h>

@@ -1,0 +1,205 @@
+#include "cuda/layers.h"
+
+#include <algorithm>
+#include <array>
+
+#include "layers/rope.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+void product(const Step& step, const DeviceMatrix& matrix, const float* x, float* y, const Epilogue& epilogue,
+             const DeviceArray<float>* gamma = nullptr, const DeviceArray<float>* beta = nullptr) {
+    LinearArgs args;
+    args.x = x;
+    args.row_stride = matrix.depth();
+    args.rows_per_slot = step.rows();
+    if (gamma != nullptr) {
+        args.gamma = gamma->data();
+        args.beta = beta->data();
+    }
+    args.matrix = matrix.view();
+    args.epilogue = epilogue;
+    args.operand = step.operand;
+    args.y = y;
+    linear(step.stream, args);
+}
+
+}  // namespace
+
+DeviceConv::DeviceConv(const Stream& stream, const Shape& shape, const WeightMap& weights, const std::string& name,
+                       Precision precision)
+    : shape_(shape) {
+    const int depth = shape.kernel * shape.inputs;
+    std::vector<float> rows(area(shape.outputs, depth));
+    conv_matrix(weights.get(name + ".weight").data(), shape.outputs, shape.inputs, shape.kernel, rows.data());
+    matrix_ = {stream, precision, rows, shape.outputs, depth, weights.get(name + ".bias")};
+}
+
+DeviceConv DeviceConv::transposed(const Stream& stream, int inputs, int outputs, int stride, int rows_per_token,
+                                  const WeightMap& weights, const std::string& name, Precision precision) {
+    DeviceConv conv;
+    conv.shape_ = {inputs, stride * outputs, 2, 1, rows_per_token, Activation::elu};
+    std::vector<float> rows(area(stride * outputs, 2 * inputs));
+    transposed_matrix(weights.get(name + ".weight").data(), inputs, outputs, stride, rows.data());
+    const AlignedVector<float> bias = weights.get(name + ".bias");
+    std::vector<float> biases;
+    for (int phase = 0; phase < stride; ++phase) biases.insert(biases.end(), bias.begin(), bias.end());
+    conv.matrix_ = {stream, precision, rows, stride * outputs, 2 * inputs, biases};
+    return conv;
+}
+
+void DeviceConv::apply(const Step& step, const DeviceArray<float>& ring, const float* x, float* y,
+                       const float* residual, const std::int32_t* valid, int valid_ratio) const {
+    ConvArgs args;
+    args.clock = step.clock;
+    args.tokens = step.tokens;
+    args.rows_per_token = shape_.rows_per_token;
+    args.x = x;
+    args.pre = shape_.pre;
+    args.ring = ring.data();
+    args.ring_rows = static_cast<int>(ring.count() / area(step.clock.slots, shape_.inputs));
+    args.inputs = shape_.inputs;
+    args.kernel = shape_.kernel;
+    args.stride = shape_.stride;
+    args.valid = valid;
+    args.valid_ratio = valid_ratio;
+    args.matrix = matrix_.view();
+    args.epilogue.residual = residual;
+    args.operand = step.operand;
+    args.y = y;
+    conv(step.stream, args);
+}
+
+DeviceTransformer::DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights,
+                                     const std::string& prefix)
+    : spec_(spec) {
+    const RotaryTable rotary(spec.head_dim, spec.rope_base);
+    turns_per_frame_ = {stream, rotary.turns_per_frame(), "rotary frequencies"};
+    const int d = spec.dimension;
+    for (int i = 0; i < spec.layers; ++i) {
+        const std::string name = prefix + ".layers." + std::to_string(i) + ".";
+        const auto vector = [&](const char* part) {
+            const AlignedVector<float> values = weights.get(name + part);
+            return DeviceArray<float>(stream, std::span<const float>(values), "the weights of a transformer");
+        };
+        const auto matrix = [&](const char* part, int outputs, int depth) {
+            return DeviceMatrix(stream, spec.precision, weights.get(name + part), outputs, depth);
+        };
+        Layer layer;
+        layer.norm1_weight = vector("norm1.weight");
+        layer.norm1_bias = vector("norm1.bias");
+        layer.norm2_weight = vector("norm2.weight");
+        layer.norm2_bias = vector("norm2.bias");
+        layer.scale1 = vector("layer_scale_1.scale");
+        layer.scale2 = vector("layer_scale_2.scale");
+        layer.in_projection = matrix("self_attn.in_proj_weight", 3 * d, d);
+        layer.out_projection = matrix("self_attn.out_proj.weight", d, d);
+        layer.expand = matrix("linear1.weight", spec.feedforward, d);
+        layer.contract = matrix("linear2.weight", d, spec.feedforward);
+        layers_.push_back(std::move(layer));
+    }
+}
+
+DeviceTransformer::State DeviceTransformer::make_state(const Stream& stream, int slots, int max_tokens) const {
+    State state;
+    state.ring_rows = spec_.context + max_tokens - 1;
+    const std::size_t values = area(slots, state.ring_rows) * static_cast<std::size_t>(spec_.dimension);
+    const auto zeros = [&]<class T>(std::vector<DeviceArray<T>>& arrays, std::size_t count, const char* what) {
+        arrays.emplace_back(stream, count, what);
+        // A snapshot copies rows that no step has written yet.
+        stream.fill(arrays.back().data(), 0, arrays.back().bytes());
+    };
+    for (int i = 0; i < spec_.layers; ++i) {
+        zeros(state.keys, values * bytes_of(spec_.precision), "keys of a group's slots");
+        zeros(state.values, values * bytes_of(spec_.precision), "values of a group's slots");
+        if (spec_.precision != Precision::int8) continue;
+        const std::size_t rows = values / static_cast<std::size_t>(spec_.head_dim);
+        zeros(state.key_scales, rows, "scales of a group's keys");
+        zeros(state.value_scales, rows, "scales of a group's values");
+    }
+    return state;
+}
+
+std::size_t DeviceTransformer::State::bytes() const noexcept {
+    std::size_t total = 0;
+    const auto add = [&](const auto& arrays) {
+        for (const auto& array : arrays) total += array.bytes();
+    };
+    add(keys), add(values), add(key_scales), add(value_scales);
+    return total;
+}
+
+DeviceTransformer::State DeviceTransformer::State::part(std::size_t slot, std::size_t slots) const {
+    State mine;
+    mine.ring_rows = ring_rows;
+    const auto take = [&](const auto& all, auto& to) {
+        for (const auto& array : all) to.push_back(array.part(slot, slots));
+    };
+    take(keys, mine.keys), take(values, mine.values);
+    take(key_scales, mine.key_scales), take(value_scales, mine.value_scales);
+    return mine;
+}
+
+DeviceTransformer::Scratch DeviceTransformer::make_scratch(const Stream& stream, int rows) const {
+    const auto rows_of = [&](int width) { return DeviceArray<float>(stream, area(rows, width), "rows of a step"); };
+    return {rows_of(3 * spec_.dimension), rows_of(spec_.dimension), rows_of(spec_.feedforward),
+            rows_of(spec_.head_dim / 2), rows_of(spec_.head_dim / 2)};
+}
+
+std::size_t DeviceTransformer::operand(int rows) const {
+    std::size_t most = 0;
+    for (const Layer& layer : layers_) {
+        for (const DeviceMatrix* matrix : {&layer.in_projection, &layer.out_projection, &layer.expand, &layer.contract})
+            most = std::max(most, matrix->operand(rows));
+    }
+    return most;
+}
+
+std::size_t DeviceTransformer::weight_bytes() const {
+    std::size_t total = 0;
+    for (const Layer& layer : layers_) {
+        for (const DeviceMatrix* matrix : {&layer.in_projection, &layer.out_projection, &layer.expand, &layer.contract})
+            total += matrix->bytes();
+        for (const DeviceArray<float>* vector : {&layer.norm1_weight, &layer.norm1_bias, &layer.norm2_weight,
+                                                 &layer.norm2_bias, &layer.scale1, &layer.scale2})
+            total += vector->bytes();
+    }
+    return total;
+}
+
+void DeviceTransformer::apply(const Step& step, const State& state, const Scratch& scratch, float* x) const {
+    const int heads = spec_.dimension / spec_.head_dim;
+    rope_angles(step.stream, step.clock, turns_per_frame_.data(), step.tokens, spec_.head_dim / 2,
+                scratch.cosine.data(), scratch.sine.data());
+    AttentionArgs attend;
+    attend.clock = step.clock;
+    attend.tokens = step.tokens;
+    attend.heads = heads;
+    attend.head_dim = spec_.head_dim;
+    attend.context = spec_.context;
+    attend.ring_rows = state.ring_rows;
+    attend.ring = spec_.precision;
+    attend.qkv = scratch.qkv.data();
+    attend.cos = scratch.cosine.data();
+    attend.sin = scratch.sine.data();
+    attend.y = scratch.attended.data();
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        const Layer& layer = layers_[i];
+        product(step, layer.in_projection, x, scratch.qkv.data(), {}, &layer.norm1_weight, &layer.norm1_bias);
+        attend.keys = state.keys[i].data();
+        attend.values = state.values[i].data();
+        if (spec_.precision == Precision::int8) {
+            attend.key_scales = state.key_scales[i].data();
+            attend.value_scales = state.value_scales[i].data();
+        }
+        attention(step.stream, attend);
+        product(step, layer.out_projection, scratch.attended.data(), x, {.scale = layer.scale1.data(), .residual = x});
+        product(step, layer.expand, x, scratch.hidden.data(), {.activation = Activation::gelu}, &layer.norm2_weight,
+                &layer.norm2_bias);
+        product(step, layer.contract, scratch.hidden.data(), x, {.scale = layer.scale2.data(), .residual = x});
+    }
+}
+
+}  // namespace secousti::core::cuda

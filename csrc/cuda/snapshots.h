@@ -1,0 +1,39 @@
+// One slot's state to and from the state arena of a stream on the CPU: snapshots go either way.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "cuda/stages.h"
+#include "layers/conv.h"
+#include "layers/transformer.h"
+#include "models/concealment.h"
+#include "models/decoder.h"
+#include "models/encoder.h"
+
+namespace secousti::core::cuda {
+
+/// The layers of one of the two machines, on the device and on the CPU, each in order of application.
+struct Machine {
+    const SeanetConvolutions& convolutions;
+    std::array<const Conv*, kSeanetConvolutions> cpu_convolutions;
+    std::vector<const DeviceTransformer*> transformers;
+    std::vector<const Transformer*> cpu_transformers;
+};
+
+/// Both wait for the stream. What is loaded lies between two tokens; otherwise Error(incompatible).
+void save_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, std::byte* arena);
+void load_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, const std::byte* arena);
+
+/// What a decoder's slot remembers of its tokens, likewise; and a slot that has heard none.
+void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena);
+void load_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu,
+                 const std::byte* arena);
+void forget_tokens(const Stream& stream, const SlotsState& state, int slot);
+
+Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu);
+Machine decoder_machine(const DeviceDecoder& device, const Decoder& cpu);
+
+}  // namespace secousti::core::cuda

@@ -1,0 +1,316 @@
+#include "cuda/stages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "models/concealment.h"
+#include "models/mel.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+constexpr int kFirstKernel = 7, kLastKernel = 3, kResidualKernel = 3;
+
+Fsq make_fsq(const Config& config) {
+    Fsq fsq;
+    if (config.fsq_levels.size() > static_cast<std::size_t>(kMaxFsqDims)) {
+        throw Error(Status::unsupported, "fsq_levels: the CUDA kernels take " + std::to_string(kMaxFsqDims) +
+                                             " dimensions at most, the model has " +
+                                             std::to_string(config.fsq_levels.size()));
+    }
+    fsq.dims = static_cast<int>(config.fsq_levels.size());
+    std::copy(config.fsq_levels.begin(), config.fsq_levels.end(), fsq.levels);
+    return fsq;
+}
+
+Concealing make_concealing(const Config& config) {
+    const float frame = static_cast<float>(config.hop_length) / static_cast<float>(config.sample_rate);
+    const Concealment::Rates rates = Concealment::rates(frame);
+    return {nullptr,
+            config.frames_per_token(),
+            frame,
+            Concealment::kCorrelation,
+            Concealment::kMemory,
+            Concealment::kHold,
+            Concealment::kFade,
+            rates.down,
+            rates.up,
+            std::log(kMelFloor)};
+}
+
+DeviceArray<float> vector(const Stream& stream, const WeightMap& weights, const char* name) {
+    const AlignedVector<float> values = weights.get(name);
+    return {stream, std::span<const float>(values), name};
+}
+
+SlotsState make_slots(const Stream& stream, const SeanetConvolutions& convolutions,
+                      const std::vector<const DeviceTransformer*>& transformers, int slots, int max_tokens) {
+    SlotsState state;
+    const std::size_t count = static_cast<std::size_t>(slots);
+    state.position = {stream, count, "clocks of a group"};
+    state.start = {stream, count, "clocks of a group"};
+    for (std::size_t i = 0; i < convolutions.size(); ++i) {
+        const DeviceConv& conv = convolutions[i];
+        state.rings[i] = {stream,
+                          area(slots, conv.ring_rows(max_tokens)) * static_cast<std::size_t>(conv.shape().inputs),
+                          "rings of a group's convolutions"};
+        stream.fill(state.rings[i].data(), 0, state.rings[i].bytes());
+    }
+    for (const DeviceTransformer* transformer : transformers)
+        state.transformers.push_back(transformer->make_state(stream, slots, max_tokens));
+    seek(stream, {state.position.data(), state.start.data(), nullptr, slots}, nullptr, nullptr);
+    return state;
+}
+
+/// `widest` has the same sizes as every other transformer of the machine but for the number of layers.
+StepScratch make_step(const Stream& stream, const SeanetConvolutions& convolutions, const DeviceTransformer& widest,
+                      std::size_t operand, int slots, int max_tokens) {
+    std::size_t floats = 0;
+    for (const DeviceConv& conv : convolutions) {
+        const int rows = slots * conv.rows_out(max_tokens);
+        floats = std::max(floats, area(rows, conv.shape().outputs));
+        operand = std::max(operand, conv.matrix().operand(rows));
+    }
+    const int rows = slots * max_tokens;
+    const std::size_t dimension = area(rows, widest.spec().dimension);
+    const auto buffer = [&](std::size_t count) { return DeviceArray<float>(stream, count, "rows of a step"); };
+    return {buffer(floats),
+            buffer(floats),
+            buffer(floats),
+            buffer(dimension),
+            buffer(dimension),
+            widest.make_scratch(stream, rows),
+            {stream, operand, "operands of a step"}};
+}
+
+std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {
+    std::size_t total = 0;
+    for (const DeviceConv& conv : convolutions) total += conv.matrix().bytes();
+    return total;
+}
+
+/// x + conv1x1(ELU(conv3(ELU(x)))) in place: convolutions i and i + 1.
+void residual(const Step& step, const SeanetConvolutions& convolutions, const SlotsState& state, std::size_t i,
+              float* x, float* hidden) {
+    convolutions[i].apply(step, state.rings[i], x, hidden);
+    convolutions[i + 1].apply(step, state.rings[i + 1], hidden, x, x);
+}
+
+}  // namespace
+
+std::size_t SlotsState::bytes() const {
+    std::size_t total = position.bytes() + start.bytes() + memory.bytes() + floor.bytes();
+    for (const DeviceArray<float>& ring : rings) total += ring.bytes();
+    for (const DeviceTransformer::State& transformer : transformers) total += transformer.bytes();
+    return total;
+}
+
+SlotsState SlotsState::slot_of(int slot) const {
+    const std::size_t index = static_cast<std::size_t>(slot), slots = position.count();
+    SlotsState one;
+    one.position = position.part(index, slots);
+    one.start = start.part(index, slots);
+    for (std::size_t i = 0; i < rings.size(); ++i) one.rings[i] = rings[i].part(index, slots);
+    for (const DeviceTransformer::State& all : transformers) one.transformers.push_back(all.part(index, slots));
+    one.memory = memory.part(index, slots);
+    one.floor = floor.part(index, slots);
+    return one;
+}
+
+std::size_t StepScratch::bytes() const {
+    std::size_t total = operand.bytes();
+    for (const DeviceArray<float>* part :
+         {&a, &b, &c, &x, &mu, &rows.qkv, &rows.attended, &rows.hidden, &rows.cosine, &rows.sine})
+        total += part->bytes();
+    return total;
+}
+
+DeviceEncoder::DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights)
+    : dimension_(config.dimension),
+      fsq_(make_fsq(config)),
+      transformer_(stream, config.semantic_transformer(), weights,
+                   "vae_semantic_transformer.semantic_transformer.transformer"),
+      mu_(stream, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
+          config.dimension, weights.get("vae_semantic_transformer.dense_mu.bias")),
+      project_in_(vector(stream, weights, "fsq.project_in.weight")),
+      project_in_bias_(vector(stream, weights, "fsq.project_in.bias")) {
+    // What leads to tokens beside the transformers stays fp32, as on the CPU. The ratios come in reverse order.
+    const int n = config.n_filters, stride1 = config.ratios[1], stride2 = config.ratios[0];
+    const int rows1 = config.frames_per_token(), rows2 = stride2;
+    const auto conv = [&](const DeviceConv::Shape& shape, const char* name) {
+        return DeviceConv(stream, shape, weights, std::string("encoder.model.") + name + ".conv.conv", Precision::fp32);
+    };
+    constexpr Activation kElu = Activation::elu;
+    convolutions_ = {
+        conv({config.n_mels, n, kFirstKernel, 1, rows1}, "0"),
+        conv({n, n / 2, kResidualKernel, 1, rows1, kElu}, "1.block.1"),
+        conv({n / 2, n, 1, 1, rows1, kElu}, "1.block.3"),
+        conv({n, 2 * n, 2 * stride1, stride1, rows1, kElu}, "3"),
+        conv({2 * n, n, kResidualKernel, 1, rows2, kElu}, "4.block.1"),
+        conv({n, 2 * n, 1, 1, rows2, kElu}, "4.block.3"),
+        conv({2 * n, 4 * n, 2 * stride2, stride2, rows2, kElu}, "6"),
+        conv({4 * n, config.dimension, kLastKernel, 1, 1, kElu}, "8"),
+    };
+}
+
+SlotsState DeviceEncoder::make_state(const Stream& stream, int slots, int max_tokens) const {
+    return make_slots(stream, convolutions_, {&transformer_}, slots, max_tokens);
+}
+
+StepScratch DeviceEncoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
+    const int rows = slots * max_tokens;
+    return make_step(stream, convolutions_, transformer_, std::max(transformer_.operand(rows), mu_.operand(rows)),
+                     slots, max_tokens);
+}
+
+std::size_t DeviceEncoder::weight_bytes() const {
+    return convolution_bytes(convolutions_) + transformer_.weight_bytes() + mu_.bytes() + project_in_.bytes() +
+           project_in_bias_.bytes();
+}
+
+void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
+                         const std::int32_t* valid, std::int32_t* tokens, const EncoderExtras& extras) const {
+    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
+    const auto apply = [&](std::size_t i, const float* in, float* out, const std::int32_t* frames = nullptr,
+                           int ratio = 1) {
+        convolutions_[i].apply(step, state.rings[i], in, out, nullptr, frames, ratio);
+    };
+    apply(0, mel, a);
+    residual(step, convolutions_, state, 1, a, b);
+    apply(3, a, b, valid);
+    residual(step, convolutions_, state, 4, b, c);
+    apply(6, b, a, valid, convolutions_[3].shape().stride);
+    apply(7, a, x);
+    if (extras.encoder_out != nullptr) {
+        step.stream.copy_on_device(extras.encoder_out, x, area(step.rows(), dimension_) * sizeof(float));
+    }
+    transformer_.apply(step, state.transformers[0], scratch.rows, x);
+
+    LinearArgs dense;
+    dense.x = x;
+    dense.row_stride = dimension_;
+    dense.rows_per_slot = step.rows();
+    dense.matrix = mu_.view();
+    dense.operand = step.operand;
+    dense.y = scratch.mu.data();
+    linear(step.stream, dense);
+
+    FsqEncodeArgs quantise;
+    quantise.clock = step.clock;
+    quantise.tokens_per_slot = step.tokens;
+    quantise.fsq = fsq_;
+    quantise.mu = scratch.mu.data();
+    quantise.dimension = dimension_;
+    quantise.project_in = project_in_.data();
+    quantise.bias = project_in_bias_.data();
+    quantise.fsq_in = extras.fsq_in;
+    quantise.tokens = tokens;
+    fsq_encode(step.stream, quantise);
+    advance(step.stream, step.clock, step.tokens);
+}
+
+DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const WeightMap& weights)
+    : dimension_(config.dimension),
+      bands_(config.n_mels),
+      fsq_(make_fsq(config)),
+      concealing_(make_concealing(config)),
+      project_out_(vector(stream, weights, "fsq.project_out.weight")),
+      project_out_bias_(vector(stream, weights, "fsq.project_out.bias")),
+      connector_(stream, config.transformer(config.connector_layers), weights,
+                 "semantic_connector.semantic_transformer.transformer"),
+      transformer_(stream, config.transformer(config.decoder_layers), weights, "decoder_transformer.transformer") {
+    const int n = config.n_filters, stride1 = config.ratios[0], stride2 = config.ratios[1];
+    const int rows2 = stride1, rows3 = config.frames_per_token();
+    const Precision precision = config.decoder_convolutions();
+    const auto conv = [&](const DeviceConv::Shape& shape, const char* name) {
+        return DeviceConv(stream, shape, weights, std::string("decoder.model.") + name + ".conv.conv", precision);
+    };
+    const auto up = [&](int inputs, int outputs, int stride, int rows, const char* name) {
+        return DeviceConv::transposed(stream, inputs, outputs, stride, rows, weights,
+                                      std::string("decoder.model.") + name + ".convtr.convtr", precision);
+    };
+    constexpr Activation kElu = Activation::elu;
+    convolutions_ = {
+        conv({config.dimension, 4 * n, kFirstKernel, 1, 1}, "0"),
+        up(4 * n, 2 * n, stride1, 1, "2"),
+        conv({2 * n, n, kResidualKernel, 1, rows2, kElu}, "3.block.1"),
+        conv({n, 2 * n, 1, 1, rows2, kElu}, "3.block.3"),
+        up(2 * n, n, stride2, rows2, "5"),
+        conv({n, n / 2, kResidualKernel, 1, rows3, kElu}, "6.block.1"),
+        conv({n / 2, n, 1, 1, rows3, kElu}, "6.block.3"),
+        conv({n, config.n_mels, kLastKernel, 1, rows3, kElu}, "8"),
+    };
+}
+
+SlotsState DeviceDecoder::make_state(const Stream& stream, int slots, int max_tokens) const {
+    SlotsState state = make_slots(stream, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
+    state.memory = {stream, static_cast<std::size_t>(slots), "what a group remembers of its tokens"};
+    state.floor = {stream, area(slots, bands_), "what a group remembers of its tokens"};
+    stream.fill(state.memory.data(), 0, state.memory.bytes());
+    stream.fill(state.floor.data(), 0, state.floor.bytes());
+    return state;
+}
+
+StepScratch DeviceDecoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
+    const int rows = slots * max_tokens;
+    return make_step(stream, convolutions_, transformer_,
+                     std::max(connector_.operand(rows), transformer_.operand(rows)), slots, max_tokens);
+}
+
+std::size_t DeviceDecoder::weight_bytes() const {
+    return convolution_bytes(convolutions_) + connector_.weight_bytes() + transformer_.weight_bytes() +
+           project_out_.bytes() + project_out_bias_.bytes();
+}
+
+void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch,
+                         const std::int32_t* tokens, const float* paralinguistic, float* mel) const {
+    FsqDecodeArgs dequantise;
+    dequantise.clock = step.clock;
+    dequantise.tokens_per_slot = step.tokens;
+    dequantise.fsq = fsq_;
+    dequantise.concealing = concealing_;
+    dequantise.concealing.memory = state.memory.data();
+    dequantise.tokens = tokens;
+    dequantise.dimension = dimension_;
+    dequantise.project_out = project_out_.data();
+    dequantise.bias = project_out_bias_.data();
+    dequantise.g = paralinguistic;
+    dequantise.y = scratch.x.data();
+    fsq_decode(step.stream, dequantise);
+    connector_.apply(step, state.transformers[0], scratch.rows, scratch.x.data());
+    expand(step, state, scratch, mel);
+    ConcealArgs end;
+    end.clock = step.clock;
+    end.tokens_per_slot = step.tokens;
+    end.concealing = dequantise.concealing;
+    end.tokens = tokens;
+    end.floor = state.floor.data();
+    end.mel = mel;
+    end.bands = bands_;
+    conceal(step.stream, end);
+}
+
+void DeviceDecoder::push_acoustic(const Step& step, const SlotsState& state, const StepScratch& scratch,
+                                  const float* acoustic, float* mel) const {
+    step.stream.copy_on_device(scratch.x.data(), acoustic, area(step.rows(), dimension_) * sizeof(float));
+    expand(step, state, scratch, mel);
+    advance(step.stream, step.clock, step.tokens);
+}
+
+void DeviceDecoder::expand(const Step& step, const SlotsState& state, const StepScratch& scratch, float* mel) const {
+    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
+    transformer_.apply(step, state.transformers[1], scratch.rows, x);
+    const auto apply = [&](std::size_t i, const float* in, float* out) {
+        convolutions_[i].apply(step, state.rings[i], in, out);
+    };
+    apply(0, x, a);
+    apply(1, a, b);
+    residual(step, convolutions_, state, 2, b, c);
+    apply(4, b, a);
+    residual(step, convolutions_, state, 5, a, c);
+    apply(7, a, mel);
+}
+
+}  // namespace secousti::core::cuda

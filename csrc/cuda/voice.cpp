@@ -1,0 +1,123 @@
+#include "cuda/voice.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "base/arena.h"
+#include "kernels/cuda/vocoder_launchers.h"
+
+namespace secousti::core::cuda {
+
+namespace {
+
+constexpr std::array<int, 6> kWidths{32, 32, 64, 64, 128, 128};
+constexpr int kKernel = 3;
+constexpr int kSqueeze = 8;
+constexpr int kGates = 3 * kGruHidden;
+
+/// y [rows, outputs] from windows of `taps` rows of x.
+void product(const Stream& stream, const DeviceVoice::Scratch& scratch, const DeviceMatrix& matrix, int taps,
+             const float* x, int rows, Activation activation, float* y) {
+    const int inputs = matrix.depth() / taps;
+    LinearArgs args;
+    args.x = x;
+    args.row_stride = inputs;
+    args.tap_stride = inputs;
+    args.taps = taps;
+    args.rows_per_slot = rows;
+    args.matrix = matrix.view();
+    args.epilogue.activation = activation;
+    args.operand = scratch.operand.data();
+    args.y = y;
+    linear(stream, args);
+}
+
+}  // namespace
+
+DeviceVoice::DeviceVoice(const Stream& stream, const Config& config, const WeightMap& weights)
+    : bands_(config.n_mels), prompt_frames_(config.prompt_frames), dimension_(config.dimension) {
+    const std::string root = "paralinguistic_encoder.";
+    int inputs = bands_;
+    for (std::size_t i = 0; i < kWidths.size(); ++i) {
+        const std::string name = root + "conv_" + std::to_string(i + 1);
+        std::vector<float> matrix(area(kWidths[i], kKernel * inputs));
+        conv_matrix(weights.get(name + ".weight").data(), kWidths[i], inputs, kKernel, matrix.data());
+        convolutions_.emplace_back(stream, Precision::fp32, matrix, kWidths[i], kKernel * inputs,
+                                   weights.get(name + ".bias"));
+        inputs = kWidths[i];
+    }
+    squeeze_ = {stream, Precision::fp32, weights.get(root + "senet.fc.0.weight"), kSqueeze, inputs};
+    excite_ = {stream, Precision::fp32, weights.get(root + "senet.fc.2.weight"), inputs, kSqueeze};
+    gru_input_ = {stream, Precision::fp32, weights.get(root + "gru.weight_ih_l0"),
+                  kGates, inputs,          weights.get(root + "gru.bias_ih_l0")};
+    const AlignedVector<float> hidden = weights.get(root + "gru.weight_hh_l0");
+    std::vector<float> transposed(hidden.size());
+    for (std::size_t gate = 0; gate < kGates; ++gate) {
+        for (std::size_t i = 0; i < kGruHidden; ++i) transposed[i * kGates + gate] = hidden[gate * kGruHidden + i];
+    }
+    gru_hidden_ = {stream, transposed, "the voice encoder"};
+    gru_hidden_bias_ = {stream, weights.get(root + "gru.bias_hh_l0"), "the voice encoder"};
+    mu_ = {stream,     Precision::fp32, weights.get(root + "dense_mu.weight"),
+           dimension_, kGruHidden,      weights.get(root + "dense_mu.bias")};
+}
+
+DeviceVoice::Scratch DeviceVoice::make_scratch(const Stream& stream) const {
+    const char* what = "the voice encoder";
+    const int width = std::max(bands_, kWidths.back());
+    Scratch scratch;
+    scratch.a = {stream, area(prompt_frames_ + 2, width), what};
+    scratch.b = {stream, area(prompt_frames_ + 2, width), what};
+    scratch.mean = {stream, static_cast<std::size_t>(kWidths.back()), what};
+    scratch.squeezed = {stream, static_cast<std::size_t>(kSqueeze), what};
+    scratch.gate = {stream, static_cast<std::size_t>(kWidths.back()), what};
+    scratch.gates = {stream, area(prompt_frames_, kGates), what};
+    scratch.last = {stream, static_cast<std::size_t>(kGruHidden), what};
+    std::size_t operand =
+        std::max({squeeze_.operand(1), excite_.operand(1), gru_input_.operand(prompt_frames_), mu_.operand(1)});
+    for (const DeviceMatrix& conv : convolutions_) operand = std::max(operand, conv.operand(prompt_frames_));
+    scratch.operand = {stream, operand, what};
+    return scratch;
+}
+
+std::size_t DeviceVoice::weight_bytes() const {
+    std::size_t bytes = squeeze_.bytes() + excite_.bytes() + gru_input_.bytes() + mu_.bytes() + gru_hidden_.bytes() +
+                        gru_hidden_bias_.bytes();
+    for (const DeviceMatrix& conv : convolutions_) bytes += conv.bytes();
+    return bytes;
+}
+
+void DeviceVoice::encode(const Stream& stream, const Scratch& scratch, const float* mel, std::size_t frames,
+                         float* g) const {
+    // The middle of the clip.
+    const std::size_t prompt = static_cast<std::size_t>(prompt_frames_);
+    const std::size_t first = frames > prompt ? (frames - prompt) / 2 : 0;
+    const int rows = static_cast<int>(std::min(frames, prompt));
+    // Rows 1 ... rows of a buffer are a layer's; those beside them are zeros.
+    const auto pad = [&](float* x, int width) {
+        const std::size_t bytes = static_cast<std::size_t>(width) * sizeof(float);
+        stream.fill(x, 0, bytes);
+        stream.fill(x + area(rows + 1, width), 0, bytes);
+    };
+    float* x = scratch.a.data();
+    float* y = scratch.b.data();
+    pad(x, bands_);
+    stream.copy_on_device(x + bands_, mel + first * static_cast<std::size_t>(bands_),
+                          area(rows, bands_) * sizeof(float));
+    for (const DeviceMatrix& conv : convolutions_) {
+        pad(y, conv.outputs());
+        product(stream, scratch, conv, kKernel, x, rows, Activation::relu, y + conv.outputs());
+        std::swap(x, y);
+    }
+    const int width = kWidths.back();
+    float* top = x + width;
+    mean_rows(stream, top, 1, rows, width, nullptr, scratch.mean.data());
+    product(stream, scratch, squeeze_, 1, scratch.mean.data(), 1, Activation::relu, scratch.squeezed.data());
+    product(stream, scratch, excite_, 1, scratch.squeezed.data(), 1, Activation::none, scratch.gate.data());
+    excite(stream, {top, scratch.gate.data(), rows, width});
+    product(stream, scratch, gru_input_, 1, top, rows, Activation::none, scratch.gates.data());
+    gru(stream, {scratch.gates.data(), rows, gru_hidden_.data(), gru_hidden_bias_.data(), scratch.last.data()});
+    product(stream, scratch, mu_, 1, scratch.last.data(), 1, Activation::none, g);
+}
+
+}  // namespace secousti::core::cuda
