@@ -36,7 +36,7 @@ int main(int argc, char** argv) try {
         encoder.push(std::span(pcm).subspan(at, std::min(chunk, pcm.size() - at)), tokens);
     encoder.flush(tokens);
 
-    secousti::Decoder decoder(model, model.paralinguistic(model.mel(pcm)));
+    secousti::Decoder decoder(model, model.voice(model.mel(pcm)));
     std::vector<float> decoded;
     for (const std::int32_t token : tokens) decoder.push({&token, 1}, decoded);
     decoder.flush(decoded);

@@ -19,7 +19,7 @@ typedef struct plugin {
     secousti_model* model;
     secousti_encoder* encoder;
     secousti_decoder* decoder;
-    secousti_voice* voice;
+    secousti_voice_estimator* voice;
     int32_t* tokens;
     float *pcm, *g, *fifo;
     size_t token_capacity, pcm_capacity, dimension, delay, written, read;
@@ -27,7 +27,7 @@ typedef struct plugin {
 
 static void cleanup(LADSPA_Handle handle) {
     plugin* p = (plugin*)handle;
-    secousti_voice_destroy(p->voice);
+    secousti_voice_estimator_destroy(p->voice);
     secousti_encoder_destroy(p->encoder);
     secousti_decoder_destroy(p->decoder);
     secousti_model_release(p->model);
@@ -49,7 +49,7 @@ static LADSPA_Handle instantiate(const LADSPA_Descriptor* descriptor, unsigned l
         secousti_model_get_info(p->model, &info) != SECOUSTI_OK || rate != (unsigned long)info.sample_rate ||
         secousti_encoder_create(p->model, NULL, &p->encoder) != SECOUSTI_OK ||
         secousti_decoder_create(p->model, NULL, &p->decoder) != SECOUSTI_OK ||
-        secousti_voice_create(p->model, NULL, &p->voice) != SECOUSTI_OK) {
+        secousti_voice_estimator_create(p->model, NULL, &p->voice) != SECOUSTI_OK) {
         cleanup(p);
         return NULL;
     }
@@ -85,9 +85,9 @@ static void activate(LADSPA_Handle handle) {
 static void slice(plugin* p, const float* in, float* out, size_t count) {
     size_t i;
     int64_t tokens, samples = 0;
-    if (secousti_voice_push(p->voice, in, count) > 0) {
-        secousti_voice_get(p->voice, p->g, p->dimension);
-        secousti_decoder_set_paralinguistic(p->decoder, p->g, p->dimension);
+    if (secousti_voice_estimator_push(p->voice, in, count) > 0) {
+        secousti_voice_estimator_get(p->voice, p->g, p->dimension);
+        secousti_decoder_set_voice(p->decoder, p->g, p->dimension);
     }
     tokens = secousti_encoder_push(p->encoder, in, count, p->tokens, p->token_capacity);
     if (tokens > 0) samples = secousti_decoder_push(p->decoder, p->tokens, (size_t)tokens, p->pcm, p->pcm_capacity);

@@ -22,7 +22,7 @@ typedef struct loop {
     int playing;
     secousti_encoder* encoder;
     secousti_decoder* decoder;
-    secousti_voice* voice;
+    secousti_voice_estimator* voice;
     size_t dimension, token_capacity, pcm_capacity;
     int failed;
 } loop;
@@ -48,12 +48,12 @@ static void* codec_thread(void* user) {
     if (tokens == NULL || pcm == NULL || g == NULL) l->failed = 1;
     while (!l->failed && (sem_wait(&l->work), !atomic_load(&l->stop))) {
         while (!l->failed && ring_read(&l->microphone, chunk, PERIOD)) {
-            const int64_t renewed = secousti_voice_push(l->voice, chunk, PERIOD);
+            const int64_t renewed = secousti_voice_estimator_push(l->voice, chunk, PERIOD);
             const int64_t count = secousti_encoder_push(l->encoder, chunk, PERIOD, tokens, l->token_capacity);
             int64_t samples = -1;
             if (renewed > 0) {
-                secousti_voice_get(l->voice, g, l->dimension);
-                secousti_decoder_set_paralinguistic(l->decoder, g, l->dimension);
+                secousti_voice_estimator_get(l->voice, g, l->dimension);
+                secousti_decoder_set_voice(l->decoder, g, l->dimension);
             }
             if (renewed >= 0 && count >= 0) {
                 samples = secousti_decoder_push(l->decoder, tokens, (size_t)count, pcm, l->pcm_capacity);
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
         secousti_model_get_info(model, &info) != SECOUSTI_OK ||
         secousti_encoder_create(model, NULL, &l.encoder) != SECOUSTI_OK ||
         secousti_decoder_create(model, NULL, &l.decoder) != SECOUSTI_OK ||
-        secousti_voice_create(model, NULL, &l.voice) != SECOUSTI_OK) {
+        secousti_voice_estimator_create(model, NULL, &l.voice) != SECOUSTI_OK) {
         return fail(secousti_last_error());
     }
     error = wav_read(argv[2], info.sample_rate, &pcm, &samples);
@@ -128,9 +128,9 @@ int main(int argc, char** argv) {
     error = wav_write(argv[3], heard, periods * PERIOD, info.sample_rate);
     if (error != NULL) return fail(error);
     printf("%zu periods, %zu of them late, voice of %.2f s of speech\n", periods, late,
-           secousti_voice_seconds(l.voice));
+           secousti_voice_estimator_seconds(l.voice));
 
-    secousti_voice_destroy(l.voice);
+    secousti_voice_estimator_destroy(l.voice);
     secousti_encoder_destroy(l.encoder);
     secousti_decoder_destroy(l.decoder);
     secousti_model_release(model);

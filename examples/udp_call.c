@@ -133,7 +133,7 @@ static void* endpoint_thread(void* user) {
     secousti_packet_reader* reader = NULL;
     secousti_encoder* encoder = NULL;
     secousti_decoder* decoder = NULL;
-    secousti_voice* voice = NULL;
+    secousti_voice_estimator* voice = NULL;
     unsigned char packet[MAX_PACKET];
     int32_t tokens[8];
     float* g = (float*)malloc(dimension * sizeof *g);
@@ -155,19 +155,19 @@ static void* endpoint_thread(void* user) {
         secousti_packet_reader_create(&options, &reader) != SECOUSTI_OK ||
         secousti_encoder_create(s->model, NULL, &encoder) != SECOUSTI_OK ||
         secousti_decoder_create(s->model, NULL, &decoder) != SECOUSTI_OK ||
-        secousti_voice_create(s->model, NULL, &voice) != SECOUSTI_OK) {
+        secousti_voice_estimator_create(s->model, NULL, &voice) != SECOUSTI_OK) {
         e->failed = secousti_last_error();
     }
     for (step = 0; step < e->steps && e->failed == NULL; ++step) {
         const float* says = e->says + step * frame;
-        const int64_t renewed = secousti_voice_push(voice, says, frame);
+        const int64_t renewed = secousti_voice_estimator_push(voice, says, frame);
         const int64_t count = secousti_encoder_push(encoder, says, frame, tokens, 8);
         int64_t samples = 0;
         int32_t token = -1;
         ssize_t size;
         if (renewed < 0 || count < 0) e->failed = "coding failed";
         if (renewed > 0) {
-            secousti_voice_get(voice, g, dimension);
+            secousti_voice_estimator_get(voice, g, dimension);
             secousti_packet_writer_set_voice(writer, g, dimension);
         }
         for (i = 0; i < count; ++i) {
@@ -184,7 +184,7 @@ static void* endpoint_thread(void* user) {
         if (c.restarts != restarts) printf("%c restart\n", e->name);
         restarts = c.restarts;
         if (secousti_packet_reader_take_voice(reader, g, dimension) > 0) {
-            secousti_decoder_set_paralinguistic(decoder, g, dimension);
+            secousti_decoder_set_voice(decoder, g, dimension);
             print_voice(e->name, g, dimension);
         }
         switch (secousti_packet_reader_pop(reader, &token)) {
@@ -215,7 +215,7 @@ static void* endpoint_thread(void* user) {
     secousti_packet_reader_destroy(reader);
     secousti_encoder_destroy(encoder);
     secousti_decoder_destroy(decoder);
-    secousti_voice_destroy(voice);
+    secousti_voice_estimator_destroy(voice);
     free(g);
     return NULL;
 }

@@ -37,7 +37,7 @@ def record_check(model: Path, out: Path) -> None:
     with torch.no_grad():
         mel = LogMel(codec.config)(torch.from_numpy(pcm.astype(np.float32) / 32768))[None]
         encoded = codec.encode_mel(mel)
-        voice = codec.paralinguistic(mel)
+        voice = codec.voice(mel)
         results = {
             "mel": mel[0],
             "semantic_mu": encoded["semantic_mu"][0],

@@ -43,7 +43,7 @@ def live(codec: Codec, pcm: Floats, chunk: int) -> Floats:
         renewed = voice.push(part)
         tokens = encoder.push(part)
         if renewed:
-            decoder.paralinguistic = voice.paralinguistic
+            decoder.voice = voice.voice
         parts.append(decoder.push(tokens))
     return np.concatenate(parts)
 
@@ -79,7 +79,7 @@ def replay(codec: Codec, lines: list[list[str]]) -> tuple[Floats, list[list[int]
     tokens: list[list[int]] = [[]]
     for line in lines:
         if line[0] == "voice":
-            decoder.paralinguistic = np.array([float.fromhex(value) for value in line[1:]], np.float32)
+            decoder.voice = np.array([float.fromhex(value) for value in line[1:]], np.float32)
         elif line[0] == "token":
             parts.append(decoder.push(np.array([int(line[1])])))
             tokens[-1].append(int(line[1]))

@@ -2,7 +2,7 @@
 """Quality under packet loss: concealment beside plain repetition and silence. docs/packet_loss.md explains the tables.
 
     python bench/quality/packet_loss.py SPEECH_FOLDER [-m default -m default-21] [--clips 12] > table.md
-    python bench/quality/packet_loss.py SPEECH_FOLDER --correlation     # of tokens' codes over time, what the hold is fitted to
+    python bench/quality/packet_loss.py SPEECH_FOLDER --correlation  # tokens' codes over time: the fit of the hold
 
 Packets hold as many tokens as last about 46 ms. Random losses are independent; bursts come from Gilbert's two-state
 channel (1960) with a mean length of three packets. Every method sees the same losses. PESQ and STOI compare with the
@@ -77,7 +77,7 @@ def table(model: str, folder: Path, clips: int, seconds: float, rates: Sequence[
         pcm, rate = audio.load(path)
         pcm = audio.resample(pcm, rate, codec.sample_rate)[: int(seconds * codec.sample_rate)]
         encoded = codec.encode(pcm)
-        tokens, voice = np.asarray(encoded.tokens), np.asarray(encoded.paralinguistic)
+        tokens, voice = np.asarray(encoded.tokens), np.asarray(encoded.voice)
         packets = -(-len(tokens) // per_packet)
         clean = decode(codec, tokens, voice, np.zeros(len(tokens), bool), METHODS[0])[: len(pcm)]
         for rate_lost, burst in [(0.0, 1), *itertools.product(rates, BURSTS)]:

@@ -74,7 +74,7 @@ def learn(
 ) -> dict[float, list[float]]:
     """Seconds of speech -> cosine to the held voice, mel L1, speaker similarity and bits of G so far."""
     encoded = [codec.encode(clip) for clip in held]
-    own = np.mean([np.asarray(e.paralinguistic) for e in encoded], axis=0)
+    own = np.mean([np.asarray(e.voice) for e in encoded], axis=0)
     mels = [np.asarray(codec.stages.mel(clip)) for clip in held]
     voices = [] if embed is None else [embed(clip, codec.sample_rate) for clip in held]
     estimator = codec.voice_estimator()
@@ -83,7 +83,7 @@ def learn(
     found: dict[float, list[float]] = {}
 
     def judge() -> list[float]:
-        g = estimator.paralinguistic
+        g = estimator.voice
         errors, similar = [], []
         for i, stream in enumerate(encoded):
             mel = np.asarray(codec.stages.decode_tokens(stream.tokens, g))

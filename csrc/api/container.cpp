@@ -6,7 +6,7 @@
 #include <string>
 
 #include "api/last_error.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 #include "secousti_container.h"
 
 using namespace secousti::core;
@@ -65,7 +65,7 @@ ContainerInfo info_of(const secousti_container_info* info) {
 
 ContainerOptions options_of(const secousti_container_info& info) {
     return {.tokens_per_group = not_negative(info.tokens_per_group, "container: tokens_per_group is negative"),
-            .repeat_paralinguistic = info.repeat_paralinguistic != 0};
+            .repeat_voice = info.repeat_voice != 0};
 }
 
 std::span<const float> optional_vector(const float* values, std::size_t dimension) {
@@ -83,13 +83,13 @@ void secousti_container_info_init(secousti_container_info* info) noexcept {
 }
 
 std::int64_t secousti_container_pack(const secousti_container_info* info, const std::int32_t* tokens, std::size_t count,
-                                     const float* paralinguistic, void* bytes, std::size_t capacity) noexcept {
+                                     const float* voice, void* bytes, std::size_t capacity) noexcept {
     std::int64_t size = 0;
     const auto status = guarded([&] {
         const ContainerInfo stream = info_of(info);
-        const auto packed = write_container(
-            stream, array(tokens, count, "container: tokens is NULL"),
-            array(paralinguistic, stream.dimension, "container: paralinguistic is NULL"), options_of(*info));
+        const auto packed =
+            write_container(stream, array(tokens, count, "container: tokens is NULL"),
+                            array(voice, stream.dimension, "container: voice is NULL"), options_of(*info));
         size = static_cast<std::int64_t>(packed.size());
         if (bytes == nullptr && capacity == 0) return;
         require(bytes != nullptr, "container: bytes is NULL");
@@ -102,14 +102,14 @@ std::int64_t secousti_container_pack(const secousti_container_info* info, const 
     return status == SECOUSTI_OK ? size : std::int64_t{status};
 }
 
-secousti_status secousti_container_writer_create(const secousti_container_info* info, const float* paralinguistic,
+secousti_status secousti_container_writer_create(const secousti_container_info* info, const float* voice,
                                                  secousti_container_writer** writer) noexcept {
     return guarded([&] {
         require(writer != nullptr, "container: writer is NULL");
         *writer = nullptr;
         const ContainerInfo stream = info_of(info);
         std::vector<std::byte> header;
-        ContainerWriter inner(stream, optional_vector(paralinguistic, stream.dimension), header, options_of(*info));
+        ContainerWriter inner(stream, optional_vector(voice, stream.dimension), header, options_of(*info));
         *writer = new secousti_container_writer{std::move(inner), stream.dimension, std::move(header), {}};
     });
 }
@@ -132,10 +132,10 @@ secousti_status secousti_container_writer_flush(secousti_container_writer* write
 }
 
 secousti_status secousti_container_writer_finish(secousti_container_writer* writer, std::int64_t samples,
-                                                 const float* paralinguistic) noexcept {
+                                                 const float* voice) noexcept {
     return guarded([&] {
         require(writer != nullptr, "container: writer is NULL");
-        writer->writer.finish(samples, optional_vector(paralinguistic, writer->dimension), writer->ready);
+        writer->writer.finish(samples, optional_vector(voice, writer->dimension), writer->ready);
     });
 }
 
@@ -191,18 +191,18 @@ secousti_status secousti_container_get_contents(const secousti_container* contai
         *contents = {.struct_size = sizeof *contents,
                      .tokens = from.tokens.data(),
                      .count = from.tokens.size(),
-                     .paralinguistic = from.paralinguistic.empty() ? nullptr : from.paralinguistic.data(),
+                     .voice = from.voice.empty() ? nullptr : from.voice.data(),
                      .lost = container->lost.data(),
                      .lost_count = container->lost.size(),
                      .notes = container->notes.c_str(),
                      .repaired_bits = from.repaired_bits,
                      .info_lost = from.info_lost,
-                     .paralinguistic_lost = from.paralinguistic_lost,
+                     .voice_lost = from.voice_lost,
                      .complete = from.complete,
                      .token_bytes = from.bytes.tokens,
                      .framing_bytes = from.bytes.framing,
                      .header_bytes = from.bytes.header,
-                     .paralinguistic_bytes = from.bytes.paralinguistic,
+                     .voice_bytes = from.bytes.voice,
                      .damaged_bytes = from.bytes.damaged};
     });
 }
@@ -212,7 +212,7 @@ secousti_status secousti_container_quantise(const float* values, std::size_t dim
         const auto in = array(values, dimension, "container: values is NULL");
         const auto out = array(result, dimension, "container: result is NULL");
         std::vector<std::byte> code;
-        quantise_paralinguistic(in, code);
-        dequantise_paralinguistic(code, out);
+        quantise_voice(in, code);
+        dequantise_voice(code, out);
     });
 }

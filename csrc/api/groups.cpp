@@ -298,13 +298,16 @@ secousti_status secousti_decoder_group_create(secousti_model* model, const secou
         DecoderSettings settings;
         if (options != nullptr) {
             checked = group_options(*model->model, *options, "secousti_decoder_group_options");
-            const secousti_decoder_options of_slots{
-                sizeof(secousti_decoder_options), 1, options->look_ahead, options->noise, options->seed,
-                options->paralinguistic};
+            const secousti_decoder_options of_slots{sizeof(secousti_decoder_options),
+                                                    1,
+                                                    options->look_ahead,
+                                                    options->noise,
+                                                    options->seed,
+                                                    options->voice};
             settings = decoder_settings(*model->model, &of_slots);
         }
-        *group = new secousti_decoder_group{
-            make_decoder_group(model->model, checked, settings.vocoder, settings.paralinguistic)};
+        *group =
+            new secousti_decoder_group{make_decoder_group(model->model, checked, settings.vocoder, settings.voice)};
         return SECOUSTI_OK;
     });
 }
@@ -320,35 +323,33 @@ secousti_status secousti_decoder_group_start(secousti_decoder_group* handle, int
     return guarded([&] {
         DecoderGroup& group = group_with(handle, slot);
         const DecoderSettings settings = decoder_settings(group.model(), options);
-        group.start(slot, settings.vocoder, settings.paralinguistic);
+        group.start(slot, settings.vocoder, settings.voice);
         return SECOUSTI_OK;
     });
 }
 
-secousti_status secousti_decoder_group_set_paralinguistic(secousti_decoder_group* handle, int32_t slot,
-                                                          const float* paralinguistic,
-                                                          size_t dimension) SECOUSTI_NOEXCEPT {
+secousti_status secousti_decoder_group_set_voice(secousti_decoder_group* handle, int32_t slot, const float* voice,
+                                                 size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_with(handle, slot);
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         const std::size_t expected = static_cast<std::size_t>(group.model().config.dimension);
         if (dimension != expected) {
-            invalid("paralinguistic has " + std::to_string(dimension) + " values, expected " +
-                    std::to_string(expected));
+            invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
         }
-        require_finite(paralinguistic, dimension, "paralinguistic");
-        group.set_paralinguistic(slot, {paralinguistic, dimension});
+        require_finite(voice, dimension, "voice");
+        group.set_voice(slot, {voice, dimension});
         return SECOUSTI_OK;
     });
 }
 
-secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder_group* handle, int32_t slot,
-                                                          float* paralinguistic, size_t dimension) SECOUSTI_NOEXCEPT {
+secousti_status secousti_decoder_group_get_voice(const secousti_decoder_group* handle, int32_t slot, float* voice,
+                                                 size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         const DecoderGroup& group = group_with(handle, slot);
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_capacity(dimension, static_cast<std::size_t>(group.model().config.dimension), "values");
-        group.get_paralinguistic(slot, paralinguistic);
+        group.get_voice(slot, voice);
         return SECOUSTI_OK;
     });
 }

@@ -80,7 +80,7 @@ void require_tokens(const Model& model, const std::int32_t* tokens, std::size_t 
 struct DecoderSettings {
     VocoderOptions vocoder;
     int threads = 1;
-    std::span<const float> paralinguistic;
+    std::span<const float> voice;
 };
 DecoderSettings decoder_settings(const Model& model, const secousti_decoder_options* options);
 

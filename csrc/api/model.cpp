@@ -64,10 +64,10 @@ DecoderSettings decoder_settings(const Model& model, const secousti_decoder_opti
     require_size(options->struct_size, sizeof *options, "secousti_decoder_options");
     settings.threads = checked_threads(options->threads);
     settings.vocoder = {options->look_ahead, options->noise != 0, options->seed};
-    if (options->paralinguistic != nullptr) {
+    if (options->voice != nullptr) {
         const std::size_t dimension = static_cast<std::size_t>(model.config.dimension);
-        require_finite(options->paralinguistic, dimension, "paralinguistic");
-        settings.paralinguistic = {options->paralinguistic, dimension};
+        require_finite(options->voice, dimension, "voice");
+        settings.voice = {options->voice, dimension};
     }
     return settings;
 }

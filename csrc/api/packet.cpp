@@ -43,7 +43,7 @@ PacketStream stream_of(const secousti_packet_options* options) {
 
 void require_voice(std::size_t dimension, std::uint32_t expected) {
     if (dimension != expected) {
-        invalid("paralinguistic has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
+        invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
     }
 }
 
@@ -107,14 +107,14 @@ int64_t secousti_packet_writer_flush(secousti_packet_writer* writer, void* bytes
     });
 }
 
-secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer, const float* paralinguistic,
+secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer, const float* voice,
                                                  size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(writer, "writer");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_voice(dimension, writer->writer.stream().dimension);
-        require_finite(paralinguistic, dimension, "paralinguistic");
-        writer->writer.set_voice({paralinguistic, dimension});
+        require_finite(voice, dimension, "voice");
+        writer->writer.set_voice({voice, dimension});
         return SECOUSTI_OK;
     });
 }
@@ -152,13 +152,13 @@ size_t secousti_packet_reader_buffered(const secousti_packet_reader* reader) SEC
     return reader == nullptr ? 0 : reader->reader.buffered();
 }
 
-int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* paralinguistic,
+int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* voice,
                                           size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(reader, "reader");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_voice(dimension, reader->reader.stream().dimension);
-        return reader->reader.take_voice({paralinguistic, dimension}) ? 1 : 0;
+        return reader->reader.take_voice({voice, dimension}) ? 1 : 0;
     });
 }
 

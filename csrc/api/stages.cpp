@@ -62,22 +62,21 @@ int64_t secousti_encode_mel(const secousti_model* model, const float* mel, size_
     });
 }
 
-secousti_status secousti_paralinguistic(const secousti_model* model, const float* mel, size_t frames,
-                                        float* paralinguistic) SECOUSTI_NOEXCEPT {
+secousti_status secousti_voice_of_mel(const secousti_model* model, const float* mel, size_t frames,
+                                      float* voice) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         const Model& m = checked(model);
         if (frames == 0) invalid("mel has no frames: the paralinguistic encoder needs at least one");
         require_pointer(mel, "mel");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_finite(mel, frames * static_cast<std::size_t>(m.config.n_mels), "mel");
-        make_offline(m, 1)->paralinguistic(mel, frames, paralinguistic);
+        make_offline(m, 1)->voice(mel, frames, voice);
         return SECOUSTI_OK;
     });
 }
 
-int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* tokens, size_t count,
-                               const float* paralinguistic, int32_t threads, float* mel,
-                               size_t capacity) SECOUSTI_NOEXCEPT {
+int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* tokens, size_t count, const float* voice,
+                               int32_t threads, float* mel, size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         const Model& m = checked(model);
         const std::unique_ptr<Offline> offline = make_offline(m, checked_threads(threads));
@@ -85,11 +84,11 @@ int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* token
         require_capacity(capacity, frames, "frames");
         if (count == 0) return 0;
         require_pointer(tokens, "tokens");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_pointer(mel, "mel");
         require_tokens(m, tokens, count);
-        require_finite(paralinguistic, static_cast<std::size_t>(m.config.dimension), "paralinguistic");
-        offline->decode_tokens(tokens, count, paralinguistic, mel);
+        require_finite(voice, static_cast<std::size_t>(m.config.dimension), "voice");
+        offline->decode_tokens(tokens, count, voice, mel);
         return static_cast<int64_t>(frames);
     });
 }
@@ -129,7 +128,7 @@ int64_t secousti_vocode(const secousti_model* model, const float* mel, size_t fr
 
 secousti_status secousti_encode_clips(const secousti_model* model, const float* const* pcm, const size_t* samples,
                                       size_t count, int32_t threads, int32_t* const* tokens,
-                                      float* const* paralinguistic) SECOUSTI_NOEXCEPT {
+                                      float* const* voice) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         const std::unique_ptr<Offline> offline = make_offline(checked(model), checked_threads(threads));
         if (count == 0) return SECOUSTI_OK;
@@ -143,7 +142,7 @@ secousti_status secousti_encode_clips(const secousti_model* model, const float* 
                 if (offline->mel_frames(samples[i]) != 0) require_pointer(tokens[i], "tokens");
                 require_pcm(pcm[i], samples[i]);
             });
-            clips.push_back({pcm[i], samples[i], tokens[i], paralinguistic == nullptr ? nullptr : paralinguistic[i]});
+            clips.push_back({pcm[i], samples[i], tokens[i], voice == nullptr ? nullptr : voice[i]});
         }
         offline->encode_clips(clips);
         return SECOUSTI_OK;
@@ -151,8 +150,8 @@ secousti_status secousti_encode_clips(const secousti_model* model, const float* 
 }
 
 secousti_status secousti_decode_clips(const secousti_model* model, const int32_t* const* tokens, const size_t* counts,
-                                      const float* const* paralinguistic, size_t count,
-                                      const secousti_decoder_options* options, float* const* pcm) SECOUSTI_NOEXCEPT {
+                                      const float* const* voice, size_t count, const secousti_decoder_options* options,
+                                      float* const* pcm) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         const Model& m = checked(model);
         const DecoderSettings settings = decoder_settings(m, options);
@@ -160,19 +159,19 @@ secousti_status secousti_decode_clips(const secousti_model* model, const int32_t
         if (count == 0) return SECOUSTI_OK;
         require_pointer(tokens, "tokens");
         require_pointer(counts, "counts");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_pointer(pcm, "pcm");
         std::vector<ClipToDecode> clips;
         for (std::size_t i = 0; i < count; ++i) {
             if (counts[i] == 0) continue;
             of_clip(i, [&] {
                 require_pointer(tokens[i], "tokens");
-                require_pointer(paralinguistic[i], "paralinguistic");
+                require_pointer(voice[i], "voice");
                 require_pointer(pcm[i], "pcm");
                 require_tokens(m, tokens[i], counts[i]);
-                require_finite(paralinguistic[i], static_cast<std::size_t>(m.config.dimension), "paralinguistic");
+                require_finite(voice[i], static_cast<std::size_t>(m.config.dimension), "voice");
             });
-            clips.push_back({tokens[i], counts[i], paralinguistic[i], pcm[i]});
+            clips.push_back({tokens[i], counts[i], voice[i], pcm[i]});
         }
         offline->decode_clips(clips, settings.vocoder);
         return SECOUSTI_OK;

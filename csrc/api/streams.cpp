@@ -169,8 +169,7 @@ secousti_status secousti_decoder_create(secousti_model* model, const secousti_de
         require_pointer(decoder, "decoder");
         *decoder = nullptr;
         const DecoderSettings settings = decoder_settings(*model->model, options);
-        *decoder = new secousti_decoder{
-            make_decoder(model->model, settings.vocoder, settings.paralinguistic, settings.threads)};
+        *decoder = new secousti_decoder{make_decoder(model->model, settings.vocoder, settings.voice, settings.threads)};
         return SECOUSTI_OK;
     });
 }
@@ -203,29 +202,28 @@ int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXC
     return decoder == nullptr ? 0 : decoder->stream->latency();
 }
 
-secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
-                                                    size_t dimension) SECOUSTI_NOEXCEPT {
+secousti_status secousti_decoder_set_voice(secousti_decoder* decoder, const float* voice,
+                                           size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(decoder, "decoder");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         const std::size_t expected = static_cast<std::size_t>(decoder->stream->model().config.dimension);
         if (dimension != expected) {
-            invalid("paralinguistic has " + std::to_string(dimension) + " values, expected " +
-                    std::to_string(expected));
+            invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
         }
-        require_finite(paralinguistic, dimension, "paralinguistic");
-        decoder->stream->set_paralinguistic({paralinguistic, dimension});
+        require_finite(voice, dimension, "voice");
+        decoder->stream->set_voice({voice, dimension});
         return SECOUSTI_OK;
     });
 }
 
-secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
-                                                    size_t dimension) SECOUSTI_NOEXCEPT {
+secousti_status secousti_decoder_get_voice(const secousti_decoder* decoder, float* voice,
+                                           size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(decoder, "decoder");
-        require_pointer(paralinguistic, "paralinguistic");
+        require_pointer(voice, "voice");
         require_capacity(dimension, static_cast<std::size_t>(decoder->stream->model().config.dimension), "values");
-        decoder->stream->get_paralinguistic(paralinguistic);
+        decoder->stream->get_voice(voice);
         return SECOUSTI_OK;
     });
 }

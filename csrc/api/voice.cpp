@@ -11,66 +11,67 @@
 
 using namespace secousti::core;
 
-struct secousti_voice {
+struct secousti_voice_estimator {
     VoiceEstimator estimator;
 };
 
 extern "C" {
 
-void secousti_voice_options_init(secousti_voice_options* options) SECOUSTI_NOEXCEPT {
+void secousti_voice_estimator_options_init(secousti_voice_estimator_options* options) SECOUSTI_NOEXCEPT {
     if (options != nullptr) *options = {sizeof *options, nullptr, 0.0F};
 }
 
-secousti_status secousti_voice_create(secousti_model* model, const secousti_voice_options* options,
-                                      secousti_voice** voice) SECOUSTI_NOEXCEPT {
+secousti_status secousti_voice_estimator_create(secousti_model* model, const secousti_voice_estimator_options* options,
+                                                secousti_voice_estimator** estimator) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(model, "model");
-        require_pointer(voice, "voice");
-        *voice = nullptr;
+        require_pointer(estimator, "estimator");
+        *estimator = nullptr;
         std::span<const float> stored;
         float seconds = 0.0F;
         if (options != nullptr) {
-            require_size(options->struct_size, sizeof *options, "secousti_voice_options");
+            require_size(options->struct_size, sizeof *options, "secousti_voice_estimator_options");
             seconds = options->stored_seconds;
             if (!(seconds >= 0.0F && seconds <= 3600.0F)) {
                 invalid("stored_seconds is " + std::to_string(seconds) + ", expected 0 to 3600");
             }
-            if (options->paralinguistic != nullptr) {
-                stored = {options->paralinguistic, static_cast<std::size_t>(model->model->config.dimension)};
-                require_finite(stored.data(), stored.size(), "paralinguistic");
+            if (options->voice != nullptr) {
+                stored = {options->voice, static_cast<std::size_t>(model->model->config.dimension)};
+                require_finite(stored.data(), stored.size(), "voice");
             }
         }
-        *voice = new secousti_voice{VoiceEstimator(model->model, stored, static_cast<double>(seconds))};
+        *estimator = new secousti_voice_estimator{VoiceEstimator(model->model, stored, static_cast<double>(seconds))};
         return SECOUSTI_OK;
     });
 }
 
-void secousti_voice_destroy(secousti_voice* voice) SECOUSTI_NOEXCEPT { delete voice; }
+void secousti_voice_estimator_destroy(secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT { delete estimator; }
 
-int64_t secousti_voice_push(secousti_voice* voice, const float* pcm, size_t samples) SECOUSTI_NOEXCEPT {
+int64_t secousti_voice_estimator_push(secousti_voice_estimator* estimator, const float* pcm,
+                                      size_t samples) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
-        require_pointer(voice, "voice");
+        require_pointer(estimator, "estimator");
         if (samples == 0) return 0;
         require_pointer(pcm, "pcm");
         require_pcm(pcm, samples);
-        return voice->estimator.push(pcm, samples) ? 1 : 0;
+        return estimator->estimator.push(pcm, samples) ? 1 : 0;
     });
 }
 
-secousti_status secousti_voice_get(const secousti_voice* voice, float* paralinguistic,
-                                   size_t dimension) SECOUSTI_NOEXCEPT {
+secousti_status secousti_voice_estimator_get(const secousti_voice_estimator* estimator, float* voice,
+                                             size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
+        require_pointer(estimator, "estimator");
         require_pointer(voice, "voice");
-        require_pointer(paralinguistic, "paralinguistic");
-        const std::span<const float> current = voice->estimator.voice();
+        const std::span<const float> current = estimator->estimator.voice();
         require_capacity(dimension, current.size(), "values");
-        std::copy(current.begin(), current.end(), paralinguistic);
+        std::copy(current.begin(), current.end(), voice);
         return SECOUSTI_OK;
     });
 }
 
-double secousti_voice_seconds(const secousti_voice* voice) SECOUSTI_NOEXCEPT {
-    return voice == nullptr ? 0.0 : voice->estimator.seconds();
+double secousti_voice_estimator_seconds(const secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT {
+    return estimator == nullptr ? 0.0 : estimator->estimator.seconds();
 }
 
 }  // extern "C"

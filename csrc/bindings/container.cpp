@@ -18,7 +18,7 @@ py::bytes write_container(const py::object& token_object, const py::object& voic
                           std::int32_t sample_rate, std::int32_t samples_per_token, std::int32_t cardinality,
                           std::int64_t samples) {
     const auto tokens = require<std::int32_t>(token_object, "tokens", std::array{kAny});
-    const auto voice = require<float>(voice_object, "paralinguistic", std::array{kAny});
+    const auto voice = require<float>(voice_object, "voice", std::array{kAny});
     secousti_container_info info;
     secousti_container_info_init(&info);
     info.identity = identity;
@@ -61,8 +61,8 @@ py::dict read_container(const py::bytes& data) {
     d["total_tokens"] = info.tokens;
     d["samples"] = info.samples;
     d["tokens"] = py::array_t<std::int32_t>(static_cast<py::ssize_t>(contents.count), contents.tokens);
-    const auto dimension = contents.paralinguistic == nullptr ? 0 : info.dimension;
-    d["paralinguistic"] = py::array_t<float>(dimension, contents.paralinguistic);
+    const auto dimension = contents.voice == nullptr ? 0 : info.dimension;
+    d["voice"] = py::array_t<float>(dimension, contents.voice);
     py::list lost;
     for (std::size_t i = 0; i < contents.lost_count; ++i) {
         lost.append(py::make_tuple(contents.lost[i].first, contents.lost[i].count));
@@ -71,20 +71,20 @@ py::dict read_container(const py::bytes& data) {
     d["notes"] = py::str(contents.notes).attr("splitlines")();
     d["repaired_bits"] = contents.repaired_bits;
     d["info_lost"] = contents.info_lost != 0;
-    d["paralinguistic_lost"] = contents.paralinguistic_lost != 0;
+    d["voice_lost"] = contents.voice_lost != 0;
     d["complete"] = contents.complete != 0;
     py::dict sizes;
     sizes["tokens"] = contents.token_bytes;
     sizes["framing"] = contents.framing_bytes;
     sizes["header"] = contents.header_bytes;
-    sizes["paralinguistic"] = contents.paralinguistic_bytes;
+    sizes["voice"] = contents.voice_bytes;
     sizes["damaged"] = contents.damaged_bytes;
     d["bytes"] = sizes;
     return d;
 }
 
 py::array_t<float> quantise(const py::object& object) {
-    const auto values = require<float>(object, "paralinguistic", std::array{kAny});
+    const auto values = require<float>(object, "voice", std::array{kAny});
     auto result = empty<float>({length(values)});
     const float* in = values.data();
     float* out = result.mutable_data();
@@ -95,13 +95,12 @@ py::array_t<float> quantise(const py::object& object) {
 }  // namespace
 
 void bind_container(py::module_& module) {
-    module.def("write_container", &write_container, py::arg("tokens"), py::arg("paralinguistic"), py::kw_only(),
+    module.def("write_container", &write_container, py::arg("tokens"), py::arg("voice"), py::kw_only(),
                py::arg("identity"), py::arg("sample_rate"), py::arg("samples_per_token"), py::arg("cardinality"),
                py::arg("samples"),
                "int32 tokens [N] (-1: lost) and G float32 [dimension] -> the bytes of a .sec file.");
     module.def("read_container", &read_container, py::arg("data"), "Everything that is intact in a .sec file.");
-    module.def("quantise_paralinguistic", &quantise, py::arg("paralinguistic"),
-               "What a .sec file gives back for G float32 [dimension].");
+    module.def("quantise_voice", &quantise, py::arg("voice"), "What a .sec file gives back for G float32 [dimension].");
 }
 
 }  // namespace secousti::bindings

@@ -120,13 +120,13 @@ std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t c
                                               std::uint64_t seed, bool noise, std::int32_t look_ahead,
                                               std::int32_t threads, std::int32_t spins,
                                               const std::optional<std::string>& device, std::int32_t max_steps) {
-    const auto g = optional<float>(voice, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
+    const auto g = optional<float>(voice, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
     secousti_decoder_group_options options;
     secousti_decoder_group_options_init(&options);
     options.look_ahead = look_ahead;
     options.noise = noise ? 1 : 0;
     options.seed = seed;
-    options.paralinguistic = voice.is_none() ? nullptr : g.data();
+    options.voice = voice.is_none() ? nullptr : g.data();
     secousti_decoder_group* handle = nullptr;
     make([&](auto* m, auto* o) { return secousti_decoder_group_create(m, o, &handle); }, model, options, capacity,
          threads, spins, device, max_steps);
@@ -135,13 +135,13 @@ std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t c
 
 void start_decoder(DecoderGroup& group, std::int32_t slot, const py::object& voice, std::uint64_t seed, bool noise,
                    std::int32_t look_ahead) {
-    const auto g = optional<float>(voice, "paralinguistic", std::array{group.dimension});
+    const auto g = optional<float>(voice, "voice", std::array{group.dimension});
     secousti_decoder_options options;
     secousti_decoder_options_init(&options);
     options.look_ahead = look_ahead;
     options.noise = noise ? 1 : 0;
     options.seed = seed;
-    options.paralinguistic = voice.is_none() ? nullptr : g.data();
+    options.voice = voice.is_none() ? nullptr : g.data();
     const Exclusive lock(group.busy);
     run(Source::model, [&] { return secousti_decoder_group_start(group.handle.get(), slot, &options); });
 }
@@ -235,20 +235,18 @@ py::array_t<float> flush_decoder(DecoderGroup& group, std::int32_t slot) {
 }
 
 void set_voice(DecoderGroup& group, std::int32_t slot, const py::object& object) {
-    const auto g = require<float>(object, "paralinguistic", std::array{kAny});
+    const auto g = require<float>(object, "voice", std::array{kAny});
     const Exclusive lock(group.busy);
     const float* in = g.data();
-    run(Source::model,
-        [&] { return secousti_decoder_group_set_paralinguistic(group.handle.get(), slot, in, length(g)); });
+    run(Source::model, [&] { return secousti_decoder_group_set_voice(group.handle.get(), slot, in, length(g)); });
 }
 
 py::array_t<float> get_voice(DecoderGroup& group, std::int32_t slot) {
     const Exclusive lock(group.busy);
     auto g = empty<float>({size(group.dimension)});
     float* out = g.mutable_data();
-    run(Source::model, [&] {
-        return secousti_decoder_group_get_paralinguistic(group.handle.get(), slot, out, size(group.dimension));
-    });
+    run(Source::model,
+        [&] { return secousti_decoder_group_get_voice(group.handle.get(), slot, out, size(group.dimension)); });
     return g;
 }
 
@@ -308,10 +306,10 @@ void bind_groups(py::module_& module) {
     py::class_<DecoderGroup> decoders(module, "DecoderGroup",
                                       "Many decoders that step together. One thread at a time.");
     decoders
-        .def(py::init(&create_decoders), py::arg("model"), py::arg("capacity"), py::arg("paralinguistic") = py::none(),
+        .def(py::init(&create_decoders), py::arg("model"), py::arg("capacity"), py::arg("voice") = py::none(),
              py::arg("seed") = 0, py::arg("noise") = true, py::arg("look_ahead") = -1, py::arg("threads") = 1,
              py::arg("spins") = -1, py::arg("device") = py::none(), py::arg("max_steps") = 1)
-        .def("start", &start_decoder, py::arg("slot"), py::arg("paralinguistic") = py::none(), py::arg("seed") = 0,
+        .def("start", &start_decoder, py::arg("slot"), py::arg("voice") = py::none(), py::arg("seed") = 0,
              py::arg("noise") = true, py::arg("look_ahead") = -1, "Begins a new stream in the slot.")
         .def("step", &step_decoders, py::arg("tokens"),
              "int32 [capacity, n] -> float32 [capacity, n * frame_size] and how many samples of each row count, int32.")
@@ -327,8 +325,8 @@ void bind_groups(py::module_& module) {
         .def("step_from_mel_on_device", &step_from_mel_on_device, py::arg("stream"), py::arg("mel"), py::arg("active"),
              py::arg("frames"), py::arg("pcm"), py::arg("samples"), "Likewise.")
         .def("flush", &flush_decoder, py::arg("slot"), "Ends the slot's stream; its remaining samples, float32.")
-        .def("set_paralinguistic", &set_voice, py::arg("slot"), py::arg("paralinguistic"))
-        .def("get_paralinguistic", &get_voice, py::arg("slot"));
+        .def("set_voice", &set_voice, py::arg("slot"), py::arg("voice"))
+        .def("get_voice", &get_voice, py::arg("slot"));
     bind_common<DecoderGroup, secousti_decoder_group_reset, secousti_decoder_group_memory,
                 secousti_decoder_group_snapshot_size, secousti_decoder_group_snapshot, secousti_decoder_group_restore>(
         decoders);

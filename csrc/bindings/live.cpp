@@ -11,23 +11,23 @@
 namespace secousti::bindings {
 namespace {
 
-using VoiceHandle = std::unique_ptr<secousti_voice, Release<secousti_voice_destroy>>;
+using VoiceHandle = std::unique_ptr<secousti_voice_estimator, Release<secousti_voice_estimator_destroy>>;
 
 struct Voice {
     VoiceHandle handle;
     std::atomic<bool> busy{false};
 
-    explicit Voice(secousti_voice* adopted) : handle(adopted) {}
+    explicit Voice(secousti_voice_estimator* adopted) : handle(adopted) {}
 };
 
 std::unique_ptr<Voice> create_voice(const Model& model, const py::object& stored, float stored_seconds) {
-    const auto g = optional<float>(stored, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
-    secousti_voice_options options;
-    secousti_voice_options_init(&options);
-    options.paralinguistic = stored.is_none() ? nullptr : g.data();
+    const auto g = optional<float>(stored, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
+    secousti_voice_estimator_options options;
+    secousti_voice_estimator_options_init(&options);
+    options.voice = stored.is_none() ? nullptr : g.data();
     options.stored_seconds = stored_seconds;
-    secousti_voice* handle = nullptr;
-    run(Source::model, [&] { return secousti_voice_create(model.handle.get(), &options, &handle); });
+    secousti_voice_estimator* handle = nullptr;
+    run(Source::model, [&] { return secousti_voice_estimator_create(model.handle.get(), &options, &handle); });
     return std::make_unique<Voice>(handle);
 }
 
@@ -35,14 +35,14 @@ bool push_pcm(Voice& voice, const py::object& object) {
     const auto pcm = require<float>(object, "pcm", std::array{kAny});
     const Exclusive lock(voice.busy);
     const float* in = pcm.data();
-    return run(Source::model, [&] { return secousti_voice_push(voice.handle.get(), in, length(pcm)); }) > 0;
+    return run(Source::model, [&] { return secousti_voice_estimator_push(voice.handle.get(), in, length(pcm)); }) > 0;
 }
 
 py::array_t<float> get_voice(Voice& voice, std::size_t dimension) {
     const Exclusive lock(voice.busy);
     auto g = empty<float>({dimension});
     float* out = g.mutable_data();
-    run(Source::model, [&] { return secousti_voice_get(voice.handle.get(), out, dimension); });
+    run(Source::model, [&] { return secousti_voice_estimator_get(voice.handle.get(), out, dimension); });
     return g;
 }
 
@@ -106,7 +106,7 @@ py::bytes flush_packet(Writer& writer) {
 }
 
 void set_packet_voice(Writer& writer, const py::object& object) {
-    const auto g = require<float>(object, "paralinguistic", std::array{kAny});
+    const auto g = require<float>(object, "voice", std::array{kAny});
     const Exclusive lock(writer.busy);
     const float* values = g.data();
     run(Source::model, [&] { return secousti_packet_writer_set_voice(writer.handle.get(), values, length(g)); });
@@ -168,7 +168,7 @@ void bind_live(py::module_& module) {
              py::arg("voice_repeat") = 0)
         .def("push", &push_tokens, py::arg("tokens"), "int32 [n] -> the packets that they complete.")
         .def("flush", &flush_packet, "The tokens that wait as a shorter packet; empty if none do.")
-        .def("set_voice", &set_packet_voice, py::arg("paralinguistic"), "Sends G, float32 [dimension], from now on.")
+        .def("set_voice", &set_packet_voice, py::arg("voice"), "Sends G, float32 [dimension], from now on.")
         .def("max_bytes", [](const Writer& writer) { return writer.packet.size(); });
     py::class_<Reader>(module, "PacketReader", "Packets in any order to tokens in theirs.")
         .def(py::init(&create_reader), py::arg("model"), py::arg("depth") = 8)
@@ -178,11 +178,10 @@ void bind_live(py::module_& module) {
         .def("take_voice", &take_packet_voice, "G, float32 [dimension], if it is new; else None.")
         .def("counts", &packet_counts, "secousti_packet_counts as a dict.");
     py::class_<Voice>(module, "Voice", "The voice vector of whoever speaks, estimated while they do.")
-        .def(py::init(&create_voice), py::arg("model"), py::arg("paralinguistic") = py::none(),
-             py::arg("stored_seconds") = 0.0F)
+        .def(py::init(&create_voice), py::arg("model"), py::arg("voice") = py::none(), py::arg("stored_seconds") = 0.0F)
         .def("push", &push_pcm, py::arg("pcm"), "float32 [samples] -> whether the estimate was renewed.")
         .def("get", &get_voice, py::arg("dimension"), "G, float32 [dimension].")
-        .def("seconds", [](const Voice& voice) { return secousti_voice_seconds(voice.handle.get()); });
+        .def("seconds", [](const Voice& voice) { return secousti_voice_estimator_seconds(voice.handle.get()); });
 }
 
 }  // namespace secousti::bindings

@@ -154,19 +154,19 @@ py::dict encode_mel(const Model& model, const py::object& mel_object, std::int32
     return d;
 }
 
-py::array_t<float> paralinguistic(const Model& model, const py::object& mel_object) {
+py::array_t<float> voice(const Model& model, const py::object& mel_object) {
     const auto mel = require<float>(mel_object, "mel", std::array<py::ssize_t, 2>{kAny, model.info.n_mels});
     auto out = empty<float>({size(model.info.dimension)});
     const float* in = mel.data();
     float* result = out.mutable_data();
-    run(Source::model, [&] { return secousti_paralinguistic(model.handle.get(), in, length(mel), result); });
+    run(Source::model, [&] { return secousti_voice_of_mel(model.handle.get(), in, length(mel), result); });
     return out;
 }
 
 py::array_t<float> decode_tokens(const Model& model, const py::object& token_object, const py::object& g_object,
                                  std::int32_t threads) {
     const auto tokens = require<std::int32_t>(token_object, "tokens", std::array{kAny});
-    const auto g = require<float>(g_object, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
+    const auto g = require<float>(g_object, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
     const std::size_t frames = length(tokens) * size(model.info.frame_size / model.info.hop_length);
     auto out = empty<float>({frames, size(model.info.n_mels)});
     const std::int32_t* in = tokens.data();
@@ -261,8 +261,8 @@ py::tuple encode_clips(const Model& model, const py::list& objects, std::int32_t
 py::list decode_clips(const Model& model, const py::list& token_objects, const py::list& voice_objects,
                       std::optional<std::uint64_t> seed, std::int32_t look_ahead, std::int32_t threads) {
     const Clips<std::int32_t> tokens(token_objects, "tokens", kAny);
-    const Clips<float> voices(voice_objects, "paralinguistic", model.info.dimension);
-    if (tokens.data.size() != voices.data.size()) throw py::value_error("paralinguistic: one for each clip");
+    const Clips<float> voices(voice_objects, "voice", model.info.dimension);
+    if (tokens.data.size() != voices.data.size()) throw py::value_error("voice: one for each clip");
     const secousti_decoder_options options = vocoder_options(seed, look_ahead, threads);
     std::vector<std::size_t> lengths;
     for (const std::size_t count : tokens.lengths) lengths.push_back(count * size(model.info.frame_size));
@@ -288,8 +288,8 @@ void bind_model(py::module_& module) {
         .def("mel", &mel, py::arg("pcm"), "float32 [samples] -> log-mel float32 [floor(samples / hop_length), n_mels].")
         .def("encode_mel", &encode_mel, py::arg("mel"), py::arg("threads") = 1,
              "Log-mel [T, n_mels] -> every stage of the encoder; acoustic_embed is None without an acoustic branch.")
-        .def("paralinguistic", &paralinguistic, py::arg("mel"), "Log-mel [T, n_mels] -> G float32 [dimension].")
-        .def("decode_tokens", &decode_tokens, py::arg("tokens"), py::arg("paralinguistic"), py::arg("threads") = 1,
+        .def("voice", &voice, py::arg("mel"), "Log-mel [T, n_mels] -> G float32 [dimension].")
+        .def("decode_tokens", &decode_tokens, py::arg("tokens"), py::arg("voice"), py::arg("threads") = 1,
              "int32 [N], G float32 [dimension] -> log-mel [T, n_mels].")
         .def("decode_acoustic", &decode_acoustic, py::arg("acoustic"), py::arg("threads") = 1,
              "float32 [N, dimension] -> log-mel [T, n_mels].")
@@ -297,7 +297,7 @@ void bind_model(py::module_& module) {
              py::arg("threads") = 1, "Log-mel [T, n_mels] -> float32 [T * hop_length]; no noise when `seed` is None.")
         .def("encode_clips", &encode_clips, py::arg("pcm"), py::arg("threads") = 1, py::arg("voices") = true,
              "float32 [samples] each -> tokens, int32 [N] each, and G, float32 [dimension] each (None if not wanted).")
-        .def("decode_clips", &decode_clips, py::arg("tokens"), py::arg("paralinguistic"), py::arg("seed") = py::none(),
+        .def("decode_clips", &decode_clips, py::arg("tokens"), py::arg("voice"), py::arg("seed") = py::none(),
              py::arg("look_ahead") = -1, py::arg("threads") = 1,
              "int32 [N] and G float32 [dimension] each -> float32 [N * frame_size] each.");
 }

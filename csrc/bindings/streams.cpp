@@ -86,14 +86,14 @@ py::array_t<std::int32_t> flush_encoder(Encoder& encoder) {
 
 std::unique_ptr<Decoder> create_decoder(const Model& model, const py::object& voice, std::uint64_t seed, bool noise,
                                         std::int32_t look_ahead, std::int32_t threads) {
-    const auto g = optional<float>(voice, "paralinguistic", std::array<py::ssize_t, 1>{model.info.dimension});
+    const auto g = optional<float>(voice, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
     secousti_decoder_options options;
     secousti_decoder_options_init(&options);
     options.threads = threads;
     options.look_ahead = look_ahead;
     options.noise = noise ? 1 : 0;
     options.seed = seed;
-    options.paralinguistic = voice.is_none() ? nullptr : g.data();
+    options.voice = voice.is_none() ? nullptr : g.data();
     secousti_decoder* handle = nullptr;
     run(Source::model, [&] { return secousti_decoder_create(model.handle.get(), &options, &handle); });
     return std::make_unique<Decoder>(handle);
@@ -181,17 +181,17 @@ py::array_t<float> flush_decoder(Decoder& decoder) {
 }
 
 void set_voice(Decoder& decoder, const py::object& object) {
-    const auto g = require<float>(object, "paralinguistic", std::array{kAny});
+    const auto g = require<float>(object, "voice", std::array{kAny});
     const Exclusive lock(decoder.busy);
     const float* in = g.data();
-    run(Source::model, [&] { return secousti_decoder_set_paralinguistic(decoder.handle.get(), in, length(g)); });
+    run(Source::model, [&] { return secousti_decoder_set_voice(decoder.handle.get(), in, length(g)); });
 }
 
 py::array_t<float> get_voice(Decoder& decoder, std::size_t dimension) {
     const Exclusive lock(decoder.busy);
     auto g = empty<float>({dimension});
     float* out = g.mutable_data();
-    run(Source::model, [&] { return secousti_decoder_get_paralinguistic(decoder.handle.get(), out, dimension); });
+    run(Source::model, [&] { return secousti_decoder_get_voice(decoder.handle.get(), out, dimension); });
     return g;
 }
 
@@ -215,7 +215,7 @@ void bind_streams(py::module_& module) {
         });
 
     py::class_<Decoder>(module, "Decoder", "Tokens to PCM, a chunk at a time. One thread at a time.")
-        .def(py::init(&create_decoder), py::arg("model"), py::arg("paralinguistic") = py::none(), py::arg("seed") = 0,
+        .def(py::init(&create_decoder), py::arg("model"), py::arg("voice") = py::none(), py::arg("seed") = 0,
              py::arg("noise") = true, py::arg("look_ahead") = -1, py::arg("threads") = 1)
         .def_static("restore", &restore_decoder, py::arg("model"), py::arg("snapshot"), py::arg("threads") = 1)
         .def("clone", &clone_decoder)
@@ -239,8 +239,8 @@ void bind_streams(py::module_& module) {
              })
         .def("memory_bytes", [](const Decoder& decoder) { return secousti_decoder_memory(decoder.handle.get()); })
         .def("latency", [](const Decoder& decoder) { return secousti_decoder_latency(decoder.handle.get()); })
-        .def("set_paralinguistic", &set_voice, py::arg("paralinguistic"), "Replaces G from the next token on.")
-        .def("get_paralinguistic", &get_voice, py::arg("dimension"));
+        .def("set_voice", &set_voice, py::arg("voice"), "Replaces G from the next token on.")
+        .def("get_voice", &get_voice, py::arg("dimension"));
 }
 
 }  // namespace secousti::bindings

@@ -173,22 +173,20 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
 class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
   public:
     CpuDecoderGroup(ModelPtr shared, const GroupOptions& options, const VocoderOptions& vocoder,
-                    std::span<const float> paralinguistic)
+                    std::span<const float> voice)
         : CpuGroup(shared, options, make_workspace(shared->decoder_scratch, options),
                    shared->vocoder ? shared->vocoder->scratch_bytes() : 0,
                    shared->decoder.windows(shared->decoder.max_tokens())) {
-        for (int i = 0; i < options.capacity; ++i) slots_.emplace_back(shared, vocoder, paralinguistic, workspace_);
+        for (int i = 0; i < options.capacity; ++i) slots_.emplace_back(shared, vocoder, voice, workspace_);
         if (options.max_steps > 1) several_.resize(mel_.size() * size(options.max_steps));
     }
 
-    void start(int slot, const VocoderOptions& options, std::span<const float> paralinguistic) override {
-        slots_[size(slot)].restart(options, paralinguistic);
+    void start(int slot, const VocoderOptions& options, std::span<const float> voice) override {
+        slots_[size(slot)].restart(options, voice);
     }
-    void set_paralinguistic(int slot, std::span<const float> values) noexcept override {
-        slots_[size(slot)].set_paralinguistic(values);
-    }
-    void get_paralinguistic(int slot, float* values) const noexcept override {
-        const std::span<const float> current = slots_[size(slot)].paralinguistic();
+    void set_voice(int slot, std::span<const float> values) noexcept override { slots_[size(slot)].set_voice(values); }
+    void get_voice(int slot, float* values) const noexcept override {
+        const std::span<const float> current = slots_[size(slot)].voice();
         std::copy(current.begin(), current.end(), values);
     }
     DecoderUse use(int slot) const noexcept override { return slots_[size(slot)].use(); }
@@ -261,7 +259,7 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
         const std::size_t dimension = size(m.config.dimension);
         for_parts(kMaxTokens, [&](int first, std::span<Lane> lanes) noexcept {
             one_row_each(first, lanes);
-            m.decoder.transform(exec(), Batch{lanes}, scratch(), tokens_.data() + first, m.decoder_paralinguistic,
+            m.decoder.transform(exec(), Batch{lanes}, scratch(), tokens_.data() + first, m.decoder_voice,
                                 rows_.data() + size(first) * dimension);
         });
         for_parts(m.decoder.max_tokens(), [&](int first, std::span<Lane> lanes) noexcept {
@@ -315,10 +313,10 @@ std::unique_ptr<EncoderGroup> make_encoder_group(ModelPtr model, const GroupOpti
 }
 
 std::unique_ptr<DecoderGroup> make_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                 const VocoderOptions& vocoder, std::span<const float> paralinguistic) {
+                                                 const VocoderOptions& vocoder, std::span<const float> voice) {
     check(*model, options);
-    if (options.device == "cuda") return make_device_decoder_group(std::move(model), options, vocoder, paralinguistic);
-    return std::make_unique<CpuDecoderGroup>(std::move(model), options, vocoder, paralinguistic);
+    if (options.device == "cuda") return make_device_decoder_group(std::move(model), options, vocoder, voice);
+    return std::make_unique<CpuDecoderGroup>(std::move(model), options, vocoder, voice);
 }
 
 }  // namespace secousti::core

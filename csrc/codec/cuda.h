@@ -29,14 +29,13 @@ std::size_t device_weight_bytes(const cuda::DeviceModel& model);
 /// Groups of a model that was loaded for the device.
 std::unique_ptr<EncoderGroup> make_device_encoder_group(ModelPtr model, const GroupOptions& options);
 std::unique_ptr<DecoderGroup> make_device_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                        const VocoderOptions& vocoder,
-                                                        std::span<const float> paralinguistic);
+                                                        const VocoderOptions& vocoder, std::span<const float> voice);
 
 /// Single streams of such a model: groups of one slot. Throw as groups do, and restoring as Stream::restore does.
 std::unique_ptr<SingleEncoder> make_device_encoder(ModelPtr model);
 std::unique_ptr<SingleEncoder> restore_device_encoder(ModelPtr model, std::span<const std::byte> snapshot);
 std::unique_ptr<SingleDecoder> make_device_decoder(ModelPtr model, const VocoderOptions& options,
-                                                   std::span<const float> paralinguistic);
+                                                   std::span<const float> voice);
 std::unique_ptr<SingleDecoder> restore_device_decoder(ModelPtr model, std::span<const std::byte> snapshot);
 /// Offline calls there.
 std::unique_ptr<Offline> make_device_offline(const Model& model);

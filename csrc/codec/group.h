@@ -88,10 +88,10 @@ class DecoderGroup : public Group {
   public:
     /// Begins a new stream in the slot, with options and voice of its own (empty: zeros). Throws Error(unsupported) for
     /// a look-ahead that the vocoder (or the device, for one slot alone) cannot do; the slot is then as before.
-    virtual void start(int slot, const VocoderOptions& options, std::span<const float> paralinguistic) = 0;
+    virtual void start(int slot, const VocoderOptions& options, std::span<const float> voice) = 0;
     /// G [dimension] from the next token on.
-    virtual void set_paralinguistic(int slot, std::span<const float> values) = 0;
-    virtual void get_paralinguistic(int slot, float* values) const = 0;
+    virtual void set_voice(int slot, std::span<const float> values) = 0;
+    virtual void get_voice(int slot, float* values) const = 0;
 
     /// What the slot has been used for since it started; a step of the other kind does not fit.
     virtual DecoderUse use(int slot) const noexcept = 0;
@@ -130,6 +130,6 @@ std::unique_ptr<EncoderGroup> make_encoder_group(ModelPtr model, const GroupOpti
 /// Every slot starts with these vocoder options and this voice (empty: zeros); also unsupported for a look-ahead that
 /// the vocoder cannot do.
 std::unique_ptr<DecoderGroup> make_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                 const VocoderOptions& vocoder, std::span<const float> paralinguistic);
+                                                 const VocoderOptions& vocoder, std::span<const float> voice);
 
 }  // namespace secousti::core

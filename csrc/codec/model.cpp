@@ -150,9 +150,9 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       acoustic(config.acoustic_layers == 0 ? std::nullopt
                                            : std::optional<AcousticBranch>(std::in_place, backend, config, weights,
                                                                            acoustic_state, acoustic_scratch)),
-      paralinguistic(backend, config, weights),
+      voice_encoder(backend, config, weights),
       decoder_header(decoder_state.reserve<DecoderStreamHeader>(1)),
-      decoder_paralinguistic(decoder_state.reserve<float>(static_cast<std::size_t>(config.dimension))),
+      decoder_voice(decoder_state.reserve<float>(static_cast<std::size_t>(config.dimension))),
       decoder_mel(
           decoder_scratch.reserve<float>(area(max_tokens_per_step(config) * config.frames_per_token(), config.n_mels))),
       decoder(backend, config, weights, decoder_state, decoder_scratch),

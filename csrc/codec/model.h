@@ -65,9 +65,9 @@ class Model {
     const MelFrontEnd mel;
     const Encoder encoder;
     const std::optional<AcousticBranch> acoustic;
-    const ParalinguisticEncoder paralinguistic;
+    const ParalinguisticEncoder voice_encoder;
     const Slice<DecoderStreamHeader> decoder_header;
-    const Slice<float> decoder_paralinguistic;
+    const Slice<float> decoder_voice;
     const Slice<float> decoder_mel;  ///< what the vocoder, which works where the decoder did, takes over
     const Decoder decoder;
     const std::unique_ptr<const Vocoder> vocoder;  ///< null when the model has none

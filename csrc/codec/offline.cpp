@@ -40,12 +40,9 @@ class CpuOffline final : public Offline {
     void encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const override {
         encode_mel(exec(), mel, frames, out);
     }
-    void paralinguistic(const float* mel, std::size_t frames, float* g) const override {
-        paralinguistic(exec(), mel, frames, g);
-    }
-    void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
-                       float* mel) const override {
-        decode_tokens(exec(), tokens, count, paralinguistic, mel);
+    void voice(const float* mel, std::size_t frames, float* g) const override { voice(exec(), mel, frames, g); }
+    void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* voice, float* mel) const override {
+        decode_tokens(exec(), tokens, count, voice, mel);
     }
     void decode_acoustic(const float* acoustic, std::size_t count, float* mel) const override {
         decode_acoustic(exec(), acoustic, count, mel);
@@ -61,8 +58,8 @@ class CpuOffline final : public Offline {
 
     void mel(const Exec& run, const float* pcm, std::size_t samples, float* out) const;
     void encode_mel(const Exec& run, const float* mel, std::size_t frames, const EncodeOutputs& out) const;
-    void paralinguistic(const Exec& run, const float* mel, std::size_t frames, float* g) const;
-    void decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
+    void voice(const Exec& run, const float* mel, std::size_t frames, float* g) const;
+    void decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count, const float* voice,
                        float* mel) const;
     void decode_acoustic(const Exec& run, const float* acoustic, std::size_t count, float* mel) const;
     void vocode(const Exec& run, const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const;
@@ -123,14 +120,13 @@ void CpuOffline::encode_mel(const Exec& run, const float* mel, std::size_t frame
     } while (frames > 0);
 }
 
-void CpuOffline::decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count,
-                               const float* paralinguistic, float* mel) const {
+void CpuOffline::decode_tokens(const Exec& run, const std::int32_t* tokens, std::size_t count, const float* voice,
+                               float* mel) const {
     Arena state(model_.decoder_state.bytes()), scratch(model_.decoder_scratch.bytes());
     const std::size_t width = static_cast<std::size_t>(model_.config.frames_per_token() * model_.config.n_mels);
     while (count > 0) {
         const std::size_t part = std::min(count, static_cast<std::size_t>(model_.decoder.max_tokens()));
-        model_.decoder.push_tokens(run, state.data(), scratch.data(), tokens, static_cast<int>(part), paralinguistic,
-                                   mel);
+        model_.decoder.push_tokens(run, state.data(), scratch.data(), tokens, static_cast<int>(part), voice, mel);
         tokens += part;
         mel += part * width;
         count -= part;
@@ -164,8 +160,8 @@ void CpuOffline::vocode(const Exec& run, const float* mel, std::size_t frames, c
     vocoder.finish(run, state.data(), scratch.data(), pcm);
 }
 
-void CpuOffline::paralinguistic(const Exec& run, const float* mel, std::size_t frames, float* g) const {
-    const std::vector<float> values = model_.paralinguistic.encode(run, mel, frames);
+void CpuOffline::voice(const Exec& run, const float* mel, std::size_t frames, float* g) const {
+    const std::vector<float> values = model_.voice_encoder.encode(run, mel, frames);
     std::copy(values.begin(), values.end(), g);
 }
 
@@ -195,7 +191,7 @@ void CpuOffline::encode_clips(std::span<const ClipToEncode> clips) const {
         std::vector<float> rows(frames * static_cast<std::size_t>(model_.config.n_mels));
         mel(run, clip.pcm, clip.samples, rows.data());
         encode_mel(run, rows.data(), frames, {{.tokens = clip.tokens}});
-        if (clip.paralinguistic != nullptr) paralinguistic(run, rows.data(), frames, clip.paralinguistic);
+        if (clip.voice != nullptr) voice(run, rows.data(), frames, clip.voice);
     });
 }
 
@@ -205,7 +201,7 @@ void CpuOffline::decode_clips(std::span<const ClipToDecode> clips, const Vocoder
         if (clip.count == 0) return;
         const std::size_t frames = clip.count * static_cast<std::size_t>(model_.config.frames_per_token());
         std::vector<float> rows(frames * static_cast<std::size_t>(model_.config.n_mels));
-        decode_tokens(run, clip.tokens, clip.count, clip.paralinguistic, rows.data());
+        decode_tokens(run, clip.tokens, clip.count, clip.voice, rows.data());
         vocode(run, rows.data(), frames, options, clip.pcm);
     });
 }

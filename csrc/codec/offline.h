@@ -20,14 +20,14 @@ struct EncodeOutputs {
 struct ClipToEncode {
     const float* pcm;
     std::size_t samples;
-    std::int32_t* tokens;   ///< [tokens_of(mel_frames(samples))]
-    float* paralinguistic;  ///< G [dimension]; null: not wanted, and for clips without a mel frame
+    std::int32_t* tokens;  ///< [tokens_of(mel_frames(samples))]
+    float* voice;          ///< G [dimension]; null: not wanted, and for clips without a mel frame
 };
 struct ClipToDecode {
     const std::int32_t* tokens;
     std::size_t count;
-    const float* paralinguistic;  ///< [dimension]
-    float* pcm;                   ///< [count * frame_size]
+    const float* voice;  ///< [dimension]
+    float* pcm;          ///< [count * frame_size]
 };
 
 /// All functions allocate their working memory and throw Error or std::bad_alloc. Arguments are valid, and no input but
@@ -46,9 +46,8 @@ class Offline {
     /// Throws Error(unsupported) when the acoustic embedding is wanted from a model without an acoustic branch.
     virtual void encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const = 0;
     /// G [dimension] of the middle of the mel.
-    virtual void paralinguistic(const float* mel, std::size_t frames, float* g) const = 0;
-    virtual void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
-                               float* mel) const = 0;
+    virtual void voice(const float* mel, std::size_t frames, float* g) const = 0;
+    virtual void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* voice, float* mel) const = 0;
     virtual void decode_acoustic(const float* acoustic, std::size_t count, float* mel) const = 0;
     /// Throws Error(unsupported) without a vocoder. Writes frames * hop_length samples.
     virtual void vocode(const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const = 0;

@@ -49,11 +49,11 @@ class CpuDecoder final : public CpuSingle<SingleDecoder, DecoderStream> {
     std::unique_ptr<SingleDecoder> clone() override { return std::make_unique<CpuDecoder>(DecoderStream(stream_)); }
     DecoderUse use() const noexcept override { return stream_.use(); }
     int latency() const noexcept override { return stream_.latency(); }
-    void get_paralinguistic(float* values) const noexcept override {
-        const std::span<const float> current = stream_.paralinguistic();
+    void get_voice(float* values) const noexcept override {
+        const std::span<const float> current = stream_.voice();
         std::copy(current.begin(), current.end(), values);
     }
-    void set_paralinguistic(std::span<const float> values) noexcept override { stream_.set_paralinguistic(values); }
+    void set_voice(std::span<const float> values) noexcept override { stream_.set_voice(values); }
     std::size_t samples_owed(std::size_t frames) const noexcept override { return stream_.samples_owed(frames); }
     std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept override {
         return stream_.push(tokens, count, pcm);
@@ -81,10 +81,10 @@ std::unique_ptr<SingleEncoder> restore_encoder(ModelPtr model, std::span<const s
     return std::make_unique<CpuEncoder>(std::move(stream));
 }
 
-std::unique_ptr<SingleDecoder> make_decoder(ModelPtr model, const VocoderOptions& options,
-                                            std::span<const float> paralinguistic, int threads) {
-    if (model->device) return make_device_decoder(std::move(model), options, paralinguistic);
-    return std::make_unique<CpuDecoder>(DecoderStream(std::move(model), options, paralinguistic, threads));
+std::unique_ptr<SingleDecoder> make_decoder(ModelPtr model, const VocoderOptions& options, std::span<const float> voice,
+                                            int threads) {
+    if (model->device) return make_device_decoder(std::move(model), options, voice);
+    return std::make_unique<CpuDecoder>(DecoderStream(std::move(model), options, voice, threads));
 }
 
 std::unique_ptr<SingleDecoder> restore_decoder(ModelPtr model, std::span<const std::byte> snapshot, int threads) {

@@ -54,8 +54,8 @@ class SingleDecoder : public Single {
     virtual std::unique_ptr<SingleDecoder> clone() = 0;
     virtual DecoderUse use() const noexcept = 0;
     virtual int latency() const noexcept = 0;
-    virtual void get_paralinguistic(float* values) const = 0;
-    virtual void set_paralinguistic(std::span<const float> values) = 0;
+    virtual void get_voice(float* values) const = 0;
+    virtual void set_voice(std::span<const float> values) = 0;
     virtual std::size_t samples_owed(std::size_t frames) const noexcept = 0;
     virtual std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) = 0;
     virtual void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) = 0;
@@ -69,8 +69,8 @@ class SingleDecoder : public Single {
 /// Work where the model was opened for. Throw as the constructors of streams and Stream::restore do; `threads` count on
 std::unique_ptr<SingleEncoder> make_encoder(ModelPtr model, int threads);
 std::unique_ptr<SingleEncoder> restore_encoder(ModelPtr model, std::span<const std::byte> snapshot, int threads);
-std::unique_ptr<SingleDecoder> make_decoder(ModelPtr model, const VocoderOptions& options,
-                                            std::span<const float> paralinguistic, int threads);
+std::unique_ptr<SingleDecoder> make_decoder(ModelPtr model, const VocoderOptions& options, std::span<const float> voice,
+                                            int threads);
 std::unique_ptr<SingleDecoder> restore_decoder(ModelPtr model, std::span<const std::byte> snapshot, int threads);
 
 }  // namespace secousti::core

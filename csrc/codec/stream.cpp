@@ -127,15 +127,13 @@ std::size_t EncoderStream::flush(std::int32_t* tokens) noexcept {
     return written;
 }
 
-DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
-                             int threads)
-    : DecoderStream(model, options, paralinguistic,
-                    std::make_shared<Workspace>(model->decoder_scratch.bytes(), threads)) {}
+DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice, int threads)
+    : DecoderStream(model, options, voice, std::make_shared<Workspace>(model->decoder_scratch.bytes(), threads)) {}
 
-DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
+DecoderStream::DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice,
                              std::shared_ptr<Workspace> workspace)
     : Stream(Kind::decoder, model, model->decoder_state, std::move(workspace)) {
-    if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
+    if (!voice.empty()) set_voice(voice);
     start(model_->vocoder ? model_->vocoder->resolve(options) : options);
 }
 
@@ -147,17 +145,17 @@ void DecoderStream::start(const VocoderOptions& options) noexcept {
 void DecoderStream::reset() noexcept {
     const DecoderStreamHeader old = header();
     // Everything but G, which is one slice of the arena.
-    const std::span<const std::byte> voice = std::as_bytes(paralinguistic());
-    const std::size_t begin = model_->decoder_paralinguistic.offset, end = begin + voice.size();
+    const std::span<const std::byte> kept = std::as_bytes(voice());
+    const std::size_t begin = model_->decoder_voice.offset, end = begin + kept.size();
     std::memset(state_.data(), 0, begin);
     std::memset(state_.data() + end, 0, state_.bytes() - end);
     start({old.look_ahead, old.noise != 0, old.seed});
 }
 
-void DecoderStream::restart(const VocoderOptions& options, std::span<const float> paralinguistic) {
+void DecoderStream::restart(const VocoderOptions& options, std::span<const float> voice) {
     const VocoderOptions resolved = model_->vocoder ? model_->vocoder->resolve(options) : options;
     state_.clear();
-    if (!paralinguistic.empty()) set_paralinguistic(paralinguistic);
+    if (!voice.empty()) set_voice(voice);
     start(resolved);
 }
 
@@ -165,12 +163,12 @@ bool DecoderStream::accepts(DecoderUse use) const noexcept {
     return header().use == DecoderUse::undecided || header().use == use;
 }
 
-std::span<const float> DecoderStream::paralinguistic() const noexcept {
-    return {model_->decoder_paralinguistic.in(state_.data()), model_->decoder_paralinguistic.count};
+std::span<const float> DecoderStream::voice() const noexcept {
+    return {model_->decoder_voice.in(state_.data()), model_->decoder_voice.count};
 }
 
-void DecoderStream::set_paralinguistic(std::span<const float> values) noexcept {
-    std::copy(values.begin(), values.end(), model_->decoder_paralinguistic.in(state_.data()));
+void DecoderStream::set_voice(std::span<const float> values) noexcept {
+    std::copy(values.begin(), values.end(), model_->decoder_voice.in(state_.data()));
 }
 
 std::size_t DecoderStream::samples_owed(std::size_t frames) const noexcept {
@@ -191,9 +189,9 @@ int DecoderStream::vocode(const Exec& run, std::byte* vocoder_scratch, const flo
 void DecoderStream::decode(const std::int32_t* tokens, int count, float* mel) noexcept {
     const Decoder& decoder = model_->decoder;
     if (tokens != nullptr) {
-        decoder.push_tokens(exec(), state_.data(), scratch(), tokens, count, paralinguistic().data(), mel);
+        decoder.push_tokens(exec(), state_.data(), scratch(), tokens, count, voice().data(), mel);
     } else {
-        decoder.push_lost(exec(), state_.data(), scratch(), count, paralinguistic().data(), mel);
+        decoder.push_lost(exec(), state_.data(), scratch(), count, voice().data(), mel);
     }
 }
 

@@ -90,23 +90,23 @@ class EncoderStream : public Stream {
 class DecoderStream : public Stream {
   public:
     /// Throws Error(unsupported) when the vocoder cannot do this look-ahead. A model without a vocoder decodes to mel.
-    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic, int threads);
+    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice, int threads);
     /// `workspace` has model->decoder_scratch.bytes().
-    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic,
+    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice,
                   std::shared_ptr<Workspace> workspace);
 
     void reset() noexcept;
     /// As a new stream with these options and this voice (empty: zeros). Throws as the constructor does, before it
     /// changes anything.
-    void restart(const VocoderOptions& options, std::span<const float> paralinguistic);
+    void restart(const VocoderOptions& options, std::span<const float> voice);
     DecoderUse use() const noexcept { return header().use; }
     bool ended() const noexcept { return header().ended != 0; }
     /// Whether a push of this kind fits the earlier ones and the model.
     bool accepts(DecoderUse use) const noexcept;
     void commit(DecoderUse use) noexcept { header().use = use; }
     int latency() const noexcept { return model_->vocoder ? model_->vocoder->latency(header().look_ahead) : 0; }
-    std::span<const float> paralinguistic() const noexcept;
-    void set_paralinguistic(std::span<const float> values) noexcept;
+    std::span<const float> voice() const noexcept;
+    void set_voice(std::span<const float> values) noexcept;
     /// Most samples that pushing `frames` more of mel (or tokens worth as many), or flushing after them, can return:
     /// all that are still owed.
     std::size_t samples_owed(std::size_t frames) const noexcept;

@@ -28,7 +28,7 @@ class CpuVoiceMachine final : public VoiceMachine {
     explicit CpuVoiceMachine(ModelPtr model)
         : model_(std::move(model)),
           front_end_(model_->config, state_layout_, scratch_layout_),
-          renewal_(scratch_layout_.reserve<std::byte>(model_->paralinguistic.scratch_bytes())),
+          renewal_(scratch_layout_.reserve<std::byte>(model_->voice_encoder.scratch_bytes())),
           state_(state_layout_.bytes()),
           scratch_(scratch_layout_.bytes()) {}
 
@@ -37,7 +37,7 @@ class CpuVoiceMachine final : public VoiceMachine {
         return front_end_.push(exec(), state_.data(), scratch_.data(), pcm, samples, false, rows);
     }
     void encode(const float* rows, std::size_t frames, float* g) override {
-        model_->paralinguistic.encode(exec(), renewal_.in(scratch_.data()), rows, frames, g);
+        model_->voice_encoder.encode(exec(), renewal_.in(scratch_.data()), rows, frames, g);
     }
 
   private:

@@ -10,7 +10,7 @@
 namespace secousti::core::cuda {
 
 DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& options, const VocoderOptions& vocoder,
-                                       std::span<const float> paralinguistic)
+                                       std::span<const float> voice)
     : DecoderGroup(std::move(model), options),
       device_(*model_->device),
       snapshot_bytes_(DecoderStream(model_, {}, {}, 1).snapshot_bytes()),
@@ -19,12 +19,12 @@ DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& optio
       scratch_(device_.decoder.make_scratch(stream_, capacity_, max_steps_)),
       masks_(stream_, 1, capacity_),
       tokens_(stream_, area(capacity_, max_steps_), "tokens of a group"),
-      paralinguistic_(stream_, area(capacity_, model_->config.dimension), "voices of a group"),
+      voice_(stream_, area(capacity_, model_->config.dimension), "voices of a group"),
       mel_(stream_, area(capacity_, max_steps_ * mel_size_), "mel of a group"),
       host_tokens_(tokens_.bytes()),
       host_mel_(mel_.bytes()),
       headers_(slots()),
-      voices_(paralinguistic_.count()) {
+      voices_(voice_.count()) {
     VocoderOptions resolved = vocoder;
     if (device_.vocoder) {
         resolved = model_->vocoder->resolve(vocoder);
@@ -43,9 +43,9 @@ DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& optio
     }
     stream_.fill(tokens_.data(), 0, tokens_.bytes());
     stream_.fill(mel_.data(), 0, mel_.bytes());
-    stream_.fill(paralinguistic_.data(), 0, paralinguistic_.bytes());
+    stream_.fill(voice_.data(), 0, voice_.bytes());
     for (int slot = 0; slot < capacity_; ++slot) {
-        if (!paralinguistic.empty()) set_paralinguistic(slot, paralinguistic);
+        if (!voice.empty()) set_voice(slot, voice);
         begin(slot, resolved);
     }
     // The graphs of single steps and of the most at once; others when they are needed.
@@ -56,7 +56,7 @@ DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& optio
 }
 
 std::size_t DeviceDecoderGroup::memory_bytes() const noexcept {
-    return state_.bytes() + scratch_.bytes() + mel_.bytes() + pcm_.bytes() + paralinguistic_.bytes() +
+    return state_.bytes() + scratch_.bytes() + mel_.bytes() + pcm_.bytes() + voice_.bytes() +
            (vocoder_ ? vocoder_->bytes() : 0) + host_mel_.bytes() + host_pcm_.bytes();
 }
 
@@ -77,10 +77,10 @@ void DeviceDecoderGroup::begin(int slot, const VocoderOptions& resolved) {
     if (vocoder_) device_.vocoder->start(stream_, *vocoder_, slot, resolved);
 }
 
-void DeviceDecoderGroup::start(int slot, const VocoderOptions& options, std::span<const float> paralinguistic) {
+void DeviceDecoderGroup::start(int slot, const VocoderOptions& options, std::span<const float> voice) {
     const VocoderOptions resolved = resolve(options);
     const std::vector<float> zeros(static_cast<std::size_t>(model_->config.dimension));
-    set_paralinguistic(slot, paralinguistic.empty() ? std::span<const float>(zeros) : paralinguistic);
+    set_voice(slot, voice.empty() ? std::span<const float>(zeros) : voice);
     begin(slot, resolved);
     masks_.clear();
     masks_.set(0, static_cast<std::size_t>(slot), true);
@@ -89,15 +89,15 @@ void DeviceDecoderGroup::start(int slot, const VocoderOptions& options, std::spa
     stream_.synchronize();
 }
 
-void DeviceDecoderGroup::set_paralinguistic(int slot, std::span<const float> values) {
+void DeviceDecoderGroup::set_voice(int slot, std::span<const float> values) {
     turns_.take(stream_);
     const std::size_t begin = area(slot, model_->config.dimension);
     std::copy(values.begin(), values.end(), voices_.begin() + static_cast<std::ptrdiff_t>(begin));
-    stream_.copy_to_device(paralinguistic_.data() + begin, voices_.data() + begin, values.size_bytes());
+    stream_.copy_to_device(voice_.data() + begin, voices_.data() + begin, values.size_bytes());
     stream_.synchronize();
 }
 
-void DeviceDecoderGroup::get_paralinguistic(int slot, float* values) const {
+void DeviceDecoderGroup::get_voice(int slot, float* values) const {
     const std::size_t dimension = static_cast<std::size_t>(model_->config.dimension);
     std::copy_n(voices_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(slot) * dimension), dimension,
                 values);
@@ -112,8 +112,7 @@ Step DeviceDecoderGroup::step_of(const Stream& stream, int tokens) const {
 
 void DeviceDecoderGroup::launch(const Stream& stream, const Work& work) const {
     if (work.use != DecoderUse::mel_to_pcm) {
-        device_.decoder.push(step_of(stream, work.count), state_, scratch_, tokens_.data(), paralinguistic_.data(),
-                             mel_.data());
+        device_.decoder.push(step_of(stream, work.count), state_, scratch_, tokens_.data(), voice_.data(), mel_.data());
     }
     if (work.use != DecoderUse::tokens_to_mel) {
         device_.vocoder->push(stream, *vocoder_, masks_.data(0), mel_.data(), frames_of(work), pcm_.data(),
@@ -284,7 +283,7 @@ void DeviceDecoderGroup::snapshot(int slot, std::byte* out) const {
     DecoderStream stream(model_, {from.look_ahead, from.noise != 0, from.seed}, {}, 1);
     std::byte* arena = stream.state();
     *model_->decoder_header.in(arena) = from;
-    get_paralinguistic(slot, model_->decoder_paralinguistic.in(arena));
+    get_voice(slot, model_->decoder_voice.in(arena));
     save_slot(stream_, decoder_machine(device_.decoder, model_->decoder), state_, slot, arena);
     save_tokens(stream_, state_, slot, model_->decoder.concealment(), arena);
     if (vocoder_ && from.frames != 0 && from.ended == 0) {
@@ -305,7 +304,7 @@ void DeviceDecoderGroup::restore(int slot, std::span<const std::byte> snapshot) 
     if (vocoder_ && from.frames != 0 && from.ended == 0) {
         device_.vocoder->load(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
     }
-    set_paralinguistic(slot, {model_->decoder_paralinguistic.in(arena), model_->decoder_paralinguistic.count});
+    set_voice(slot, {model_->decoder_voice.in(arena), model_->decoder_voice.count});
     header(slot) = from;
 }
 
@@ -314,10 +313,9 @@ void DeviceDecoderGroup::restore(int slot, std::span<const std::byte> snapshot) 
 namespace secousti::core {
 
 std::unique_ptr<DecoderGroup> make_device_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                        const VocoderOptions& vocoder,
-                                                        std::span<const float> paralinguistic) {
+                                                        const VocoderOptions& vocoder, std::span<const float> voice) {
     require_on_device(*model);
-    return std::make_unique<cuda::DeviceDecoderGroup>(std::move(model), options, vocoder, paralinguistic);
+    return std::make_unique<cuda::DeviceDecoderGroup>(std::move(model), options, vocoder, voice);
 }
 
 }  // namespace secousti::core

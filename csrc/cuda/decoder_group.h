@@ -17,7 +17,7 @@ namespace secousti::core::cuda {
 class DeviceDecoderGroup final : public DecoderGroup {
   public:
     DeviceDecoderGroup(ModelPtr model, const GroupOptions& options, const VocoderOptions& vocoder,
-                       std::span<const float> paralinguistic);
+                       std::span<const float> voice);
 
     std::size_t memory_bytes() const noexcept override;
     void reset(const std::uint8_t* mask) override;
@@ -25,9 +25,9 @@ class DeviceDecoderGroup final : public DecoderGroup {
     std::size_t snapshot_bytes() const noexcept override { return snapshot_bytes_; }
     void snapshot(int slot, std::byte* out) const override;
     void restore(int slot, std::span<const std::byte> snapshot) override;
-    void start(int slot, const VocoderOptions& options, std::span<const float> paralinguistic) override;
-    void set_paralinguistic(int slot, std::span<const float> values) override;
-    void get_paralinguistic(int slot, float* values) const override;
+    void start(int slot, const VocoderOptions& options, std::span<const float> voice) override;
+    void set_voice(int slot, std::span<const float> values) override;
+    void get_voice(int slot, float* values) const override;
     DecoderUse use(int slot) const noexcept override { return header(slot).use; }
     void steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) override;
     void steps_to_mel(const std::int32_t* tokens, int count, float* mel) override;
@@ -88,7 +88,7 @@ class DeviceDecoderGroup final : public DecoderGroup {
     SlotMasks masks_;
     Turns turns_;
     DeviceArray<std::int32_t> tokens_;   ///< [slots, count]
-    DeviceArray<float> paralinguistic_;  ///< [slots, dimension]
+    DeviceArray<float> voice_;           ///< [slots, dimension]
     DeviceArray<float> mel_;             ///< [slots, count*frames_per_token, n_mels]
     DeviceArray<float> pcm_;             ///< [slots, frames*hop_length]; of a flush, one slot's
     DeviceArray<std::int32_t> samples_;  ///< [slots]

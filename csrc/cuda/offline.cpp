@@ -73,9 +73,8 @@ class DeviceOffline final : public Offline {
 
     void mel(const float* pcm, std::size_t samples, float* out) const override;
     void encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const override;
-    void paralinguistic(const float* mel, std::size_t frames, float* g) const override;
-    void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
-                       float* mel) const override;
+    void voice(const float* mel, std::size_t frames, float* g) const override;
+    void decode_tokens(const std::int32_t* tokens, std::size_t count, const float* voice, float* mel) const override;
     void decode_acoustic(const float* acoustic, std::size_t count, float* mel) const override;
     void vocode(const float* mel, std::size_t frames, const VocoderOptions& options, float* pcm) const override;
     void encode_clips(std::span<const ClipToEncode> clips) const override;
@@ -166,7 +165,7 @@ DeviceOffline::Encoding::Encoding(const DeviceOffline& offline, const Wave& wave
             fed.push_back(after > before ? 1 : 0);
             ending.push_back(ends ? 1 : 0);
             any = any || ends;
-            voices = voices || clip->paralinguistic != nullptr;
+            voices = voices || clip->voice != nullptr;
         }
         any_end_.push_back(any ? 1 : 0);
     }
@@ -207,7 +206,7 @@ void DeviceOffline::Encoding::feed(std::size_t step) {
 void DeviceOffline::Encoding::collect_prompts(std::size_t step) {
     const std::size_t begin = step * block_frames_, bands = size(offline_.bands_);
     for (std::size_t s = 0; s < wave_.size(); ++s) {
-        if (wave_[s]->paralinguistic == nullptr) continue;
+        if (wave_[s]->voice == nullptr) continue;
         const std::size_t frames = offline_.mel_frames(wave_[s]->samples), rows = std::min(frames, prompt_);
         const std::size_t first = (frames - rows) / 2;
         const std::size_t from = std::max(begin, first), to = std::min(begin + block_frames_, first + rows);
@@ -234,14 +233,13 @@ void DeviceOffline::Encoding::run() {
         const DeviceVoice::Scratch voice_scratch = device_.voice.make_scratch(stream_);
         const DeviceArray<float> g(stream_, wave_.size() * dimension, "the voices of clips");
         for (std::size_t s = 0; s < wave_.size(); ++s) {
-            if (wave_[s]->paralinguistic == nullptr) continue;
+            if (wave_[s]->voice == nullptr) continue;
             device_.voice.encode(stream_, voice_scratch, prompts_.data() + s * prompt_ * size(offline_.bands_),
                                  std::min(offline_.mel_frames(wave_[s]->samples), prompt_), g.data() + s * dimension);
             voices.resize(g.count());
         }
         for (std::size_t s = 0; s < wave_.size(); ++s) {
-            if (wave_[s]->paralinguistic != nullptr)
-                fetch(stream_, g.data() + s * dimension, dimension, wave_[s]->paralinguistic);
+            if (wave_[s]->voice != nullptr) fetch(stream_, g.data() + s * dimension, dimension, wave_[s]->voice);
         }
     }
     std::vector<std::int32_t> tokens(out_.count());
@@ -340,7 +338,7 @@ void DeviceOffline::encode_mel(const float* mel, std::size_t frames, const Encod
     }
 }
 
-void DeviceOffline::paralinguistic(const float* mel, std::size_t frames, float* g) const {
+void DeviceOffline::voice(const float* mel, std::size_t frames, float* g) const {
     const std::size_t rows = std::min(frames, size(model_.config.prompt_frames)), first = (frames - rows) / 2;
     const DeviceVoice::Scratch scratch = device_.voice.make_scratch(stream_);
     const DeviceArray<float> prompt(stream_, {mel + first * size(bands_), rows * size(bands_)}, "a prompt"),
@@ -362,10 +360,9 @@ void DeviceOffline::decode(std::size_t count, float* mel, const Push& push) cons
     }
 }
 
-void DeviceOffline::decode_tokens(const std::int32_t* tokens, std::size_t count, const float* paralinguistic,
-                                  float* mel) const {
+void DeviceOffline::decode_tokens(const std::int32_t* tokens, std::size_t count, const float* voice, float* mel) const {
     const DeviceArray<std::int32_t> in(stream_, {tokens, count}, "the tokens of a clip");
-    const DeviceArray<float> g(stream_, {paralinguistic, size(model_.config.dimension)}, "a voice");
+    const DeviceArray<float> g(stream_, {voice, size(model_.config.dimension)}, "a voice");
     decode(count, mel,
            [&](const Step& step, const SlotsState& state, const StepScratch& scratch, std::size_t first, float* rows) {
                device_.decoder.push(step, state, scratch, in.data() + first, g.data(), rows);
@@ -428,7 +425,7 @@ void DeviceOffline::decode_wave(const std::vector<const ClipToDecode*>& wave, co
     const std::size_t row = std::max(held, area(most * ratio_, hop));
     std::vector<float> voices;
     for (int s = 0; s < slots; ++s) {
-        const float* g = wave[size(s)]->paralinguistic;
+        const float* g = wave[size(s)]->voice;
         voices.insert(voices.end(), g, g + dimension);
         device_.vocoder->start(stream_, *voiced, s, resolved);
     }

@@ -265,7 +265,7 @@ std::size_t DeviceDecoder::weight_bytes() const {
 }
 
 void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch,
-                         const std::int32_t* tokens, const float* paralinguistic, float* mel) const {
+                         const std::int32_t* tokens, const float* voice, float* mel) const {
     FsqDecodeArgs dequantise;
     dequantise.clock = step.clock;
     dequantise.tokens_per_slot = step.tokens;
@@ -276,7 +276,7 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     dequantise.dimension = dimension_;
     dequantise.project_out = project_out_.data();
     dequantise.bias = project_out_bias_.data();
-    dequantise.g = paralinguistic;
+    dequantise.g = voice;
     dequantise.y = scratch.x.data();
     fsq_decode(step.stream, dequantise);
     connector_.apply(step, state.transformers[0], scratch.rows, scratch.x.data());

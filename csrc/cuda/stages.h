@@ -84,7 +84,7 @@ class DeviceDecoder {
     /// tokens [slots*tokens], negative ones lost, and G [slots, dimension] -> mel [slots, tokens*frames_per_token,
     /// n_mels]; time goes on by step.tokens.
     void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const std::int32_t* tokens,
-              const float* paralinguistic, float* mel) const;
+              const float* voice, float* mel) const;
     /// A [slots*tokens, dimension] -> mel: the decoder without its connector.
     void push_acoustic(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* acoustic,
                        float* mel) const;

@@ -131,10 +131,10 @@ class DeviceSingleEncoder final : public SingleEncoder {
 
 class DeviceSingleDecoder final : public SingleDecoder {
   public:
-    DeviceSingleDecoder(ModelPtr model, const VocoderOptions& options, std::span<const float> paralinguistic)
+    DeviceSingleDecoder(ModelPtr model, const VocoderOptions& options, std::span<const float> voice)
         : SingleDecoder(std::move(model)),
           look_ahead_(model_->vocoder ? model_->vocoder->resolve(options).look_ahead : 0),
-          group_(model_, one_slot(model_->config), options, paralinguistic) {}
+          group_(model_, one_slot(model_->config), options, voice) {}
 
     std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
     void reset() override { group_.reset(nullptr); }
@@ -150,8 +150,8 @@ class DeviceSingleDecoder final : public SingleDecoder {
 
     DecoderUse use() const noexcept override { return group_.use(0); }
     int latency() const noexcept override { return model_->vocoder ? model_->vocoder->latency(look_ahead_) : 0; }
-    void get_paralinguistic(float* values) const override { group_.get_paralinguistic(0, values); }
-    void set_paralinguistic(std::span<const float> values) override { group_.set_paralinguistic(0, values); }
+    void get_voice(float* values) const override { group_.get_voice(0, values); }
+    void set_voice(std::span<const float> values) override { group_.set_voice(0, values); }
     std::size_t samples_owed(std::size_t frames) const noexcept override {
         if (ended() || !model_->vocoder) return 0;
         return group_.samples_owed(0) + frames * static_cast<std::size_t>(model_->config.hop_length);
@@ -219,9 +219,9 @@ std::unique_ptr<SingleEncoder> restore_device_encoder(ModelPtr model, std::span<
 }
 
 std::unique_ptr<SingleDecoder> make_device_decoder(ModelPtr model, const VocoderOptions& options,
-                                                   std::span<const float> paralinguistic) {
+                                                   std::span<const float> voice) {
     require_on_device(*model);
-    return std::make_unique<cuda::DeviceSingleDecoder>(std::move(model), options, paralinguistic);
+    return std::make_unique<cuda::DeviceSingleDecoder>(std::move(model), options, voice);
 }
 
 std::unique_ptr<SingleDecoder> restore_device_decoder(ModelPtr model, std::span<const std::byte> snapshot) {

@@ -161,7 +161,7 @@ typedef struct secousti_decoder_options {
     int32_t look_ahead; /**< of the spectral vocoder in mel frames, 0..3; -1: the model's default */
     int32_t noise;      /**< 1 (default): HiFT's seeded noise and phases; 0: all zero, for parity tests */
     uint64_t seed;      /**< of the vocoder's noise; the same seed gives the same audio whatever the chunking */
-    const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
+    const float* voice; /**< G, [dimension]; NULL: zeros */
 } secousti_decoder_options;
 
 /** Defaults. */
@@ -215,11 +215,11 @@ SECOUSTI_API size_t secousti_decoder_memory(const secousti_decoder* decoder) SEC
 /** Samples of delay: how far output lags behind the tokens pushed (exact for the look-ahead in use). */
 SECOUSTI_API int32_t secousti_decoder_latency(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
 /** Replaces G ([dimension] finite floats) from the next token on. */
-SECOUSTI_API secousti_status secousti_decoder_set_paralinguistic(secousti_decoder* decoder, const float* paralinguistic,
-                                                                 size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_set_voice(secousti_decoder* decoder, const float* voice,
+                                                        size_t dimension) SECOUSTI_NOEXCEPT;
 /** Copies the G in use; `dimension` is at least its length. */
-SECOUSTI_API secousti_status secousti_decoder_get_paralinguistic(const secousti_decoder* decoder, float* paralinguistic,
-                                                                 size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_get_voice(const secousti_decoder* decoder, float* voice,
+                                                        size_t dimension) SECOUSTI_NOEXCEPT;
 /** Most samples that pushing `tokens` more (or mel frames worth as many), or flushing after them, can return. */
 SECOUSTI_API size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT;
 /** Tokens to PCM. `tokens` NULL: `count` tokens were lost; the decoder conceals them, going on with what is most likely
@@ -276,16 +276,16 @@ typedef struct secousti_encoder_group_options {
 
 /** How a decoder group works: capacity, threads, spins and device as for encoder groups. */
 typedef struct secousti_decoder_group_options {
-    size_t struct_size;          /**< set by secousti_decoder_group_options_init */
-    int32_t capacity;            /**< slots, 1..4096; default 1 */
-    int32_t threads;             /**< default 1 */
-    int32_t spins;               /**< default -1 */
-    const char* device;          /**< "cpu" or "cuda"; default NULL: the model's */
-    int32_t look_ahead;          /**< this and what follows: as in secousti_decoder_options, for every slot */
-    int32_t noise;               /**< 0 or 1 */
-    uint64_t seed;               /**< of the vocoder's noise */
-    const float* paralinguistic; /**< G, [dimension]; NULL: zeros */
-    int32_t max_steps;           /**< as for encoder groups */
+    size_t struct_size; /**< set by secousti_decoder_group_options_init */
+    int32_t capacity;   /**< slots, 1..4096; default 1 */
+    int32_t threads;    /**< default 1 */
+    int32_t spins;      /**< default -1 */
+    const char* device; /**< "cpu" or "cuda"; default NULL: the model's */
+    int32_t look_ahead; /**< this and what follows: as in secousti_decoder_options, for every slot */
+    int32_t noise;      /**< 0 or 1 */
+    uint64_t seed;      /**< of the vocoder's noise */
+    const float* voice; /**< G, [dimension]; NULL: zeros */
+    int32_t max_steps;  /**< as for encoder groups */
 } secousti_decoder_group_options;
 
 /** Defaults. */
@@ -353,13 +353,11 @@ SECOUSTI_API size_t secousti_decoder_group_memory(const secousti_decoder_group* 
 SECOUSTI_API secousti_status secousti_decoder_group_start(secousti_decoder_group* group, int32_t slot,
                                                           const secousti_decoder_options* options) SECOUSTI_NOEXCEPT;
 /** Replaces the slot's G ([dimension] finite floats) from its next token on. */
-SECOUSTI_API secousti_status secousti_decoder_group_set_paralinguistic(secousti_decoder_group* group, int32_t slot,
-                                                                       const float* paralinguistic,
-                                                                       size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_group_set_voice(secousti_decoder_group* group, int32_t slot,
+                                                              const float* voice, size_t dimension) SECOUSTI_NOEXCEPT;
 /** Copies the slot's G; `dimension` is at least its length. */
-SECOUSTI_API secousti_status secousti_decoder_group_get_paralinguistic(const secousti_decoder_group* group,
-                                                                       int32_t slot, float* paralinguistic,
-                                                                       size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_decoder_group_get_voice(const secousti_decoder_group* group, int32_t slot,
+                                                              float* voice, size_t dimension) SECOUSTI_NOEXCEPT;
 /** One token for each slot, `tokens` [capacity]: its value, SECOUSTI_TOKEN_NONE or SECOUSTI_TOKEN_LOST. Writes the
    samples that are ready to the start of the slot's row of `pcm` [capacity, frame_size] and their number,
    0..frame_size, to `samples` [capacity]. */
@@ -445,11 +443,11 @@ SECOUSTI_API int64_t secousti_mel(const secousti_model* model, const float* pcm,
 SECOUSTI_API int64_t secousti_encode_mel(const secousti_model* model, const float* mel, size_t frames, int32_t threads,
                                          const secousti_encode_outputs* outputs) SECOUSTI_NOEXCEPT;
 /** G of a log-mel prompt: the middle prompt_frames frames, or all of a shorter one. Needs at least one frame. */
-SECOUSTI_API secousti_status secousti_paralinguistic(const secousti_model* model, const float* mel, size_t frames,
-                                                     float* paralinguistic) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_voice_of_mel(const secousti_model* model, const float* mel, size_t frames,
+                                                   float* voice) SECOUSTI_NOEXCEPT;
 /** Tokens and G to log-mel: writes count * frame_size / hop_length frames and returns how many. */
 SECOUSTI_API int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* tokens, size_t count,
-                                            const float* paralinguistic, int32_t threads, float* mel,
+                                            const float* voice, int32_t threads, float* mel,
                                             size_t capacity) SECOUSTI_NOEXCEPT;
 /** Acoustic embedding [count, dimension] to log-mel, likewise. */
 SECOUSTI_API int64_t secousti_decode_acoustic(const secousti_model* model, const float* acoustic, size_t count,
@@ -467,19 +465,18 @@ SECOUSTI_API int64_t secousti_vocode(const secousti_model* model, const float* m
  */
 
 /** PCM to tokens and voices. Clip i is `pcm`[i] of `samples`[i] samples; `tokens`[i] has room for N =
-   ceil(floor(samples / hop_length) * hop_length / frame_size) tokens, all of which are written. `paralinguistic` NULL,
+   ceil(floor(samples / hop_length) * hop_length / frame_size) tokens, all of which are written. `voice` NULL,
    or [count]: where the clip's G [dimension] goes, NULL if nowhere; a clip shorter than hop_length has no tokens and no
    G. */
 SECOUSTI_API secousti_status secousti_encode_clips(const secousti_model* model, const float* const* pcm,
                                                    const size_t* samples, size_t count, int32_t threads,
-                                                   int32_t* const* tokens,
-                                                   float* const* paralinguistic) SECOUSTI_NOEXCEPT;
-/** Tokens and voices to PCM. Clip i is `tokens`[i] of `counts`[i] tokens with the voice `paralinguistic`[i]
+                                                   int32_t* const* tokens, float* const* voice) SECOUSTI_NOEXCEPT;
+/** Tokens and voices to PCM. Clip i is `tokens`[i] of `counts`[i] tokens with the voice `voice`[i]
    [dimension]; writes counts[i] * frame_size samples to `pcm`[i]. `options` as for a decoder, for every clip; its G is
    not used. */
 SECOUSTI_API secousti_status secousti_decode_clips(const secousti_model* model, const int32_t* const* tokens,
-                                                   const size_t* counts, const float* const* paralinguistic,
-                                                   size_t count, const secousti_decoder_options* options,
+                                                   const size_t* counts, const float* const* voice, size_t count,
+                                                   const secousti_decoder_options* options,
                                                    float* const* pcm) SECOUSTI_NOEXCEPT;
 
 #ifdef __cplusplus

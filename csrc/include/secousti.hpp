@@ -107,11 +107,11 @@ class Model {
         return result;
     }
     /// Voice vector G [dimension] of a log-mel prompt [frames, n_mels]; needs at least one frame.
-    std::vector<float> paralinguistic(std::span<const float> mel) const {
+    std::vector<float> voice(std::span<const float> mel) const {
         const secousti_model_info sizes = info();
         const std::size_t frames = detail::rows(mel, static_cast<std::size_t>(sizes.n_mels));
         std::vector<float> result(static_cast<std::size_t>(sizes.dimension));
-        detail::check(secousti_paralinguistic(get(), mel.data(), frames, result.data()));
+        detail::check(secousti_voice_of_mel(get(), mel.data(), frames, result.data()));
         return result;
     }
 
@@ -216,17 +216,16 @@ struct DecoderOptions {
 /// Tokens -> PCM. Keeps its model alive. One thread at a time.
 class Decoder {
   public:
-    /// `paralinguistic` is G [dimension]; empty: zeros.
-    explicit Decoder(const Model& model, std::span<const float> paralinguistic = {},
-                     const DecoderOptions& settings = {})
+    /// `voice` is G [dimension]; empty: zeros.
+    explicit Decoder(const Model& model, std::span<const float> voice = {}, const DecoderOptions& settings = {})
         : Decoder(model, nullptr) {
         const std::size_t dimension = static_cast<std::size_t>(model.info().dimension);
-        if (!paralinguistic.empty() && paralinguistic.size() != dimension) {
-            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(paralinguistic.size()) +
-                                                       " values, expected " + std::to_string(dimension));
+        if (!voice.empty() && voice.size() != dimension) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT,
+                        "voice has " + std::to_string(voice.size()) + " values, expected " + std::to_string(dimension));
         }
         secousti_decoder_options options = make_options(settings);
-        options.paralinguistic = paralinguistic.empty() ? nullptr : paralinguistic.data();
+        options.voice = voice.empty() ? nullptr : voice.data();
         secousti_decoder* handle = nullptr;
         detail::check(secousti_decoder_create(model.get(), &options, &handle));
         handle_.reset(handle);
@@ -235,8 +234,8 @@ class Decoder {
     /// Samples by which output lags behind the tokens pushed.
     int latency() const noexcept { return secousti_decoder_latency(handle_.get()); }
     /// Replaces G from the next token on.
-    void set_paralinguistic(std::span<const float> paralinguistic) {
-        detail::check(secousti_decoder_set_paralinguistic(handle_.get(), paralinguistic.data(), paralinguistic.size()));
+    void set_voice(std::span<const float> voice) {
+        detail::check(secousti_decoder_set_voice(handle_.get(), voice.data(), voice.size()));
     }
     /// Most samples that pushing `tokens` more, or flushing after them, can return.
     std::size_t max_samples(std::size_t tokens) const noexcept {
@@ -399,7 +398,7 @@ class EncoderGroup {
 class DecoderGroup {
   public:
     /// Every slot starts with this voice (empty: zeros) and these settings, whose threads do not count.
-    DecoderGroup(const Model& model, const GroupOptions& settings, std::span<const float> paralinguistic = {},
+    DecoderGroup(const Model& model, const GroupOptions& settings, std::span<const float> voice = {},
                  const DecoderOptions& slots = {})
         : dimension_(static_cast<std::size_t>(model.info().dimension)) {
         secousti_decoder_group_options options;
@@ -412,26 +411,25 @@ class DecoderGroup {
         options.look_ahead = slots.look_ahead;
         options.noise = slots.noise ? 1 : 0;
         options.seed = slots.seed;
-        options.paralinguistic = voice(paralinguistic);
+        options.voice = checked(voice);
         secousti_decoder_group* handle = nullptr;
         detail::check(secousti_decoder_group_create(model.get(), &options, &handle));
         handle_.reset(handle);
     }
 
     /// Begins a new stream in the slot.
-    void start(int slot, std::span<const float> paralinguistic = {}, const DecoderOptions& settings = {}) {
+    void start(int slot, std::span<const float> voice = {}, const DecoderOptions& settings = {}) {
         secousti_decoder_options options;
         secousti_decoder_options_init(&options);
         options.look_ahead = settings.look_ahead;
         options.noise = settings.noise ? 1 : 0;
         options.seed = settings.seed;
-        options.paralinguistic = voice(paralinguistic);
+        options.voice = checked(voice);
         detail::check(secousti_decoder_group_start(handle_.get(), slot, &options));
     }
     /// Replaces the slot's G from its next token on.
-    void set_paralinguistic(int slot, std::span<const float> paralinguistic) {
-        detail::check(secousti_decoder_group_set_paralinguistic(handle_.get(), slot, paralinguistic.data(),
-                                                                paralinguistic.size()));
+    void set_voice(int slot, std::span<const float> voice) {
+        detail::check(secousti_decoder_group_set_voice(handle_.get(), slot, voice.data(), voice.size()));
     }
     /// `tokens` [capacity], `pcm` [capacity, frame_size], `samples` [capacity]: see secousti_decoder_group_step.
     void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) {
@@ -476,12 +474,12 @@ class DecoderGroup {
     secousti_decoder_group* get() const noexcept { return handle_.get(); }
 
   private:
-    const float* voice(std::span<const float> paralinguistic) const {
-        if (!paralinguistic.empty() && paralinguistic.size() != dimension_) {
-            throw Error(SECOUSTI_INVALID_ARGUMENT, "paralinguistic has " + std::to_string(paralinguistic.size()) +
-                                                       " values, expected " + std::to_string(dimension_));
+    const float* checked(std::span<const float> voice) const {
+        if (!voice.empty() && voice.size() != dimension_) {
+            throw Error(SECOUSTI_INVALID_ARGUMENT, "voice has " + std::to_string(voice.size()) + " values, expected " +
+                                                       std::to_string(dimension_));
         }
-        return paralinguistic.empty() ? nullptr : paralinguistic.data();
+        return voice.empty() ? nullptr : voice.data();
     }
 
     std::size_t dimension_;

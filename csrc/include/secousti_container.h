@@ -16,16 +16,16 @@ extern "C" {
 
 /** What a token stream is. */
 typedef struct secousti_container_info {
-    size_t struct_size;            /**< set by secousti_container_info_init */
-    uint64_t identity;             /**< of the model (secousti_model_info.identity) */
-    int32_t sample_rate;           /**< Hz, 1..2^20 */
-    int32_t samples_per_token;     /**< frame_size of the model, 1..2^24 */
-    int32_t cardinality;           /**< tokens are in [0, cardinality) */
-    int32_t dimension;             /**< of G, 0..8192; 0: no G */
-    int64_t tokens;                /**< in the stream, lost ones included; -1: not known */
-    int64_t samples;               /**< of audio at sample_rate; -1: not known */
-    int32_t tokens_per_group;      /**< writing only, 1..255, default 100: what one damaged spot can cost */
-    int32_t repeat_paralinguistic; /**< writing only: 1 writes G a second time, in the trailer; default 0 */
+    size_t struct_size;        /**< set by secousti_container_info_init */
+    uint64_t identity;         /**< of the model (secousti_model_info.identity) */
+    int32_t sample_rate;       /**< Hz, 1..2^20 */
+    int32_t samples_per_token; /**< frame_size of the model, 1..2^24 */
+    int32_t cardinality;       /**< tokens are in [0, cardinality) */
+    int32_t dimension;         /**< of G, 0..8192; 0: no G */
+    int64_t tokens;            /**< in the stream, lost ones included; -1: not known */
+    int64_t samples;           /**< of audio at sample_rate; -1: not known */
+    int32_t tokens_per_group;  /**< writing only, 1..255, default 100: what one damaged spot can cost */
+    int32_t repeat_voice;      /**< writing only: 1 writes G a second time, in the trailer; default 0 */
 } secousti_container_info;
 
 /** Defaults: nothing known. */
@@ -34,20 +34,18 @@ SECOUSTI_API void secousti_container_info_init(secousti_container_info* info) SE
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 /** Packs a whole stream into `bytes` and returns its size. With `bytes` NULL (and capacity 0) only returns the size.
- *  `tokens` are [count], -1 for lost ones; `info->tokens` is ignored. `paralinguistic` is [info->dimension], NULL if
+ *  `tokens` are [count], -1 for lost ones; `info->tokens` is ignored. `voice` is [info->dimension], NULL if
  *  that is 0. */
 SECOUSTI_API int64_t secousti_container_pack(const secousti_container_info* info, const int32_t* tokens, size_t count,
-                                             const float* paralinguistic, void* bytes,
-                                             size_t capacity) SECOUSTI_NOEXCEPT;
+                                             const float* voice, void* bytes, size_t capacity) SECOUSTI_NOEXCEPT;
 
 /** Writes a stream piece by piece. The writer hands out the bytes to store, in order; a file that ends anywhere can be
  *  read up to its last whole group. */
 typedef struct secousti_container_writer secousti_container_writer;
 
-/** Begins with the header. `info->tokens` is -1 or the exact number to come. `paralinguistic` may be NULL although
+/** Begins with the header. `info->tokens` is -1 or the exact number to come. `voice` may be NULL although
  *  info->dimension is not 0: finish then supplies it. */
-SECOUSTI_API secousti_status secousti_container_writer_create(const secousti_container_info* info,
-                                                              const float* paralinguistic,
+SECOUSTI_API secousti_status secousti_container_writer_create(const secousti_container_info* info, const float* voice,
                                                               secousti_container_writer** writer) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
 SECOUSTI_API void secousti_container_writer_destroy(secousti_container_writer* writer) SECOUSTI_NOEXCEPT;
@@ -58,7 +56,7 @@ SECOUSTI_API secousti_status secousti_container_writer_append(secousti_container
 SECOUSTI_API secousti_status secousti_container_writer_flush(secousti_container_writer* writer) SECOUSTI_NOEXCEPT;
 /** Closes the stream; `samples` -1: not known. A G given here ([dimension]; may be NULL) holds for the whole stream. */
 SECOUSTI_API secousti_status secousti_container_writer_finish(secousti_container_writer* writer, int64_t samples,
-                                                              const float* paralinguistic) SECOUSTI_NOEXCEPT;
+                                                              const float* voice) SECOUSTI_NOEXCEPT;
 /** Sets `bytes` to what became final since the last take and returns how many bytes; valid until the next call. */
 SECOUSTI_API int64_t secousti_container_writer_take(secousti_container_writer* writer,
                                                     const void** bytes) SECOUSTI_NOEXCEPT;
@@ -76,18 +74,18 @@ typedef struct secousti_container_contents {
     size_t struct_size;              /**< set by the caller to sizeof(secousti_container_contents) */
     const int32_t* tokens;           /**< [count], in place; -1 for a lost one */
     size_t count;                    /**< of tokens */
-    const float* paralinguistic;     /**< G as quantised, [info.dimension]; NULL if there is none or it is lost */
+    const float* voice;              /**< G as quantised, [info.dimension]; NULL if there is none or it is lost */
     const secousti_lost_range* lost; /**< ascending; may reach past `count` */
     size_t lost_count;               /**< of ranges */
     const char* notes;               /**< every irregularity, one a line; "" for an intact file */
     uint64_t repaired_bits;          /**< flipped bits that the checksums located and that were put right */
     int32_t info_lost;               /**< 1: neither header nor trailer survived; info is zeros */
-    int32_t paralinguistic_lost;     /**< 1: there is (or, with info lost, may have been) a G, but it cannot be read */
+    int32_t voice_lost;              /**< 1: there is (or, with info lost, may have been) a G, but it cannot be read */
     int32_t complete;                /**< 1: the trailer was read; 0: the file was cut or never finished */
     uint64_t token_bytes;            /**< of the file: packed tokens alone */
     uint64_t framing_bytes;          /**< groups' framing */
     uint64_t header_bytes;           /**< header and trailer without G */
-    uint64_t paralinguistic_bytes;   /**< G */
+    uint64_t voice_bytes;            /**< G */
     uint64_t damaged_bytes;          /**< everything else */
 } secousti_container_contents;
 

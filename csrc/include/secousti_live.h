@@ -52,8 +52,7 @@ SECOUSTI_API int64_t secousti_packet_writer_push(secousti_packet_writer* writer,
 SECOUSTI_API int64_t secousti_packet_writer_flush(secousti_packet_writer* writer, void* bytes,
                                                   size_t capacity) SECOUSTI_NOEXCEPT;
 /** Sends G ([dimension] finite floats), at eight bits a value and 64 values a packet, with the next packets. */
-SECOUSTI_API secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer,
-                                                              const float* paralinguistic,
+SECOUSTI_API secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer, const float* voice,
                                                               size_t dimension) SECOUSTI_NOEXCEPT;
 
 /** What secousti_packet_reader_push found. */
@@ -101,7 +100,7 @@ SECOUSTI_API int64_t secousti_packet_reader_pop(secousti_packet_reader* reader, 
 /** Tokens from the one to be played next to the newest that came, gaps included: the delay at hand. */
 SECOUSTI_API size_t secousti_packet_reader_buffered(const secousti_packet_reader* reader) SECOUSTI_NOEXCEPT;
 /** Writes G and returns 1 if every part of it has come and any is newer than at the last call; else returns 0. */
-SECOUSTI_API int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* paralinguistic,
+SECOUSTI_API int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float* voice,
                                                        size_t dimension) SECOUSTI_NOEXCEPT;
 /** Fills `counts`, whose struct_size the caller has set. */
 SECOUSTI_API secousti_status secousti_packet_reader_get_counts(const secousti_packet_reader* reader,
@@ -110,31 +109,33 @@ SECOUSTI_API secousti_status secousti_packet_reader_get_counts(const secousti_pa
 /* ---- voice ------------------------------------------------------------------------------------------------------ */
 
 /** What a voice estimate begins with. */
-typedef struct secousti_voice_options {
-    size_t struct_size;          /**< set by secousti_voice_options_init */
-    const float* paralinguistic; /**< a G to start with, [dimension]; NULL: zeros, the mean of its prior */
-    float stored_seconds;        /**< of speech that `paralinguistic` counts for against what is heard; default 0 */
-} secousti_voice_options;
+typedef struct secousti_voice_estimator_options {
+    size_t struct_size;   /**< set by secousti_voice_estimator_options_init */
+    const float* voice;   /**< a G to start with, [dimension]; NULL: zeros, the mean of its prior */
+    float stored_seconds; /**< of speech that `voice` counts for against what is heard; default 0 */
+} secousti_voice_estimator_options;
 
 /** An estimate of the voice vector G of whoever speaks. */
-typedef struct secousti_voice secousti_voice;
+typedef struct secousti_voice_estimator secousti_voice_estimator;
 
 /** Defaults. */
-SECOUSTI_API void secousti_voice_options_init(secousti_voice_options* options) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_voice_estimator_options_init(secousti_voice_estimator_options* options) SECOUSTI_NOEXCEPT;
 /** A new estimate: there from the first half second of speech on, better with more. `options` may be NULL. */
-SECOUSTI_API secousti_status secousti_voice_create(secousti_model* model, const secousti_voice_options* options,
-                                                   secousti_voice** voice) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_voice_estimator_create(secousti_model* model,
+                                                             const secousti_voice_estimator_options* options,
+                                                             secousti_voice_estimator** estimator) SECOUSTI_NOEXCEPT;
 /** NULL is allowed. */
-SECOUSTI_API void secousti_voice_destroy(secousti_voice* voice) SECOUSTI_NOEXCEPT;
+SECOUSTI_API void secousti_voice_estimator_destroy(secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT;
 /** Feeds PCM of any length; pauses do not count. Returns 1 if G was renewed, else 0. Neither allocates nor locks. A
  *  renewal takes milliseconds (docs/voice.md), more than a small audio buffer may leave: then call it beside the audio
  *  thread. */
-SECOUSTI_API int64_t secousti_voice_push(secousti_voice* voice, const float* pcm, size_t samples) SECOUSTI_NOEXCEPT;
+SECOUSTI_API int64_t secousti_voice_estimator_push(secousti_voice_estimator* estimator, const float* pcm,
+                                                   size_t samples) SECOUSTI_NOEXCEPT;
 /** Copies the present G. */
-SECOUSTI_API secousti_status secousti_voice_get(const secousti_voice* voice, float* paralinguistic,
-                                                size_t dimension) SECOUSTI_NOEXCEPT;
+SECOUSTI_API secousti_status secousti_voice_estimator_get(const secousti_voice_estimator* estimator, float* voice,
+                                                          size_t dimension) SECOUSTI_NOEXCEPT;
 /** Seconds of speech, pauses left out, that were heard. */
-SECOUSTI_API double secousti_voice_seconds(const secousti_voice* voice) SECOUSTI_NOEXCEPT;
+SECOUSTI_API double secousti_voice_estimator_seconds(const secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT;
 
 #ifdef __cplusplus
 }

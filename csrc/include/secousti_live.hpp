@@ -59,8 +59,8 @@ class PacketWriter {
         return bytes.first(detail::checked(secousti_packet_writer_flush(handle_.get(), bytes.data(), bytes.size())));
     }
     /// Sends G with the next packets.
-    void set_voice(std::span<const float> paralinguistic) {
-        detail::check(secousti_packet_writer_set_voice(handle_.get(), paralinguistic.data(), paralinguistic.size()));
+    void set_voice(std::span<const float> voice) {
+        detail::check(secousti_packet_writer_set_voice(handle_.get(), voice.data(), voice.size()));
     }
 
   private:
@@ -118,29 +118,29 @@ class Voice {
             throw Error(SECOUSTI_INVALID_ARGUMENT, "stored has " + std::to_string(stored.size()) +
                                                        " values, expected " + std::to_string(voice_.size()));
         }
-        secousti_voice_options options;
-        secousti_voice_options_init(&options);
-        options.paralinguistic = stored.empty() ? nullptr : stored.data();
+        secousti_voice_estimator_options options;
+        secousti_voice_estimator_options_init(&options);
+        options.voice = stored.empty() ? nullptr : stored.data();
         options.stored_seconds = stored_seconds;
-        secousti_voice* handle = nullptr;
-        detail::check(secousti_voice_create(model.get(), &options, &handle));
+        secousti_voice_estimator* handle = nullptr;
+        detail::check(secousti_voice_estimator_create(model.get(), &options, &handle));
         handle_.reset(handle);
     }
 
     /// Feeds PCM; whether G was renewed. Neither allocates nor locks; a renewal takes milliseconds.
     bool push(std::span<const float> pcm) {
-        return detail::checked(secousti_voice_push(handle_.get(), pcm.data(), pcm.size())) != 0;
+        return detail::checked(secousti_voice_estimator_push(handle_.get(), pcm.data(), pcm.size())) != 0;
     }
     /// The present G [dimension]; valid until the next call.
-    std::span<const float> paralinguistic() {
-        detail::check(secousti_voice_get(handle_.get(), voice_.data(), voice_.size()));
+    std::span<const float> voice() {
+        detail::check(secousti_voice_estimator_get(handle_.get(), voice_.data(), voice_.size()));
         return voice_;
     }
     /// Of speech, pauses left out.
-    double seconds() const noexcept { return secousti_voice_seconds(handle_.get()); }
+    double seconds() const noexcept { return secousti_voice_estimator_seconds(handle_.get()); }
 
   private:
-    std::unique_ptr<secousti_voice, detail::Deleter<secousti_voice_destroy>> handle_;
+    std::unique_ptr<secousti_voice_estimator, detail::Deleter<secousti_voice_estimator_destroy>> handle_;
     std::vector<float> voice_;
 };
 

@@ -28,15 +28,15 @@ inline constexpr std::int64_t kMaxContainerTokens = 0xFFFFFFFE;
 
 struct ContainerOptions {
     std::size_t tokens_per_group = 100;  ///< 1..255: what one damaged spot costs, against 11 bytes a group
-    bool repeat_paralinguistic = false;  ///< write G in the trailer as well
+    bool repeat_voice = false;           ///< write G in the trailer as well
 };
 
 /// Writes a stream piece by piece. Bytes are appended to `out` as they become final, so that a file that ends anywhere
 /// can be read up to its last whole group. Throws Error(invalid_argument) for values out of range.
 class ContainerWriter {
   public:
-    /// Appends the header. `paralinguistic` may be empty although `info.dimension` is not 0: finish then supplies it.
-    ContainerWriter(const ContainerInfo& info, std::span<const float> paralinguistic, std::vector<std::byte>& out,
+    /// Appends the header. `voice` may be empty although `info.dimension` is not 0: finish then supplies it.
+    ContainerWriter(const ContainerInfo& info, std::span<const float> voice, std::vector<std::byte>& out,
                     const ContainerOptions& options = {});
     /// Appends the groups that became full. A token of -1 marks one that is lost: it takes no bytes.
     void append(std::span<const std::int32_t> tokens, std::vector<std::byte>& out);
@@ -44,15 +44,15 @@ class ContainerWriter {
     void flush(std::vector<std::byte>& out);
     /// Appends the last group and the trailer; -1 samples: not known. A G given here is written and holds for the whole
     /// stream. Nothing may follow.
-    void finish(std::int64_t samples, std::span<const float> paralinguistic, std::vector<std::byte>& out);
+    void finish(std::int64_t samples, std::span<const float> voice, std::vector<std::byte>& out);
 
   private:
-    void check_paralinguistic(std::span<const float> values) const;
+    void check_voice(std::span<const float> values) const;
 
     ContainerInfo info_;
     ContainerOptions options_;
     TokenPacking packing_;
-    std::vector<float> paralinguistic_;
+    std::vector<float> voice_;
     std::vector<std::int32_t> pending_;
     std::int64_t next_ = 0;  // index of the token after the last one appended, pending ones included
     bool finished_ = false;
@@ -60,7 +60,7 @@ class ContainerWriter {
 
 /// A whole stream at once; `info.tokens` and `info.dimension` are taken from the arguments.
 std::vector<std::byte> write_container(ContainerInfo info, std::span<const std::int32_t> tokens,
-                                       std::span<const float> paralinguistic, const ContainerOptions& options = {});
+                                       std::span<const float> voice, const ContainerOptions& options = {});
 
 struct LostRange {
     std::int64_t first;  ///< index of a token
@@ -68,23 +68,23 @@ struct LostRange {
 };
 
 struct ContainerContents {
-    ContainerInfo info;                 ///< zeros where neither header nor trailer survived
-    std::vector<std::int32_t> tokens;   ///< in place; -1 for a lost one
-    std::vector<float> paralinguistic;  ///< G after quantisation; empty if there is none or it is lost
-    bool info_lost = false;             ///< no header, no trailer
-    bool paralinguistic_lost = false;   ///< the stream has (or, with info lost, may have) a G, but it cannot be read
-    bool complete = false;              ///< the trailer was read: nothing is missing at the end
-    std::uint64_t repaired_bits = 0;    ///< flipped bits that the checksums located; their tokens are returned
-    std::vector<LostRange> lost;        ///< tokens known to be missing, ascending; may reach past tokens.size()
-    std::vector<std::string> notes;     ///< every irregularity in words; empty for an intact file
+    ContainerInfo info;                ///< zeros where neither header nor trailer survived
+    std::vector<std::int32_t> tokens;  ///< in place; -1 for a lost one
+    std::vector<float> voice;          ///< G after quantisation; empty if there is none or it is lost
+    bool info_lost = false;            ///< no header, no trailer
+    bool voice_lost = false;           ///< the stream has (or, with info lost, may have) a G, but it cannot be read
+    bool complete = false;             ///< the trailer was read: nothing is missing at the end
+    std::uint64_t repaired_bits = 0;   ///< flipped bits that the checksums located; their tokens are returned
+    std::vector<LostRange> lost;       ///< tokens known to be missing, ascending; may reach past tokens.size()
+    std::vector<std::string> notes;    ///< every irregularity in words; empty for an intact file
 
     /// Where the bytes of the file went.
     struct Bytes {
-        std::uint64_t tokens = 0;          ///< packed tokens alone
-        std::uint64_t framing = 0;         ///< of the groups
-        std::uint64_t header = 0;          ///< header and trailer without G
-        std::uint64_t paralinguistic = 0;  ///< G
-        std::uint64_t damaged = 0;         ///< everything else
+        std::uint64_t tokens = 0;   ///< packed tokens alone
+        std::uint64_t framing = 0;  ///< of the groups
+        std::uint64_t header = 0;   ///< header and trailer without G
+        std::uint64_t voice = 0;    ///< G
+        std::uint64_t damaged = 0;  ///< everything else
     } bytes;
 };
 

@@ -7,7 +7,7 @@
 #include "io/container.h"
 #include "io/container_format.h"
 #include "io/crc32.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 
 namespace secousti::core {
 namespace {
@@ -20,8 +20,8 @@ constexpr std::int64_t kMaxAnnouncedTokens = std::int64_t{1} << 24;  // 64 MiB
 
 struct InfoRecord {
     ContainerInfo info;
-    bool has_paralinguistic = false;
-    std::vector<float> paralinguistic;  // empty if there is none or its code is invalid
+    bool has_voice = false;
+    std::vector<float> voice;  // empty if there is none or its code is invalid
     std::size_t size = 0;
 };
 
@@ -41,7 +41,7 @@ std::size_t info_size(Bytes bytes) {
     const auto flags = load<std::uint8_t>(bytes.subspan(5));
     const auto dimension = load<std::uint16_t>(bytes.subspan(6));
     if (flags > kHasParalinguistic || dimension > kMaxContainerDimension) return 0;
-    const std::size_t size = kFixedBytes + (flags != 0 ? paralinguistic_bytes(dimension) : 0) + kCrcBytes;
+    const std::size_t size = kFixedBytes + (flags != 0 ? voice_bytes(dimension) : 0) + kCrcBytes;
     return size <= bytes.size() ? size : 0;
 }
 
@@ -51,7 +51,7 @@ std::optional<InfoRecord> parse_info(Bytes bytes, const Magic& magic) {
     if (record.size == 0 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) return std::nullopt;
     const auto version = load<std::uint8_t>(bytes.subspan(4));
     ContainerInfo& info = record.info;
-    record.has_paralinguistic = load<std::uint8_t>(bytes.subspan(5)) != 0;
+    record.has_voice = load<std::uint8_t>(bytes.subspan(5)) != 0;
     info.dimension = load<std::uint16_t>(bytes.subspan(6));
     info.identity = load<std::uint64_t>(bytes.subspan(8));
     info.sample_rate = load<std::uint32_t>(bytes.subspan(16));
@@ -67,9 +67,9 @@ std::optional<InfoRecord> parse_info(Bytes bytes, const Magic& magic) {
         info.cardinality > INT32_MAX || info.samples < -1 || !crc_agrees(bytes.first(record.size), 0)) {
         return std::nullopt;
     }
-    if (record.has_paralinguistic) {
-        record.paralinguistic.resize(info.dimension);
-        if (!dequantise_paralinguistic(bytes.subspan(kFixedBytes), record.paralinguistic)) record.paralinguistic = {};
+    if (record.has_voice) {
+        record.voice.resize(info.dimension);
+        if (!dequantise_voice(bytes.subspan(kFixedBytes), record.voice)) record.voice = {};
     }
     return record;
 }
@@ -126,7 +126,7 @@ auto repair(Bytes bytes, std::uint32_t crc_before, std::size_t first, std::size_
     return std::nullopt;
 }
 
-constexpr std::size_t kLongestInfo = kFixedBytes + paralinguistic_bytes(kMaxContainerDimension) + kCrcBytes;
+constexpr std::size_t kLongestInfo = kFixedBytes + voice_bytes(kMaxContainerDimension) + kCrcBytes;
 
 std::optional<InfoRecord> repair_info(Bytes bytes, const Magic& magic) {
     if (bytes.size() < kFixedBytes + kCrcBytes || differing_bits(bytes, magic.data(), magic.size()) > 1) {
@@ -294,8 +294,8 @@ class Reader {
 
     void count_info(const InfoRecord& record) {
         at_ += record.size;
-        const std::size_t vector = record.has_paralinguistic ? paralinguistic_bytes(record.info.dimension) : 0;
-        out_.bytes.paralinguistic += vector;
+        const std::size_t vector = record.has_voice ? voice_bytes(record.info.dimension) : 0;
+        out_.bytes.voice += vector;
         out_.bytes.header += record.size - vector;
     }
 
@@ -313,12 +313,12 @@ class Reader {
             out_.info.samples = trailer_->info.samples;
             out_.info.dimension = trailer_->info.dimension;
         }
-        if (header_) out_.paralinguistic = std::move(header_->paralinguistic);
-        if (trailer_ && !trailer_->paralinguistic.empty()) out_.paralinguistic = std::move(trailer_->paralinguistic);
-        if (!out_.paralinguistic.empty()) out_.info.dimension = static_cast<std::uint32_t>(out_.paralinguistic.size());
+        if (header_) out_.voice = std::move(header_->voice);
+        if (trailer_ && !trailer_->voice.empty()) out_.voice = std::move(trailer_->voice);
+        if (!out_.voice.empty()) out_.info.dimension = static_cast<std::uint32_t>(out_.voice.size());
         if (out_.info_lost) note("the stream's parameters are lost; eight-trit tokens are assumed");
-        out_.paralinguistic_lost = out_.paralinguistic.empty() && (out_.info_lost || out_.info.dimension > 0);
-        if (out_.paralinguistic_lost && !out_.info_lost) note("the paralinguistic vector is lost");
+        out_.voice_lost = out_.voice.empty() && (out_.info_lost || out_.info.dimension > 0);
+        if (out_.voice_lost && !out_.info_lost) note("the paralinguistic vector is lost");
     }
 
     void account_for_the_end() {

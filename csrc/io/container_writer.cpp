@@ -5,7 +5,7 @@
 #include "io/container.h"
 #include "io/container_format.h"
 #include "io/crc32.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 
 namespace secousti::core {
 namespace {
@@ -26,7 +26,7 @@ ContainerInfo checked(const ContainerInfo& info, const ContainerOptions& options
     check_range("cardinality", info.cardinality, 2, INT32_MAX);
     check_range("number of tokens", info.tokens, -1, kMaxContainerTokens);
     check_range("number of samples", info.samples, -1, INT64_MAX);
-    check_range("dimension of the paralinguistic vector", info.dimension, 0, kMaxContainerDimension);
+    check_range("dimension of the voice", info.dimension, 0, kMaxContainerDimension);
     check_range("tokens per group", static_cast<std::int64_t>(options.tokens_per_group), 1, kMaxGroupTokens);
     return info;
 }
@@ -35,12 +35,12 @@ void append_crc(std::size_t start, std::uint32_t before, std::vector<std::byte>&
     append(out, crc32c(std::span(out).subspan(start), before));
 }
 
-void append_info(const Magic& magic, const ContainerInfo& info, std::span<const float> paralinguistic,
+void append_info(const Magic& magic, const ContainerInfo& info, std::span<const float> voice,
                  std::vector<std::byte>& out) {
     const std::size_t start = out.size();
     for (const std::uint8_t byte : magic) append(out, byte);
     append(out, kVersion);
-    append(out, paralinguistic.empty() ? std::uint8_t{0} : kHasParalinguistic);
+    append(out, voice.empty() ? std::uint8_t{0} : kHasParalinguistic);
     append(out, static_cast<std::uint16_t>(info.dimension));
     append(out, info.identity);
     append(out, info.sample_rate);
@@ -48,21 +48,18 @@ void append_info(const Magic& magic, const ContainerInfo& info, std::span<const 
     append(out, info.cardinality);
     append(out, info.tokens < 0 ? kUnknownTokens : static_cast<std::uint32_t>(info.tokens));
     append(out, info.samples < 0 ? kUnknownSamples : static_cast<std::uint64_t>(info.samples));
-    quantise_paralinguistic(paralinguistic, out);
+    quantise_voice(voice, out);
     append_crc(start, 0, out);
 }
 
 }  // namespace
 
-ContainerWriter::ContainerWriter(const ContainerInfo& info, std::span<const float> paralinguistic,
-                                 std::vector<std::byte>& out, const ContainerOptions& options)
-    : info_(checked(info, options)),
-      options_(options),
-      packing_(info.cardinality),
-      paralinguistic_(paralinguistic.begin(), paralinguistic.end()) {
-    check_paralinguistic(paralinguistic);
+ContainerWriter::ContainerWriter(const ContainerInfo& info, std::span<const float> voice, std::vector<std::byte>& out,
+                                 const ContainerOptions& options)
+    : info_(checked(info, options)), options_(options), packing_(info.cardinality), voice_(voice.begin(), voice.end()) {
+    check_voice(voice);
     pending_.reserve(options_.tokens_per_group);
-    append_info(kHeaderMagic, info_, paralinguistic, out);
+    append_info(kHeaderMagic, info_, voice, out);
 }
 
 void ContainerWriter::append(std::span<const std::int32_t> tokens, std::vector<std::byte>& out) {
@@ -100,36 +97,36 @@ void ContainerWriter::flush(std::vector<std::byte>& out) {
     pending_.clear();
 }
 
-void ContainerWriter::finish(std::int64_t samples, std::span<const float> paralinguistic, std::vector<std::byte>& out) {
+void ContainerWriter::finish(std::int64_t samples, std::span<const float> voice, std::vector<std::byte>& out) {
     if (finished_) throw Error(Status::invalid_state, "container: finish after finish");
     check_range("number of samples", samples, -1, INT64_MAX);
-    check_paralinguistic(paralinguistic);
+    check_voice(voice);
     if (info_.tokens >= 0 && next_ != info_.tokens) {
         refuse("finished after " + std::to_string(next_) + " of " + std::to_string(info_.tokens) + " tokens");
     }
     flush(out);
     info_.tokens = next_;
     info_.samples = samples;
-    if (paralinguistic.empty()) {
-        if (paralinguistic_.empty()) info_.dimension = 0;
-        if (options_.repeat_paralinguistic) paralinguistic = paralinguistic_;
+    if (voice.empty()) {
+        if (voice_.empty()) info_.dimension = 0;
+        if (options_.repeat_voice) voice = voice_;
     }
-    append_info(kTrailerMagic, info_, paralinguistic, out);
+    append_info(kTrailerMagic, info_, voice, out);
     finished_ = true;
 }
 
-void ContainerWriter::check_paralinguistic(std::span<const float> values) const {
+void ContainerWriter::check_voice(std::span<const float> values) const {
     if (values.empty() || values.size() == info_.dimension) return;
     refuse("paralinguistic vector of " + std::to_string(values.size()) + " values, expected " +
            std::to_string(info_.dimension));
 }
 
 std::vector<std::byte> write_container(ContainerInfo info, std::span<const std::int32_t> tokens,
-                                       std::span<const float> paralinguistic, const ContainerOptions& options) {
+                                       std::span<const float> voice, const ContainerOptions& options) {
     info.tokens = static_cast<std::int64_t>(tokens.size());
-    info.dimension = static_cast<std::uint32_t>(std::min<std::size_t>(paralinguistic.size(), UINT32_MAX));
+    info.dimension = static_cast<std::uint32_t>(std::min<std::size_t>(voice.size(), UINT32_MAX));
     std::vector<std::byte> out;
-    ContainerWriter writer(info, paralinguistic, out, options);
+    ContainerWriter writer(info, voice, out, options);
     writer.append(tokens, out);
     writer.finish(info.samples, {}, out);
     return out;

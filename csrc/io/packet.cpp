@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "io/bytes.h"
 #include "io/crc32.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 
 namespace secousti::core {
 namespace {
@@ -57,7 +57,7 @@ PacketWriter::PacketWriter(const PacketStream& stream, const PacketWriterOptions
     : stream_(checked(stream)), options_(options), packing_(stream.cardinality), check_start_(check_start(stream)) {
     in_range("tokens_per_packet", options.tokens_per_packet, 1, kMaxPacketTokens);
     in_range("redundancy", options.redundancy, 0, kMaxPacketTokens);
-    voice_.reserve(paralinguistic_bytes(stream.dimension));
+    voice_.reserve(voice_bytes(stream.dimension));
 }
 
 std::size_t PacketWriter::max_bytes() const noexcept {
@@ -74,7 +74,7 @@ std::size_t PacketWriter::flush(std::byte* out) noexcept { return waiting_ == 0 
 
 void PacketWriter::set_voice(std::span<const float> voice) {
     voice_.clear();
-    quantise_paralinguistic(voice, voice_);  // within the reserved memory
+    quantise_voice(voice, voice_);  // within the reserved memory
     ++voice_version_;
     voice_part_ = since_voice_ = 0;
     voice_parts_ = part_count(voice_.size());
@@ -129,7 +129,7 @@ PacketReader::PacketReader(const PacketStream& stream, std::size_t depth)
       check_start_(check_start(stream)),
       depth_(static_cast<std::int64_t>(in_range("depth", depth, 1, kWindow / 2))),
       slots_(kWindow, -1),
-      voice_(paralinguistic_bytes(stream.dimension)),
+      voice_(voice_bytes(stream.dimension)),
       voice_versions_(part_count(voice_.size()), -1) {}
 
 bool PacketReader::parse(std::span<const std::byte> packet, Parsed& parsed) noexcept {
@@ -260,7 +260,7 @@ bool PacketReader::take_voice(std::span<float> voice) noexcept {
         return false;
     }
     voice_renewed_ = false;
-    return dequantise_paralinguistic(voice_, voice);
+    return dequantise_voice(voice_, voice);
 }
 
 }  // namespace secousti::core

@@ -30,27 +30,27 @@ Decoder::Decoder(const Backend& backend, const Config& config, const WeightMap& 
     concealment_ = {config, state};
 }
 
-void Decoder::push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+void Decoder::push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* voice,
                         float* mel) const noexcept {
     float* rows = rows_.in(scratch);
-    exec->add_row(rows, paralinguistic, count, dimension_, rows);
+    exec->add_row(rows, voice, count, dimension_, rows);
     connector_.push(exec, state, scratch, rows, count);
     push_acoustic(exec, state, scratch, rows, count, mel);
 }
 
 void Decoder::push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens, int count,
-                          const float* paralinguistic, float* mel) const noexcept {
+                          const float* voice, float* mel) const noexcept {
     quantiser_.decode(exec, tokens, count, codes_.in(scratch), rows_.in(scratch));
-    push_rows(exec, state, scratch, count, paralinguistic, mel);
+    push_rows(exec, state, scratch, count, voice, mel);
     concealment_.received(state, tokens, count, mel);
 }
 
-void Decoder::push_lost(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+void Decoder::push_lost(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* voice,
                         float* mel) const noexcept {
     float* code = codes_.in(scratch);
     for (int i = 0; i < count; ++i, code += quantiser_.dimensions()) lost_code(state, i, code);
     quantiser_.project(exec, codes_.in(scratch), count, rows_.in(scratch));
-    push_rows(exec, state, scratch, count, paralinguistic, mel);
+    push_rows(exec, state, scratch, count, voice, mel);
     concealment_.lost(state, count, mel);
 }
 
@@ -71,7 +71,7 @@ void Decoder::lost_code(const std::byte* state, int ahead, float* code) const no
 }
 
 void Decoder::transform(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens,
-                        Slice<float> paralinguistic, float* rows) const noexcept {
+                        Slice<float> voice, float* rows) const noexcept {
     float* code = codes_.in(scratch);
     for (const Lane& lane : batch.lanes) {
         if (const std::int32_t token = *tokens++; token >= 0) {
@@ -84,7 +84,7 @@ void Decoder::transform(const Exec& exec, const Batch& batch, std::byte* scratch
     quantiser_.project(exec, codes_.in(scratch), batch.rows(), rows);
     float* row = rows;
     for (const Lane& lane : batch.lanes) {
-        exec->add_row(row, paralinguistic.in(lane.state), 1, dimension_, row);
+        exec->add_row(row, voice.in(lane.state), 1, dimension_, row);
         row += dimension_;
     }
     connector_.push(exec, batch, scratch, rows);

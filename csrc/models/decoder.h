@@ -21,9 +21,9 @@ class Decoder {
     int max_tokens() const noexcept { return max_tokens_; }
     /// tokens [count] and G [dimension] -> mel [count * frames_per_token, n_mels].
     void push_tokens(const Exec& exec, std::byte* state, std::byte* scratch, const std::int32_t* tokens, int count,
-                     const float* paralinguistic, float* mel) const noexcept;
+                     const float* voice, float* mel) const noexcept;
     /// As push_tokens for `count` tokens that never came: what is most likely, fading when it lasts.
-    void push_lost(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+    void push_lost(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* voice,
                    float* mel) const noexcept;
     /// A [count, dimension] -> mel.
     void push_acoustic(const Exec& exec, std::byte* state, std::byte* scratch, const float* acoustic, int count,
@@ -32,7 +32,7 @@ class Decoder {
     /// Streams that step together, one token each. First the transformers: tokens [lanes], at most kMaxTokens of them,
     /// a negative one is lost, and each state's own G -> rows [lanes, dimension].
     void transform(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens,
-                   Slice<float> paralinguistic, float* rows) const noexcept;
+                   Slice<float> voice, float* rows) const noexcept;
     /// Then the convolutions, at most max_tokens() lanes: those rows -> mel [lanes, frames_per_token, n_mels]. Sets the
     /// lanes' rows to their frames.
     void expand(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens, const float* rows,
@@ -47,7 +47,7 @@ class Decoder {
 
   private:
     /// z_q [count, dimension], in rows_, and G -> mel.
-    void push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* paralinguistic,
+    void push_rows(const Exec& exec, std::byte* state, std::byte* scratch, int count, const float* voice,
                    float* mel) const noexcept;
     /// The code of a token that never came, `ahead` (0, 1, ...) tokens from now.
     void lost_code(const std::byte* state, int ahead, float* code) const noexcept;

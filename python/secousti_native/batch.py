@@ -22,7 +22,7 @@ class EncodedBatch:
 
     tokens: Array
     """int64 [B, 1, N]"""
-    paralinguistic: Array
+    voice: Array
     """float32 [B, dimension]"""
     items: tuple[Encoded, ...]
 
@@ -73,28 +73,28 @@ def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> Encoded
     _check_batch("audio", clips.shape)
     encoded = codec.encode_many(list(clips[:, 0]), sample_rate)
     tokens = np.stack([e.tokens for e in encoded])[:, None]
-    voices = np.stack([e.paralinguistic for e in encoded])
+    voices = np.stack([e.voice for e in encoded])
     return EncodedBatch(like(tokens, audio), like(voices, audio), tuple(encoded))
 
 
-def decode_batch(codec: Codec, batch: EncodedBatch | Array, paralinguistic: Array | None, seed: int | None) -> Array:
+def decode_batch(codec: Codec, batch: EncodedBatch | Array, voice: Array | None, seed: int | None) -> Array:
     """See `Codec.decode_batch`."""
     if isinstance(batch, EncodedBatch):
         kind = batch.tokens
-        voices = None if paralinguistic is None else list(_voices(codec, paralinguistic, len(batch)))
+        voices = None if voice is None else list(_voices(codec, voice, len(batch)))
         clips = codec.decode_many(batch.items, voices, seed=seed)
     else:
-        if paralinguistic is None:
-            raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, paralinguistic)")
+        if voice is None:
+            raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, voice)")
         kind, tokens = batch, as_tokens(batch, codec.cardinality, ndim=3)
         _check_batch("tokens", tokens.shape)
-        given = _voices(codec, paralinguistic, len(tokens))
+        given = _voices(codec, voice, len(tokens))
         clips = codec.decode_many(list(tokens[:, 0]), list(given), seed=seed)
     return like(np.stack(clips)[:, None], kind)
 
 
-def _voices(codec: Codec, paralinguistic: Array, count: int) -> Array:
-    return as_floats(paralinguistic, "paralinguistic", (count, codec.dimension))
+def _voices(codec: Codec, voice: Array, count: int) -> Array:
+    return as_floats(voice, "voice", (count, codec.dimension))
 
 
 def _check_batch(name: str, shape: tuple[int, ...]) -> None:

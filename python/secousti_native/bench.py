@@ -292,20 +292,20 @@ def native_rows(codec: Codec, seconds: float) -> Iterator[Row]:
 
     encoder = codec.encoder()
     yield timed("encode", lambda i: encoder.push(blocks[i % len(blocks)]))
-    to_mel = codec.decoder(encoded.paralinguistic)
+    to_mel = codec.decoder(encoded.voice)
     yield timed("decode to mel", lambda i: to_mel.push_to_mel(tokens[i % len(tokens)]))
     if info["has_vocoder"]:
         for chunk in sorted({frames, 4, 16}):
             chunks = [mel[i : i + chunk] for i in range(0, len(mel) - chunk + 1, chunk)]
             vocode = _vocoder_step(codec, chunks)
             yield timed(f"vocoder {info['vocoder']}, {chunk} mel frames", vocode, chunk * hop / rate, warm_up=32)
-        coder, decoder = codec.encoder(), codec.decoder(encoded.paralinguistic)
+        coder, decoder = codec.encoder(), codec.decoder(encoded.voice)
         yield timed("full duplex", lambda i: decoder.push(coder.push(blocks[i % len(blocks)])))
     audio_seconds = len(pcm) / rate
     passes = max(3, round(seconds / audio_seconds))
     offline = measure(lambda _: codec.stages.encode_mel(mel), passes, 1, audio_seconds)
     yield offline.row(codec.name, "encode mel offline", "native")
-    offline = measure(lambda _: codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic), passes, 1,
+    offline = measure(lambda _: codec.stages.decode_tokens(encoded.tokens, encoded.voice), passes, 1,
                       audio_seconds)  # fmt: skip
     yield offline.row(codec.name, "decode to mel offline", "native")
 

@@ -194,7 +194,7 @@ class Codec:
         """A corpus: `encode` of each of ``clips``, of any lengths, side by side; the same results.
 
         ``threads`` clips at a time on the CPU; on "cuda" many clips share each step. Without ``voices`` the results
-        have none (``paralinguistic`` is empty), which is faster. ``ValueError`` as for `encode`; it names the clip.
+        have none (``voice`` is empty), which is faster. ``ValueError`` as for `encode`; it names the clip.
         """
         prepared = []
         for i, clip in enumerate(clips):
@@ -214,7 +214,7 @@ class Codec:
     def decode(
         self,
         encoded: Encoded | Array,
-        paralinguistic: Array | None = None,
+        voice: Array | None = None,
         *,
         seed: int | None = 0,
         look_ahead: int | None = None,
@@ -223,47 +223,47 @@ class Codec:
         """Audio float32 [samples] of an `Encoded`, or of tokens [N] (any integer dtype) and G [dimension].
 
         An `Encoded` gives exactly its ``num_samples`` (up to ``hop_length - 1`` samples that the frame grid drops at
-        the end are zeros), bare tokens give ``N * frame_size``. ``paralinguistic`` beside an `Encoded` replaces its
+        the end are zeros), bare tokens give ``N * frame_size``. ``voice`` beside an `Encoded` replaces its
         voice. ``seed`` and ``look_ahead`` are as in `decoder`. ``ValueError`` for tokens of another model unless
         ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
         """
-        item = self._checked(encoded, paralinguistic, check_identity)
+        item = self._checked(encoded, voice, check_identity)
         (pcm,) = self._decode([item], seed, look_ahead)
         return pcm
 
     def decode_many(
         self,
         clips: Sequence[Encoded | Array],
-        paralinguistic: Sequence[Array] | None = None,
+        voices: Sequence[Array] | None = None,
         *,
         seed: int | None = 0,
         look_ahead: int | None = None,
         check_identity: bool = True,
     ) -> list[Array]:
-        """`decode` of each of ``clips``, of any lengths, side by side; ``paralinguistic``: a voice for each."""
-        if paralinguistic is not None and len(paralinguistic) != len(clips):
-            raise ValueError(f"paralinguistic: {len(paralinguistic)} voices for {len(clips)} clips")
+        """`decode` of each of ``clips``, of any lengths, side by side; ``voices``: one for each."""
+        if voices is not None and len(voices) != len(clips):
+            raise ValueError(f"voices: {len(voices)} voices for {len(clips)} clips")
         items = []
         for i, clip in enumerate(clips):
             with of_clip(i):
-                items.append(self._checked(clip, None if paralinguistic is None else paralinguistic[i], check_identity))
+                items.append(self._checked(clip, None if voices is None else voices[i], check_identity))
         return self._decode(items, seed, look_ahead)
 
-    def _checked(self, encoded: Encoded | Array, paralinguistic: Array | None, check_identity: bool) -> ToDecode:
+    def _checked(self, encoded: Encoded | Array, voice: Array | None, check_identity: bool) -> ToDecode:
         """What `_decode` takes, from what `decode` takes."""
         if not isinstance(encoded, Encoded):
-            if paralinguistic is None:
-                raise TypeError("decode: bare tokens need a voice: decode(tokens, paralinguistic)")
+            if voice is None:
+                raise TypeError("decode: bare tokens need a voice: decode(tokens, voice)")
             tokens, num_samples = encoded, None
         else:
             if check_identity:
                 self.check_identity(encoded)
             encoded.check_num_samples(self)
             tokens, num_samples = encoded.tokens, encoded.num_samples
-            paralinguistic = encoded.paralinguistic if paralinguistic is None else paralinguistic
-            if len(paralinguistic) == 0:
-                raise ValueError("decode: the stream has no voice; pass paralinguistic=")
-        voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+            voice = encoded.voice if voice is None else voice
+            if len(voice) == 0:
+                raise ValueError("decode: the stream has no voice; pass voice=")
+        voice = as_floats(voice, "voice", (self.dimension,))
         return ToDecode(as_tokens(tokens, self.cardinality), voice, num_samples, tokens)
 
     def _decode(self, items: list[ToDecode], seed: int | None, look_ahead: int | None) -> list[Array]:
@@ -295,9 +295,9 @@ class Codec:
         """Acoustic embedding [N, dimension] to audio float32 [N * frame_size]."""
         return self.stages.vocode(self.stages.decode_acoustic(acoustic), seed, look_ahead)
 
-    def paralinguistic(self, audio: Array, sample_rate: int | None = None) -> Array:
+    def voice(self, audio: Array, sample_rate: int | None = None) -> Array:
         """G, the voice of audio [samples]: float32 [dimension], from the middle ``prompt_frames`` mel frames."""
-        return like(self._model.paralinguistic(self._model.mel(self._prepare(audio, sample_rate))), audio)
+        return like(self._model.voice(self._model.mel(self._prepare(audio, sample_rate))), audio)
 
     # ---- batches, as in Mimi ----
 
@@ -305,11 +305,9 @@ class Codec:
         """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension], side by side as in `encode_many`."""
         return encode_batch(self, audio, sample_rate)
 
-    def decode_batch(
-        self, batch: EncodedBatch | Array, paralinguistic: Array | None = None, *, seed: int | None = 0
-    ) -> Array:
+    def decode_batch(self, batch: EncodedBatch | Array, voice: Array | None = None, *, seed: int | None = 0) -> Array:
         """An `EncodedBatch`, or tokens [B, 1, N] and voices [B, dimension], to audio float32 [B, 1, T]."""
-        return decode_batch(self, batch, paralinguistic, seed)
+        return decode_batch(self, batch, voice, seed)
 
     # ---- streams ----
 
@@ -321,7 +319,7 @@ class Codec:
 
     def decoder(
         self,
-        paralinguistic: Array | None = None,
+        voice: Array | None = None,
         *,
         seed: int | None = 0,
         look_ahead: int | None = None,
@@ -330,24 +328,20 @@ class Codec:
         """A stream from tokens to audio.
 
         Args:
-            paralinguistic: G [dimension], the voice; None is zeros, the mean of its prior.
+            voice: G [dimension], the voice; None is zeros, the mean of its prior.
             seed: of the vocoder's noise; the same seed gives the same audio. None: no noise.
             look_ahead: of the spectral vocoder in mel frames, 0 to 3; None: the model's default.
             threads: None takes the codec's.
         """
-        return DecoderStream(self, self._core_decoder(paralinguistic, seed, look_ahead, threads))
+        return DecoderStream(self, self._core_decoder(voice, seed, look_ahead, threads))
 
-    def voice_estimator(
-        self, paralinguistic: Array | None = None, *, stored_seconds: float = 0.0
-    ) -> streams.VoiceEstimator:
+    def voice_estimator(self, voice: Array | None = None, *, stored_seconds: float = 0.0) -> streams.VoiceEstimator:
         """An estimate of the voice that grows with a live call (docs/voice.md).
 
-        ``paralinguistic`` [dimension] is the voice to begin with (None: zeros, the mean of its prior), which counts for
+        ``voice`` [dimension] is the voice to begin with (None: zeros, the mean of its prior), which counts for
         ``stored_seconds`` of speech against what is heard.
         """
-        voice = None
-        if paralinguistic is not None:
-            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
         return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
 
     def encoder_group(
@@ -376,7 +370,7 @@ class Codec:
     def decoder_group(
         self,
         capacity: int,
-        paralinguistic: Array | None = None,
+        voice: Array | None = None,
         *,
         seed: int | None = 0,
         look_ahead: int | None = None,
@@ -390,9 +384,7 @@ class Codec:
         Every slot starts with this voice, seed and look-ahead, which are as in `decoder`; `DecoderGroup.start` gives a
         slot its own. The other arguments are those of `encoder_group`.
         """
-        voice = None
-        if paralinguistic is not None:
-            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
         checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
         count = self._threads if threads is None else _check_threads(threads)
         core = _core.DecoderGroup(self._model, capacity, voice, 0 if checked is None else checked, checked is not None,
@@ -421,11 +413,9 @@ class Codec:
         return streams.restore(self, snapshot, self._threads if threads is None else _check_threads(threads))
 
     def _core_decoder(
-        self, paralinguistic: Array | None, seed: int | None, look_ahead: int | None, threads: int | None = None
+        self, voice: Array | None, seed: int | None, look_ahead: int | None, threads: int | None = None
     ) -> _core.Decoder:
-        voice = None
-        if paralinguistic is not None:
-            voice = as_floats(paralinguistic, "paralinguistic", (self.dimension,))
+        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
         checked = check_seed(seed)
         ahead = check_look_ahead(look_ahead)
         count = self._threads if threads is None else _check_threads(threads)

@@ -28,7 +28,7 @@ class Encoded:
 
     tokens: Array
     """int64 [N], each in [0, cardinality); -1 for one that a damaged file has lost."""
-    paralinguistic: Array
+    voice: Array
     """G, the voice: float32 [dimension]; empty where a file has none."""
     num_samples: int
     """Of the audio, at ``sample_rate``."""
@@ -76,7 +76,7 @@ class Encoded:
     @property
     def bit_rate_with_voice(self) -> float:
         """Of the whole ``.sec`` file, bit/s."""
-        return self._rate("tokens", "framing", "header", "paralinguistic")
+        return self._rate("tokens", "framing", "header", "voice")
 
     @cached_property
     def _bytes(self) -> dict[str, int]:
@@ -95,7 +95,7 @@ class Encoded:
         checked[lost] = LOST
         return _core.write_container(
             checked,
-            as_floats(self.paralinguistic, "paralinguistic", (None,)),
+            as_floats(self.voice, "voice", (None,)),
             identity=self.model_identity,
             sample_rate=self.sample_rate,
             samples_per_token=self.frame_size,
@@ -129,14 +129,14 @@ class Encoded:
             raise ValueError(f"damaged: expected 'error' or 'keep', got {damaged!r}")
         read = _core.read_container(data)
         endless = not read["complete"] and read["total_tokens"] < 0  # cut, and nobody knows how much is missing
-        if (read["lost"] or read["info_lost"] or read["paralinguistic_lost"] or endless) and damaged == "error":
+        if (read["lost"] or read["info_lost"] or read["voice_lost"] or endless) and damaged == "error":
             reasons = "; ".join(read["notes"]) or "incomplete"
             raise ContainerError(f"{reasons} (damaged='keep', on the command line --damaged, gives what is intact)")
         tokens = read["tokens"].astype(np.int64)
         samples = read["samples"]
         return cls(
             tokens=tokens,
-            paralinguistic=read["paralinguistic"],
+            voice=read["voice"],
             num_samples=samples if samples >= 0 else len(tokens) * read["samples_per_token"],
             model_identity=read["identity"],
             sample_rate=read["sample_rate"],
@@ -158,10 +158,10 @@ class Encoded:
         if len(intact) == 0:
             raise ValueError("no token is intact")
         source = intact[np.maximum(np.searchsorted(intact, np.arange(len(tokens)), side="right") - 1, 0)]
-        voice = to_numpy(self.paralinguistic, "paralinguistic")
+        voice = to_numpy(self.voice, "voice")
         if len(voice) == 0:
             voice = np.zeros(codec.dimension, np.float32)
-        result = replace(self, tokens=tokens[source], paralinguistic=voice, lost=())
+        result = replace(self, tokens=tokens[source], voice=voice, lost=())
         if not self.info_lost:
             return result
         return replace(

@@ -164,23 +164,21 @@ class DecoderGroup(_Group):
         self._core = core
 
     def start(
-        self, slot: int, paralinguistic: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
+        self, slot: int, voice: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
     ) -> None:
         """Begins a new stream in the slot; the arguments are those of `Codec.decoder`."""
-        voice = None
-        if paralinguistic is not None:
-            voice = as_floats(paralinguistic, "paralinguistic", (self._codec.dimension,))
+        voice = None if voice is None else as_floats(voice, "voice", (self._codec.dimension,))
         checked = check_seed(seed)
         self._core.start(slot, voice, 0 if checked is None else checked, checked is not None,
                          check_look_ahead(look_ahead))  # fmt: skip
 
-    def paralinguistic(self, slot: int) -> Array:
+    def voice(self, slot: int) -> Array:
         """The slot's voice G, float32 [dimension]."""
-        return self._core.get_paralinguistic(slot)
+        return self._core.get_voice(slot)
 
-    def set_paralinguistic(self, slot: int, value: Array) -> None:
+    def set_voice(self, slot: int, value: Array) -> None:
         """Replaces the slot's voice from its next token on."""
-        self._core.set_paralinguistic(slot, as_floats(value, "paralinguistic", (self._codec.dimension,)))
+        self._core.set_voice(slot, as_floats(value, "voice", (self._codec.dimension,)))
 
     def step(self, tokens: Array, active: Array | None = None) -> tuple[Array, Array]:
         """Feeds one token to each slot.

@@ -79,9 +79,9 @@ class PacketWriter:
         packet = self._core.flush()
         return [packet] if packet else []
 
-    def set_voice(self, paralinguistic: Array) -> None:
+    def set_voice(self, voice: Array) -> None:
         """Sends G [dimension], at eight bits a value and 64 values a packet, with the next packets."""
-        self._core.set_voice(as_floats(paralinguistic, "paralinguistic", (self._codec.dimension,)))
+        self._core.set_voice(as_floats(voice, "voice", (self._codec.dimension,)))
 
 
 class PacketReader:

@@ -45,14 +45,14 @@ class Stages:
             "tokens": like(outputs["tokens"].astype(np.int64), mel),
         }
 
-    def paralinguistic(self, mel: Array) -> Array:
+    def voice(self, mel: Array) -> Array:
         """Log-mel [T, n_mels] of a prompt -> G [D] float32, from its middle ``prompt_frames`` frames."""
-        return like(self._model.paralinguistic(self._mel(mel)), mel)
+        return like(self._model.voice(self._mel(mel)), mel)
 
-    def decode_tokens(self, tokens: Array, paralinguistic: Array) -> Array:
+    def decode_tokens(self, tokens: Array, voice: Array) -> Array:
         """Tokens [N] and G [D] -> log-mel [N * frame_size / hop_length, n_mels] float32."""
         checked = as_tokens(tokens, self._codec.cardinality)
-        voice = as_floats(paralinguistic, "paralinguistic", (self._dimension,))
+        voice = as_floats(voice, "voice", (self._dimension,))
         return like(self._model.decode_tokens(checked, voice, self._codec.threads), tokens)
 
     def decode_acoustic(self, acoustic: Array) -> Array:

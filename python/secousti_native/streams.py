@@ -121,13 +121,13 @@ class DecoderStream:
         return self._core.latency()
 
     @property
-    def paralinguistic(self) -> Array:
+    def voice(self) -> Array:
         """G [dimension] float32, the voice. An assignment takes effect at the next token."""
-        return self._core.get_paralinguistic(self._codec.dimension)
+        return self._core.get_voice(self._codec.dimension)
 
-    @paralinguistic.setter
-    def paralinguistic(self, value: Array) -> None:
-        self._core.set_paralinguistic(as_floats(value, "paralinguistic", (self._codec.dimension,)))
+    @voice.setter
+    def voice(self, value: Array) -> None:
+        self._core.set_voice(as_floats(value, "voice", (self._codec.dimension,)))
 
     def push(self, tokens: Array | None) -> Array:
         """Feeds tokens [n] of any integer dtype, n >= 0; returns the audio that is ready, float32 [samples].
@@ -210,7 +210,7 @@ class VoiceEstimator:
         return self._core.push(values)
 
     @property
-    def paralinguistic(self) -> Floats:
+    def voice(self) -> Floats:
         """G [dimension] float32, as of the last renewal."""
         return self._core.get(self._codec.dimension)
 

@@ -46,7 +46,7 @@ Stages run(const tiny::Shape& shape, const char* isa, const Pcm& pcm) {
     secousti_encode_outputs outputs{sizeof outputs, s.encoded.data(), s.acoustic.empty() ? nullptr : s.acoustic.data(),
                                     s.mu.data(),    s.fsq.data(),     s.tokens.data()};
     CHECK(secousti_encode_mel(model.get(), s.mel.data(), frames, 1, &outputs) == static_cast<std::int64_t>(count));
-    s.voice = model.paralinguistic(s.mel);
+    s.voice = model.voice(s.mel);
 
     // Fixed tokens and embedding, so that a code that rounds the other way does not spread.
     Tokens tokens(count);
@@ -82,7 +82,7 @@ TEST(every_isa_agrees_on_every_stage) {
             compare(&Stages::acoustic, "acoustic");
             compare(&Stages::mu, "semantic mu");
             compare(&Stages::fsq, "fsq input");
-            compare(&Stages::voice, "paralinguistic");
+            compare(&Stages::voice, "voice");
             compare(&Stages::decoded, "decoded tokens");
             compare(&Stages::from_acoustic, "decoded embedding");
             CHECK(actual.tokens.size() == expected.tokens.size());

@@ -95,9 +95,9 @@ TEST(c_api_null_is_refused_or_harmless) {
     CHECK(secousti_decoder_push(f.d, nullptr, 1, f.audio.data(), 900) >= 0);  // a lost token
     CHECK_REFUSED(secousti_decoder_push(f.d, f.tokens.data(), 1, nullptr, 900), invalid, "pcm is NULL");
     CHECK_REFUSED(secousti_decoder_flush(nullptr, f.audio.data(), 900), invalid, "decoder is NULL");
-    CHECK_REFUSED(secousti_decoder_set_paralinguistic(nullptr, f.pcm.data(), 24), invalid, "decoder is NULL");
-    CHECK_REFUSED(secousti_decoder_set_paralinguistic(f.d, nullptr, 24), invalid, "paralinguistic is NULL");
-    CHECK_REFUSED(secousti_decoder_get_paralinguistic(f.d, nullptr, 24), invalid, "paralinguistic is NULL");
+    CHECK_REFUSED(secousti_decoder_set_voice(nullptr, f.pcm.data(), 24), invalid, "decoder is NULL");
+    CHECK_REFUSED(secousti_decoder_set_voice(f.d, nullptr, 24), invalid, "voice is NULL");
+    CHECK_REFUSED(secousti_decoder_get_voice(f.d, nullptr, 24), invalid, "voice is NULL");
     CHECK_REFUSED(secousti_decoder_restore(f.m, nullptr, 9, nullptr, &decoder), invalid, "bytes is NULL");
 
     CHECK_REFUSED(secousti_mel(nullptr, f.pcm.data(), 4000, f.audio.data(), 99), invalid, "model is NULL");
@@ -105,10 +105,10 @@ TEST(c_api_null_is_refused_or_harmless) {
     CHECK_REFUSED(secousti_mel(f.m, f.pcm.data(), 4000, nullptr, 99), invalid, "mel is NULL");
     CHECK_REFUSED(secousti_encode_mel(f.m, nullptr, 5, 1, &outputs), invalid, "mel is NULL");
     CHECK_REFUSED(secousti_encode_mel(f.m, f.pcm.data(), 5, 1, nullptr), invalid, "outputs is NULL");
-    CHECK_REFUSED(secousti_paralinguistic(f.m, nullptr, 5, f.audio.data()), invalid, "mel is NULL");
-    CHECK_REFUSED(secousti_paralinguistic(f.m, f.pcm.data(), 5, nullptr), invalid, "paralinguistic is NULL");
+    CHECK_REFUSED(secousti_voice_of_mel(f.m, nullptr, 5, f.audio.data()), invalid, "mel is NULL");
+    CHECK_REFUSED(secousti_voice_of_mel(f.m, f.pcm.data(), 5, nullptr), invalid, "voice is NULL");
     CHECK_REFUSED(secousti_decode_tokens(f.m, nullptr, 5, f.pcm.data(), 1, f.audio.data(), 99), invalid, "tokens is");
-    CHECK_REFUSED(secousti_decode_tokens(f.m, f.tokens.data(), 5, nullptr, 1, f.audio.data(), 99), invalid, "paral");
+    CHECK_REFUSED(secousti_decode_tokens(f.m, f.tokens.data(), 5, nullptr, 1, f.audio.data(), 99), invalid, "voice");
     CHECK_REFUSED(secousti_decode_acoustic(f.m, nullptr, 5, 1, f.audio.data(), 99), invalid, "acoustic is NULL");
     CHECK_REFUSED(secousti_vocode(f.m, nullptr, 5, nullptr, f.audio.data(), f.audio.size()), invalid, "mel is NULL");
 }
@@ -147,8 +147,8 @@ TEST(c_api_structs_must_be_initialised) {
     decoder_options.look_ahead = -1;
     Pcm voice(24, 0.0F);
     voice[7] = INFINITY;
-    decoder_options.paralinguistic = voice.data();
-    CHECK_REFUSED(secousti_decoder_create(f.m, &decoder_options, &decoder), invalid, "paralinguistic[7] is inf");
+    decoder_options.voice = voice.data();
+    CHECK_REFUSED(secousti_decoder_create(f.m, &decoder_options, &decoder), invalid, "voice[7] is inf");
     CHECK(decoder == nullptr);
 }
 
@@ -182,10 +182,10 @@ TEST(c_api_failed_steps_consume_nothing) {
                       ("tokens[1] is " + std::to_string(token) + ", expected 0 to 80").c_str());
     }
     CHECK_REFUSED(secousti_decoder_push(f.d, good.data(), 3, f.audio.data(), 3 * 256 - 1), invalid, "767 samples");
-    CHECK_REFUSED(secousti_decoder_set_paralinguistic(f.d, f.pcm.data(), 23), invalid, "has 23 values, expected 24");
+    CHECK_REFUSED(secousti_decoder_set_voice(f.d, f.pcm.data(), 23), invalid, "has 23 values, expected 24");
     Pcm voice(24, NAN);
-    CHECK_REFUSED(secousti_decoder_set_paralinguistic(f.d, voice.data(), 24), invalid, "paralinguistic[0] is nan");
-    CHECK_REFUSED(secousti_decoder_get_paralinguistic(f.d, voice.data(), 23), invalid, "capacity");
+    CHECK_REFUSED(secousti_decoder_set_voice(f.d, voice.data(), 24), invalid, "voice[0] is nan");
+    CHECK_REFUSED(secousti_decoder_get_voice(f.d, voice.data(), 23), invalid, "capacity");
     const std::int64_t samples = secousti_decoder_push(f.d, good.data(), 3, f.audio.data(), f.audio.size());
     CHECK(samples > 0);
     CHECK_REFUSED(secousti_decoder_flush(f.d, f.audio.data(), 1), invalid, "capacity is 1 samples");
@@ -203,13 +203,13 @@ TEST(c_api_stages_check_their_arguments) {
     outputs.struct_size = sizeof outputs;
     CHECK_REFUSED(secousti_mel(f.m, f.pcm.data(), 4000, out.data(), 14), invalid, "capacity is 14 frames");
     CHECK(secousti_mel(f.m, nullptr, 0, nullptr, 0) == 0 && secousti_encode_mel(f.m, nullptr, 0, 1, &outputs) == 0);
-    CHECK_REFUSED(secousti_paralinguistic(f.m, mel.data(), 0, out.data()), invalid, "no frames");
+    CHECK_REFUSED(secousti_voice_of_mel(f.m, mel.data(), 0, out.data()), invalid, "no frames");
     CHECK_REFUSED(secousti_encode_mel(f.m, mel.data(), 15, 0, &outputs), invalid, "threads is 0");
     CHECK_REFUSED(secousti_decode_tokens(f.m, f.tokens.data(), 9, mel.data(), 1, out.data(), 8), invalid, "8 frames");
     CHECK_REFUSED(secousti_vocode(f.m, mel.data(), 15, nullptr, out.data(), 15 * 256 - 1), invalid, "3839 samples");
     mel[33] = NAN;
     CHECK_REFUSED(secousti_encode_mel(f.m, mel.data(), 15, 1, &outputs), invalid, "mel[33] is nan");
-    CHECK_REFUSED(secousti_paralinguistic(f.m, mel.data(), 15, out.data()), invalid, "mel[33] is nan");
+    CHECK_REFUSED(secousti_voice_of_mel(f.m, mel.data(), 15, out.data()), invalid, "mel[33] is nan");
     CHECK_REFUSED(secousti_vocode(f.m, mel.data(), 15, nullptr, f.audio.data(), f.audio.size()), invalid, "mel[33]");
     CHECK_REFUSED(secousti_decode_acoustic(f.m, mel.data(), 12, 1, out.data(), 64), invalid, "acoustic[33] is nan");
 

@@ -60,7 +60,7 @@ TEST(clips_encode_as_they_do_alone) {
                 const std::string what = std::string(shape.name) + ", clip " + std::to_string(i);
                 CHECK_MSG(tokens[i] == encode(model, clips[i], 700), what);
                 const bool has_voice = i != 1 && !tokens[i].empty();
-                CHECK_MSG(voices[i] == (has_voice ? model.paralinguistic(model.mel(clips[i])) : Pcm(dimension)), what);
+                CHECK_MSG(voices[i] == (has_voice ? model.voice(model.mel(clips[i])) : Pcm(dimension)), what);
             }
         }
         CHECK(secousti_encode_clips(model.get(), pointers(clips).data(), lengths.data(), 1, 1, pointers(tokens).data(),
@@ -123,7 +123,7 @@ TEST(clips_are_checked_before_any_is_worked_on) {
     CHECK(failure(decode_them(model), invalid).find("clip 1: tokens[1] is 81") == 0);
     codes[1][1] = 80;
     voices[0][3] = INFINITY;
-    CHECK(failure(decode_them(model), invalid).find("clip 0: paralinguistic[3] is inf") == 0);
+    CHECK(failure(decode_them(model), invalid).find("clip 0: voice[3] is inf") == 0);
     voices[0][3] = 0.0F;
     CHECK(failure(decode_them(open(tiny::kSilent)), SECOUSTI_UNSUPPORTED).find("no vocoder") != std::string::npos);
     CHECK(decode_them(model) == SECOUSTI_OK);

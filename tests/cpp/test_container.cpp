@@ -10,7 +10,7 @@
 #include "check.h"
 #include "io/container.h"
 #include "io/crc32.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 
 using namespace secousti::core;
 
@@ -38,10 +38,10 @@ Tokens random_tokens(std::size_t count, std::uint32_t cardinality = kCardinality
 
 std::vector<float> as_read(std::span<const float> values) {
     Bytes code;
-    quantise_paralinguistic(values, code);
+    quantise_voice(values, code);
     std::vector<float> out(values.size());
-    CHECK(code.size() == paralinguistic_bytes(values.size()));
-    CHECK(dequantise_paralinguistic(code, out));
+    CHECK(code.size() == voice_bytes(values.size()));
+    CHECK(dequantise_voice(code, out));
     return out;
 }
 
@@ -65,7 +65,7 @@ void check_honest(const ContainerContents& contents, const Tokens& truth) {
 }
 
 std::uint64_t sum(const ContainerContents::Bytes& bytes) {
-    return bytes.tokens + bytes.framing + bytes.header + bytes.paralinguistic + bytes.damaged;
+    return bytes.tokens + bytes.framing + bytes.header + bytes.voice + bytes.damaged;
 }
 
 }  // namespace
@@ -128,7 +128,7 @@ TEST(token_packing_round_trips_any_cardinality) {
     CHECK(!TokenPacking(kCardinality).unpack(ones.data(), tokens));
 }
 
-TEST(paralinguistic_code_is_idempotent_and_close) {
+TEST(voice_code_is_idempotent_and_close) {
     for (int i = 0; i < 300; ++i) {
         const std::size_t dimension = check::random()() % 600;
         const float scale = std::exp(check::uniform(-40, 40));
@@ -151,11 +151,11 @@ TEST(paralinguistic_code_is_idempotent_and_close) {
     const auto once = as_read(extremes);
     CHECK(std::isfinite(once[0]) && once[0] == -once[1] && as_read(once) == once);
     Bytes out;
-    CHECK_THROWS(quantise_paralinguistic(std::vector<float>{0, NAN}, out), Error, "value 1 is not finite");
+    CHECK_THROWS(quantise_voice(std::vector<float>{0, NAN}, out), Error, "value 1 is not finite");
     std::vector<float> one(1);
-    CHECK(!dequantise_paralinguistic(Bytes{std::byte{0x80}, std::byte{0x7F}, std::byte{1}}, one));  // infinity
-    CHECK(!dequantise_paralinguistic(Bytes{std::byte{0}, std::byte{0xBF}, std::byte{1}}, one));     // negative
-    CHECK(!dequantise_paralinguistic(Bytes{std::byte{0}, std::byte{0x3F}, std::byte{0x80}}, one));  // -128
+    CHECK(!dequantise_voice(Bytes{std::byte{0x80}, std::byte{0x7F}, std::byte{1}}, one));  // infinity
+    CHECK(!dequantise_voice(Bytes{std::byte{0}, std::byte{0xBF}, std::byte{1}}, one));     // negative
+    CHECK(!dequantise_voice(Bytes{std::byte{0}, std::byte{0x3F}, std::byte{0x80}}, one));  // -128
 }
 
 TEST(container_round_trips) {
@@ -165,14 +165,13 @@ TEST(container_round_trips) {
             i % 4 == 3 ? 2 + static_cast<std::uint32_t>(check::random()() % 100000) : kCardinality;
         const Tokens tokens = random_tokens(count, cardinality);
         const auto voice = check::uniform_vector(i % 3 == 0 ? 0 : check::random()() % 600);
-        const ContainerOptions options{.tokens_per_group = 1 + check::random()() % 255,
-                                       .repeat_paralinguistic = i % 5 == 0};
+        const ContainerOptions options{.tokens_per_group = 1 + check::random()() % 255, .repeat_voice = i % 5 == 0};
         const Bytes bytes = write_container(stream_info(cardinality), tokens, voice, options);
         const ContainerContents contents = read_container(bytes);
         CHECK(contents.tokens == tokens);
-        CHECK(contents.paralinguistic == as_read(voice));
+        CHECK(contents.voice == as_read(voice));
         CHECK(contents.complete && contents.notes.empty() && contents.lost.empty() && contents.repaired_bits == 0);
-        CHECK(!contents.info_lost && !contents.paralinguistic_lost);
+        CHECK(!contents.info_lost && !contents.voice_lost);
         CHECK(contents.info.identity == 0x0123456789ABCDEF && contents.info.sample_rate == 22050);
         CHECK(contents.info.samples_per_token == 256 && contents.info.cardinality == cardinality);
         CHECK(contents.info.tokens == static_cast<std::int64_t>(count) && contents.info.samples == 12345);
@@ -181,7 +180,7 @@ TEST(container_round_trips) {
         CHECK(8.0 * static_cast<double>(contents.bytes.tokens) >=
               std::log2(cardinality) * static_cast<double>(count) - 1e-6);
         // Writing what was read gives the same file.
-        CHECK(write_container(contents.info, contents.tokens, contents.paralinguistic, options) == bytes);
+        CHECK(write_container(contents.info, contents.tokens, contents.voice, options) == bytes);
     }
 }
 
@@ -213,7 +212,7 @@ TEST(container_every_flipped_bit_is_repaired) {
         flip(bytes, bit);
         const ContainerContents contents = read_container(bytes);
         CHECK(contents.tokens == tokens);
-        CHECK(contents.paralinguistic == whole.paralinguistic);
+        CHECK(contents.voice == whole.voice);
         CHECK(contents.repaired_bits == 1 && contents.notes.size() == 1);
         CHECK(contents.complete && contents.info.identity == whole.info.identity && contents.info.samples == 12345);
     }
@@ -223,7 +222,7 @@ TEST(container_two_flipped_bits_lose_at_most_the_records_they_hit) {
     const Tokens tokens = random_tokens(47);
     const auto voice = check::uniform_vector(70);
     const Bytes good = write_container(stream_info(), tokens, voice, {.tokens_per_group = 10});
-    const std::size_t first = kHeader + paralinguistic_bytes(70);
+    const std::size_t first = kHeader + voice_bytes(70);
     const std::size_t group = 7 + 16 + 4;
     const auto record_of = [&](std::size_t bit) {
         const std::size_t byte = bit / 8;
@@ -251,9 +250,8 @@ TEST(container_two_flipped_bits_lose_at_most_the_records_they_hit) {
         std::size_t expected = 50;
         for (std::size_t g = 1; g <= 5; ++g) expected -= record_of(a) == g || record_of(b) == g ? 10 : 0;
         CHECK(intact == expected);
-        if (record_of(a) != 0 && record_of(b) != 0) CHECK(!contents.paralinguistic.empty());
-        CHECK(contents.paralinguistic.empty() ? contents.paralinguistic_lost
-                                              : contents.paralinguistic == as_read(voice));
+        if (record_of(a) != 0 && record_of(b) != 0) CHECK(!contents.voice.empty());
+        CHECK(contents.voice.empty() ? contents.voice_lost : contents.voice == as_read(voice));
     }
 }
 
@@ -261,7 +259,7 @@ TEST(container_cut_anywhere_yields_every_whole_group) {
     const Tokens tokens = random_tokens(47);
     const auto voice = check::uniform_vector(70);
     const Bytes good = write_container(stream_info(), tokens, voice, {.tokens_per_group = 10});
-    const std::size_t first = kHeader + paralinguistic_bytes(70), group = 7 + 16 + 4;
+    const std::size_t first = kHeader + voice_bytes(70), group = 7 + 16 + 4;
     for (std::size_t size = 0; size <= good.size(); ++size) {
         const Bytes bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size));
         if (size < first) {
@@ -279,7 +277,7 @@ TEST(container_cut_anywhere_yields_every_whole_group) {
             CHECK(contents.lost[0].count == static_cast<std::int64_t>(47 - intact));
         }
         CHECK(contents.complete == (size == good.size()));
-        CHECK(contents.paralinguistic == as_read(voice));
+        CHECK(contents.voice == as_read(voice));
     }
     // The start is missing: groups and trailer still give the tokens and what they are.
     for (std::size_t start = 1; start < good.size() - kHeader; ++start) {
@@ -287,7 +285,7 @@ TEST(container_cut_anywhere_yields_every_whole_group) {
         const ContainerContents contents = read_container(bytes);
         const std::size_t skipped = start <= first ? 0 : std::min<std::size_t>(5, (start - first + group - 1) / group);
         check_honest(contents, tokens);
-        CHECK(contents.paralinguistic.empty() && contents.paralinguistic_lost);
+        CHECK(contents.voice.empty() && contents.voice_lost);
         CHECK(contents.complete && contents.info.identity == 0x0123456789ABCDEF && contents.info.dimension == 70);
         for (std::size_t t = 10 * skipped; t < 47; ++t) CHECK(contents.tokens[t] == tokens[t]);
     }
@@ -300,7 +298,7 @@ TEST(container_without_header_and_trailer_still_yields_tokens) {
     bytes.resize(bytes.size() - 10);
     const ContainerContents contents = read_container(bytes);
     CHECK(contents.tokens == tokens);
-    CHECK(contents.info_lost && contents.paralinguistic_lost && !contents.complete && contents.info.tokens == -1);
+    CHECK(contents.info_lost && contents.voice_lost && !contents.complete && contents.info.tokens == -1);
     // Groups of another cardinality are not taken for eight-trit ones: their checksums differ.
     Bytes other = write_container(stream_info(729), random_tokens(250, 729), {}, {.tokens_per_group = 50});
     std::fill(other.begin(), other.begin() + 44, std::byte{0});
@@ -308,10 +306,10 @@ TEST(container_without_header_and_trailer_still_yields_tokens) {
     other.resize(other.size() - 10);
     CHECK_THROWS(read_container(other), Error, "no header and no intact group");
     // A second copy of G survives the loss of the first.
-    bytes = write_container(stream_info(), tokens, check::uniform_vector(70), {.repeat_paralinguistic = true});
-    const auto voice = read_container(bytes).paralinguistic;
+    bytes = write_container(stream_info(), tokens, check::uniform_vector(70), {.repeat_voice = true});
+    const auto voice = read_container(bytes).voice;
     std::fill(bytes.begin(), bytes.begin() + 100, std::byte{0});
-    CHECK(read_container(bytes).paralinguistic == voice && !read_container(bytes).paralinguistic_lost);
+    CHECK(read_container(bytes).voice == voice && !read_container(bytes).voice_lost);
 }
 
 TEST(container_damage_is_reported_in_place) {
@@ -438,13 +436,13 @@ TEST(container_writer_streams) {
             const std::size_t written = std::min(at + chunk, tokens.size()) / 100 * 100;
             CHECK(so_far.tokens == Tokens(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(written)));
             CHECK(!so_far.complete && so_far.info.tokens == -1 && so_far.lost.empty());
-            CHECK(so_far.paralinguistic_lost == (chunk % 2 != 0));
+            CHECK(so_far.voice_lost == (chunk % 2 != 0));
         }
         writer.finish(256000, chunk % 2 == 0 ? std::vector<float>() : refined, bytes);
         const ContainerContents contents = read_container(bytes);
         CHECK(contents.tokens == tokens && contents.complete && contents.notes.empty());
         CHECK(contents.info.tokens == 1003 && contents.info.samples == 256000);
-        CHECK(contents.paralinguistic == as_read(chunk % 2 == 0 ? voice : refined));
+        CHECK(contents.voice == as_read(chunk % 2 == 0 ? voice : refined));
         CHECK_THROWS(writer.append(tokens, bytes), Error, "after finish");
         CHECK_THROWS(writer.finish(0, {}, bytes), Error, "after finish");
     }
@@ -472,8 +470,7 @@ TEST(container_writer_refuses_bad_arguments) {
     CHECK_THROWS(with([](auto& i) { i.cardinality = 3; }), Error, "token 3 at index 2 is outside [0, 3)");
     CHECK_THROWS(with([](auto& i) { i.samples = -2; }), Error, "number of samples -2");
     CHECK_THROWS(write_container(stream_info(), Tokens{0, -2}, {}), Error, "token -2 at index 1");
-    CHECK_THROWS(write_container(stream_info(), ok, std::vector<float>(8193)), Error,
-                 "dimension of the paralinguistic");
+    CHECK_THROWS(write_container(stream_info(), ok, std::vector<float>(8193)), Error, "dimension of the voice");
     CHECK_THROWS(write_container(stream_info(), ok, std::vector<float>{INFINITY}), Error, "value 0 is not finite");
     CHECK_THROWS(write_container(stream_info(), ok, {}, {.tokens_per_group = 0}), Error, "tokens per group 0");
     CHECK_THROWS(write_container(stream_info(), ok, {}, {.tokens_per_group = 256}), Error, "tokens per group 256");

@@ -63,13 +63,13 @@ TEST(container_c_api_packs_and_reports) {
     CHECK(contents.count == 230 && contents.tokens[0] == -1 && contents.tokens[99] == -1);
     CHECK(std::equal(tokens.begin() + 100, tokens.end(), contents.tokens + 100));
     CHECK(contents.lost_count == 1 && contents.lost[0].first == 0 && contents.lost[0].count == 100);
-    CHECK(contents.complete == 1 && contents.info_lost == 0 && contents.paralinguistic_lost == 0);
+    CHECK(contents.complete == 1 && contents.info_lost == 0 && contents.voice_lost == 0);
     CHECK(contents.repaired_bits == 0 && contents.damaged_bytes == 171 && contents.token_bytes == 208);
-    CHECK(contents.framing_bytes == 22 && contents.header_bytes == 88 && contents.paralinguistic_bytes == 198);
+    CHECK(contents.framing_bytes == 22 && contents.header_bytes == 88 && contents.voice_bytes == 198);
     CHECK(std::string(contents.notes) == "171 bytes from byte 242 on are damaged\ntokens 0 to 99 are lost");
     std::vector<float> expected(192);
     CHECK(secousti_container_quantise(voice.data(), 192, expected.data()) == SECOUSTI_OK);
-    CHECK(std::equal(expected.begin(), expected.end(), contents.paralinguistic));
+    CHECK(std::equal(expected.begin(), expected.end(), contents.voice));
     secousti_container_close(container);
     secousti_container_close(nullptr);
 }
@@ -107,7 +107,7 @@ TEST(container_c_api_writes_streams) {
     CHECK(secousti_container_open(file.data(), file.size(), &container) == SECOUSTI_OK);
     const auto contents = contents_of(container);
     CHECK(contents.count == 250 && std::equal(tokens.begin(), tokens.end(), contents.tokens));
-    CHECK(contents.complete == 1 && *contents.notes == '\0' && contents.paralinguistic != nullptr);
+    CHECK(contents.complete == 1 && *contents.notes == '\0' && contents.voice != nullptr);
     secousti_container_close(container);
 }
 
@@ -127,7 +127,7 @@ TEST(container_c_api_refuses_bad_arguments) {
     CHECK(last_error_has("the cardinality is negative"));
     info = stream_info(7);
     CHECK(secousti_container_pack(&info, &token, 1, nullptr, nullptr, 0) == SECOUSTI_INVALID_ARGUMENT);
-    CHECK(last_error_has("paralinguistic is NULL"));
+    CHECK(last_error_has("voice is NULL"));
     info.struct_size = 8;
     CHECK(secousti_container_pack(&info, &token, 1, nullptr, nullptr, 0) == SECOUSTI_INVALID_ARGUMENT);
     CHECK(last_error_has("was not set up"));

@@ -170,8 +170,7 @@ TEST(every_allocation_of_stages_and_containers_may_fail) {
     outputs.tokens = tokens.data();
     exhaust("mel", [&] { return secousti_mel(model.get(), pcm.data(), pcm.size(), out.data(), frames); });
     exhaust("encode", [&] { return secousti_encode_mel(model.get(), mel.data(), frames, 2, &outputs); });
-    exhaust("voice",
-            [&] { return std::int64_t{secousti_paralinguistic(model.get(), mel.data(), frames, out.data())}; });
+    exhaust("voice", [&] { return std::int64_t{secousti_voice_of_mel(model.get(), mel.data(), frames, out.data())}; });
     exhaust("decode", [&] {
         return secousti_decode_tokens(model.get(), tokens.data(), tokens.size(), voice.data(), 2, out.data(), frames);
     });

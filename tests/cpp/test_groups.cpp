@@ -182,11 +182,10 @@ struct Decoders {
                 return true;
             case 2: {
                 const Pcm voice = random_voice(model);
-                alone.set_paralinguistic(voice);
-                group.set_paralinguistic(slot, voice);
+                alone.set_voice(voice);
+                group.set_voice(slot, voice);
                 Pcm kept(voice.size());
-                return secousti_decoder_group_get_paralinguistic(group.get(), slot, kept.data(), kept.size()) ==
-                           SECOUSTI_OK &&
+                return secousti_decoder_group_get_voice(group.get(), slot, kept.data(), kept.size()) == SECOUSTI_OK &&
                        kept == voice;
             }
             case 3:
@@ -392,11 +391,11 @@ TEST(groups_refuse_what_does_not_fit) {
     expect_error(invalid, "tokens[0] is -3", [&] { decoders.step(strange, out.data(), samples.data()); });
     decoders.step(good, out.data(), samples.data());
     expect_error(SECOUSTI_INVALID_STATE, "slot 1 was used otherwise", [&] { decoders.step_to_mel(good, mel.data()); });
-    expect_error(invalid, "paralinguistic has 3 values", [&] { decoders.set_paralinguistic(0, Pcm(3)); });
-    expect_error(invalid, "paralinguistic[1] is nan", [&] {
+    expect_error(invalid, "voice has 3 values", [&] { decoders.set_voice(0, Pcm(3)); });
+    expect_error(invalid, "voice[1] is nan", [&] {
         Pcm voice(static_cast<std::size_t>(model.info().dimension));
         voice[1] = std::nanf("");
-        decoders.set_paralinguistic(0, voice);
+        decoders.set_voice(0, voice);
     });
     const auto silent = open(tiny::kSilent);
     secousti::DecoderGroup without(silent, {.capacity = 2});

@@ -101,10 +101,10 @@ TEST(hpp_failures_leave_the_vector_alone) {
     CHECK(out.empty());
     decoder.flush(out);
     CHECK(status_of([&] { decoder.push(Tokens{0}, out); }) == SECOUSTI_INVALID_STATE);
-    CHECK_THROWS(secousti::Decoder(model, Pcm(5)), secousti::Error, "paralinguistic has 5 values, expected 24");
-    CHECK_THROWS(decoder.set_paralinguistic(Pcm(25)), secousti::Error, "paralinguistic has 25 values, expected 24");
-    CHECK_THROWS(model.paralinguistic(Pcm(21)), secousti::Error, "mel has 21 values, expected a multiple of 20");
-    CHECK_THROWS(model.paralinguistic({}), secousti::Error, "no frames");
+    CHECK_THROWS(secousti::Decoder(model, Pcm(5)), secousti::Error, "voice has 5 values, expected 24");
+    CHECK_THROWS(decoder.set_voice(Pcm(25)), secousti::Error, "voice has 25 values, expected 24");
+    CHECK_THROWS(model.voice(Pcm(21)), secousti::Error, "mel has 21 values, expected a multiple of 20");
+    CHECK_THROWS(model.voice({}), secousti::Error, "no frames");
     CHECK_THROWS(secousti::Encoder(model, 0), secousti::Error, "threads is 0");
     CHECK_THROWS(secousti::Decoder(model, {}, {.look_ahead = 4}), secousti::Error, "4");
     secousti::Decoder silent(open(tiny::kSilent));

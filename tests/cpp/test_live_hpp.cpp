@@ -22,7 +22,7 @@ TEST(a_call_through_the_cpp_interface) {
     encoder.push(pcm, tokens);
     CHECK(voice.push(pcm));
     CHECK(voice.seconds() > 0.5);
-    writer.set_voice(voice.paralinguistic());
+    writer.set_voice(voice.voice());
     std::vector<std::byte> bytes(writer.max_bytes());
     int number = 0;
     bool voice_came = false;
@@ -32,7 +32,7 @@ TEST(a_call_through_the_cpp_interface) {
         if (packet.empty()) return;
         if (const int n = number++; n != 10 && n != 11) CHECK(reader.push(packet) == SECOUSTI_PACKET_ACCEPTED);
         if (const auto g = reader.take_voice(); !g.empty()) {
-            decoder.set_paralinguistic(g);
+            decoder.set_voice(g);
             voice_came = true;
         }
         for (int i = 0; i < 2; ++i) {

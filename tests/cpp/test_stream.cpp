@@ -83,7 +83,7 @@ TEST(streams_equal_the_offline_stages) {
         tokens.resize(static_cast<std::size_t>(secousti_encode_mel(model.get(), mel.data(), frames, 1, &outputs)));
         CHECK_MSG(encode(model, pcm, 500) == tokens, shape.name);
 
-        const Pcm voice = model.paralinguistic(mel);
+        const Pcm voice = model.voice(mel);
         const std::size_t decoded = tokens.size() * static_cast<std::size_t>(info.frame_size / info.hop_length);
         Pcm out(decoded * static_cast<std::size_t>(info.n_mels)),
             audio(decoded * static_cast<std::size_t>(info.hop_length));
@@ -279,13 +279,13 @@ TEST(a_new_voice_takes_effect_at_the_next_token) {
     Pcm pcm;
     decoder.push(std::span(tokens).first(count / 2), pcm);
     const std::size_t before = pcm.size();
-    decoder.set_paralinguistic(other);
+    decoder.set_voice(other);
     decoder.push(std::span(tokens).subspan(count / 2), pcm);
     decoder.flush(pcm);
     CHECK(std::equal(pcm.begin(), pcm.begin() + static_cast<std::ptrdiff_t>(before), unchanged.begin()));
     CHECK(!same(pcm, unchanged));
     Pcm read(other.size());
-    CHECK(secousti_decoder_get_paralinguistic(decoder.get(), read.data(), read.size()) == SECOUSTI_OK);
+    CHECK(secousti_decoder_get_voice(decoder.get(), read.data(), read.size()) == SECOUSTI_OK);
     CHECK(read == other);
     decoder.reset();  // keeps the voice in use
     CHECK(same(decode(decoder, tokens, count), decode(model, tokens, other, count)));

@@ -183,11 +183,11 @@ FUZZ_TARGET(decode) {
             REQUIRE(written <= static_cast<std::int64_t>(out.size()));
         } else if (operation == 9) {
             std::vector<float> voice = samples(input, dimension);
-            const secousti_status set = secousti_decoder_set_paralinguistic(decoder.get, voice.data(), voice.size());
+            const secousti_status set = secousti_decoder_set_voice(decoder.get, voice.data(), voice.size());
             REQUIRE((set == SECOUSTI_OK) == finite(voice.data(), voice.size()));
             if (set == SECOUSTI_OK && !plausible(voice)) {  // loud beyond use: what follows may overflow
-                REQUIRE(secousti_decoder_set_paralinguistic(decoder.get, std::vector<float>(dimension).data(),
-                                                            dimension) == SECOUSTI_OK);
+                REQUIRE(secousti_decoder_set_voice(decoder.get, std::vector<float>(dimension).data(), dimension) ==
+                        SECOUSTI_OK);
             }
         } else if (operation == 10) {
             out.resize(secousti_decoder_max_samples(decoder.get, 0));

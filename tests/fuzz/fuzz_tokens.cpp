@@ -7,7 +7,7 @@
 #include "io/container.h"
 #include "io/container_format.h"
 #include "io/crc32.h"
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 #include "model_limits.h"
 #include "target.h"
 
@@ -27,21 +27,21 @@ void read_and_check(fuzz::Bytes bytes) {
         const std::int64_t cardinality =
             contents.info_lost ? container::kDefaultCardinality : contents.info.cardinality;
         for (const std::int32_t token : contents.tokens) REQUIRE(token >= -1 && token < cardinality);
-        for (const float value : contents.paralinguistic) REQUIRE(std::isfinite(value));
+        for (const float value : contents.voice) REQUIRE(std::isfinite(value));
         std::int64_t end = 0;
         for (const LostRange& range : contents.lost) {
             REQUIRE(range.first >= end && range.count > 0);
             end = range.first + range.count;
         }
         const auto& parts = contents.bytes;
-        REQUIRE(parts.tokens + parts.framing + parts.header + parts.paralinguistic + parts.damaged == bytes.size());
+        REQUIRE(parts.tokens + parts.framing + parts.header + parts.voice + parts.damaged == bytes.size());
         if (contents.info_lost || contents.info.cardinality < 2) return;
         if (contents.tokens.size() > kAnnounced) return;  // nothing new, and slow
         // What was read can be written and reads back the same, but for a G that no quantiser makes.
         ContainerInfo info = contents.info;
         info.samples = -1;
-        const auto again = read_container(write_container(info, contents.tokens, contents.paralinguistic));
-        REQUIRE(again.tokens == contents.tokens && again.paralinguistic.size() == contents.paralinguistic.size());
+        const auto again = read_container(write_container(info, contents.tokens, contents.voice));
+        REQUIRE(again.tokens == contents.tokens && again.voice.size() == contents.voice.size());
         REQUIRE(again.complete && again.notes.size() == again.lost.size());
     } catch (const Error& error) {
         REQUIRE(error.status() == Status::invalid_file || error.status() == Status::incompatible);
@@ -83,8 +83,7 @@ FUZZ_TARGET(container_records) {
         } else if (rest.size() >= kFixedBytes + kCrcBytes && (std::memcmp(rest.data(), kHeaderMagic.data(), 4) == 0 ||
                                                               std::memcmp(rest.data(), kTrailerMagic.data(), 4) == 0)) {
             const bool vector = load<std::uint8_t>(rest.subspan(5)) == kHasParalinguistic;
-            const std::size_t body =
-                kFixedBytes + (vector ? paralinguistic_bytes(load<std::uint16_t>(rest.subspan(6))) : 0);
+            const std::size_t body = kFixedBytes + (vector ? voice_bytes(load<std::uint16_t>(rest.subspan(6))) : 0);
             if (body + kCrcBytes > rest.size()) break;
             const auto claimed = load<std::uint32_t>(rest.subspan(24));
             place_nearer(copy, at + 28);
@@ -112,20 +111,20 @@ FUZZ_TARGET(packing) {
     REQUIRE(again == packed);
 }
 
-FUZZ_TARGET(paralinguistic_code) {
+FUZZ_TARGET(voice_code) {
     std::vector<float> values(bytes.size() / sizeof(float));
     if (values.empty()) return;
     std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
     std::vector<std::byte> code;
     try {
-        quantise_paralinguistic(values, code);
+        quantise_voice(values, code);
     } catch (const Error&) {
         REQUIRE(std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); }));
         return;
     }
     std::vector<float> first(values.size()), second(values.size());
-    REQUIRE(code.size() == paralinguistic_bytes(values.size()) && dequantise_paralinguistic(code, first));
+    REQUIRE(code.size() == voice_bytes(values.size()) && dequantise_voice(code, first));
     std::vector<std::byte> again;
-    quantise_paralinguistic(first, again);
-    REQUIRE(dequantise_paralinguistic(again, second) && first == second);
+    quantise_voice(first, again);
+    REQUIRE(dequantise_voice(again, second) && first == second);
 }

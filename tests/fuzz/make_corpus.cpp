@@ -50,7 +50,7 @@ void containers() {
     std::vector<std::int32_t> tokens(23);
     for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i * 997 % 6561);
     tokens[9] = -1;
-    const auto whole = write_container(info, tokens, voice, {.tokens_per_group = 7, .repeat_paralinguistic = true});
+    const auto whole = write_container(info, tokens, voice, {.tokens_per_group = 7, .repeat_voice = true});
     ContainerInfo other = info;
     other.cardinality = 81;
     for (std::int32_t& token : tokens) token %= 81;
@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
     containers();
     for (std::uint32_t seed = 0; seed < 4; ++seed) {
         write("packing", std::to_string(seed), random_bytes(40, seed));
-        write("paralinguistic_code", std::to_string(seed), random_bytes(300, seed));
+        write("voice_code", std::to_string(seed), random_bytes(300, seed));
     }
     for (std::uint32_t seed = 0; seed < 10; ++seed) {
         for (const char* target : {"encode", "decode", "snapshot", "packet", "group"}) {

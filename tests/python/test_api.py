@@ -50,8 +50,8 @@ def test_round_trip_keeps_the_length(codec: Codec, codec21: Codec, speech: Float
             encoded = one.encode(speech[20000 : 20000 + length], 22050)
             assert encoded.tokens.dtype == np.int64
             assert encoded.tokens.shape == (-(-(length // 256) * 256 // one.frame_size),)
-            assert encoded.paralinguistic.dtype == np.float32
-            assert encoded.paralinguistic.shape == (one.dimension,)
+            assert encoded.voice.dtype == np.float32
+            assert encoded.voice.shape == (one.dimension,)
             assert encoded.num_samples == length
             decoded = one.decode(encoded)
             assert decoded.dtype == np.float32
@@ -61,11 +61,11 @@ def test_round_trip_keeps_the_length(codec: Codec, codec21: Codec, speech: Float
                 assert not decoded[-missing:].any()
 
 
-def test_paralinguistic_and_decode_of_bare_tokens(codec: Codec, speech: Floats) -> None:
+def test_voice_and_decode_of_bare_tokens(codec: Codec, speech: Floats) -> None:
     clip = speech[:50000]
     encoded = codec.encode(clip)
-    np.testing.assert_array_equal(codec.paralinguistic(clip), encoded.paralinguistic)
-    pcm = codec.decode(encoded.tokens, encoded.paralinguistic)
+    np.testing.assert_array_equal(codec.voice(clip), encoded.voice)
+    pcm = codec.decode(encoded.tokens, encoded.voice)
     assert pcm.shape == (len(encoded.tokens) * 256,)
     np.testing.assert_array_equal(codec.decode(encoded)[: len(pcm)], pcm)
     other = codec.decode(encoded, np.zeros(codec.dimension, np.float32))
@@ -90,9 +90,9 @@ def test_acoustic_branch(published_21: Codec, codec: Codec, speech: Floats) -> N
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.int64, np.uint64, ">i4"])
 def test_every_integer_dtype_of_tokens(codec: Codec, speech: Floats, dtype: Any) -> None:
     encoded = codec.encode(speech[:10000])
-    expected = codec.decode(encoded.tokens, encoded.paralinguistic)
-    np.testing.assert_array_equal(codec.decode(encoded.tokens.astype(dtype), encoded.paralinguistic), expected)
-    np.testing.assert_array_equal(codec.decoder(encoded.paralinguistic).push(encoded.tokens.astype(dtype)),
+    expected = codec.decode(encoded.tokens, encoded.voice)
+    np.testing.assert_array_equal(codec.decode(encoded.tokens.astype(dtype), encoded.voice), expected)
+    np.testing.assert_array_equal(codec.decoder(encoded.voice).push(encoded.tokens.astype(dtype)),
                                   expected[: -codec.latency.decoder_samples])  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_torch_in_torch_out(codec: Codec, speech: Floats) -> None:
     encoded, expected = codec.encode(clip, 22050), codec.encode(speech[:20000], 22050)
     assert isinstance(encoded.tokens, torch.Tensor)
     assert encoded.tokens.dtype == torch.int64
-    assert encoded.paralinguistic.dtype == torch.float32
+    assert encoded.voice.dtype == torch.float32
     np.testing.assert_array_equal(encoded.tokens.numpy(), expected.tokens)
     decoded = codec.decode(encoded)
     assert isinstance(decoded, torch.Tensor)
@@ -120,11 +120,11 @@ def test_torch_in_torch_out(codec: Codec, speech: Floats) -> None:
     stream = codec.encoder()
     tokens = torch.cat([stream.push(clip), stream.flush()])
     assert torch.equal(tokens, encoded.tokens)
-    sounds = codec.decoder(encoded.paralinguistic)
+    sounds = codec.decoder(encoded.voice)
     assert isinstance(sounds.push(tokens.to(torch.int16)), torch.Tensor)
     outputs = codec.stages.encode_mel(codec.stages.mel(clip))
     assert all(value is None or isinstance(value, torch.Tensor) for value in outputs.values())
-    half = codec.stages.paralinguistic(codec.stages.mel(clip).to(torch.bfloat16))
+    half = codec.stages.voice(codec.stages.mel(clip).to(torch.bfloat16))
     assert isinstance(half, torch.Tensor)
 
 
@@ -164,17 +164,17 @@ def test_batches(codec: Codec, speech: Floats) -> None:
     batch = codec.with_threads(2).encode_batch(clips, 22050)
     assert batch.tokens.shape == (3, 1, 20000 // 256)
     assert batch.tokens.dtype == np.int64
-    assert batch.paralinguistic.shape == (3, codec.dimension)
+    assert batch.voice.shape == (3, codec.dimension)
     assert batch.num_samples == 20000
     for i, item in enumerate(batch):
         expected = codec.encode(clips[i, 0])
         np.testing.assert_array_equal(batch.tokens[i, 0], expected.tokens)
         np.testing.assert_array_equal(item.tokens, expected.tokens)
-        np.testing.assert_array_equal(batch.paralinguistic[i], expected.paralinguistic)
+        np.testing.assert_array_equal(batch.voice[i], expected.voice)
     decoded = codec.decode_batch(batch)
     assert decoded.shape == clips.shape
     np.testing.assert_array_equal(decoded[1, 0], codec.decode(batch[1]))
-    bare = codec.decode_batch(batch.tokens.astype(np.uint16), batch.paralinguistic)
+    bare = codec.decode_batch(batch.tokens.astype(np.uint16), batch.voice)
     assert bare.shape == (3, 1, batch.tokens.shape[2] * 256)
     np.testing.assert_array_equal(bare[..., :20000], decoded[..., : bare.shape[2]])
     for bad in (clips[:, 0], clips[:0], np.concatenate([clips, clips], axis=1)):
@@ -182,8 +182,8 @@ def test_batches(codec: Codec, speech: Floats) -> None:
             codec.encode_batch(bad)
     with pytest.raises(TypeError, match="voices"):
         codec.decode_batch(batch.tokens)
-    with pytest.raises(ValueError, match="paralinguistic"):
-        codec.decode_batch(batch.tokens, batch.paralinguistic[:2])
+    with pytest.raises(ValueError, match="voice"):
+        codec.decode_batch(batch.tokens, batch.voice[:2])
 
 
 def test_many_clips_are_clips_alone(codec: Codec, speech: Floats) -> None:
@@ -194,15 +194,15 @@ def test_many_clips_are_clips_alone(codec: Codec, speech: Floats) -> None:
         alone = codec.encode(clip)
         assert type(item.tokens) is type(alone.tokens) is type(clip)
         np.testing.assert_array_equal(item.tokens, alone.tokens)
-        np.testing.assert_array_equal(item.paralinguistic, alone.paralinguistic)
+        np.testing.assert_array_equal(item.voice, alone.voice)
         assert item.num_samples == len(clip)
     for pcm, item in zip(codec.decode_many(encoded, seed=3), encoded, strict=True):
         np.testing.assert_array_equal(pcm, codec.decode(item, seed=3))
         assert len(pcm) == item.num_samples
     silent = codec.encode_many(clips[:1], voices=False)
-    assert len(silent[0].paralinguistic) == 0
+    assert len(silent[0].voice) == 0
     np.testing.assert_array_equal(silent[0].tokens, encoded[0].tokens)
-    voiced = codec.decode_many(silent, [encoded[0].paralinguistic])
+    voiced = codec.decode_many(silent, [encoded[0].voice])
     np.testing.assert_array_equal(voiced[0], codec.decode(encoded[0]))
     assert codec.encode_many([]) == codec.decode_many([]) == []
     with pytest.raises(ValueError, match="clip 1: audio: 7 samples"):
@@ -212,7 +212,7 @@ def test_many_clips_are_clips_alone(codec: Codec, speech: Floats) -> None:
     with pytest.raises(ValueError, match="clip 0: decode: the stream has no voice"):
         codec.decode_many(silent)
     with pytest.raises(ValueError, match="2 voices for 1 clips"):
-        codec.decode_many(silent, [encoded[0].paralinguistic] * 2)
+        codec.decode_many(silent, [encoded[0].voice] * 2)
 
 
 def test_torch_batches(codec: Codec, speech: Floats) -> None:
@@ -221,7 +221,7 @@ def test_torch_batches(codec: Codec, speech: Floats) -> None:
     batch = codec.encode_batch(clips)
     assert isinstance(batch.tokens, torch.Tensor)
     assert isinstance(codec.decode_batch(batch), torch.Tensor)
-    assert tuple(codec.decode_batch(batch.tokens, batch.paralinguistic).shape) == (2, 1, 35 * 256)
+    assert tuple(codec.decode_batch(batch.tokens, batch.voice).shape) == (2, 1, 35 * 256)
 
 
 # ---- wrong arguments ----
@@ -249,7 +249,7 @@ def test_torch_batches(codec: Codec, speech: Floats) -> None:
     ],
 )
 def test_bad_audio(codec: Codec, audio: Any, rate: Any, error: type[Exception], words: str) -> None:
-    for call in (codec.encode, codec.paralinguistic):
+    for call in (codec.encode, codec.voice):
         with pytest.raises(error, match=words):
             call(audio, rate)
 
@@ -301,13 +301,13 @@ def test_bad_voices(codec: Codec) -> None:
         (np.full(codec.dimension, np.nan, np.float32), ValueError),
         ("voice", TypeError),
     ):
-        with pytest.raises(error, match="paralinguistic"):
+        with pytest.raises(error, match="voice"):
             codec.decode(tokens, bad)
-        with pytest.raises(error, match="paralinguistic"):
+        with pytest.raises(error, match="voice"):
             codec.decoder(bad)
         stream = codec.decoder()
-        with pytest.raises(error, match="paralinguistic"):
-            stream.paralinguistic = bad
+        with pytest.raises(error, match="voice"):
+            stream.voice = bad
 
 
 def test_bad_options(codec: Codec) -> None:
@@ -327,7 +327,7 @@ def test_bad_options(codec: Codec) -> None:
 
 
 def test_bad_mels(codec: Codec) -> None:
-    for call in (codec.stages.encode_mel, codec.stages.paralinguistic, codec.stages.vocode):
+    for call in (codec.stages.encode_mel, codec.stages.voice, codec.stages.vocode):
         for bad, error in (
             (np.zeros((10, 79), np.float32), ValueError),
             (np.zeros(80, np.float32), ValueError),

@@ -100,9 +100,7 @@ def test_voice(tmp_path: Path, codec: Codec, clips: Path) -> None:
     by_audio = document("voice", SPEECH, clips / "a.wav", "-o", tmp_path / "2.wav")["results"][0]
     assert by_tokens["tokens"] == by_audio["tokens"] == 1234
     assert (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
-    expected = codec.decode(
-        Encoded.load(tmp_path / "src.sec"), codec.paralinguistic(audio.load(clips / "a.wav")[0], 22050)
-    )
+    expected = codec.decode(Encoded.load(tmp_path / "src.sec"), codec.voice(audio.load(clips / "a.wav")[0], 22050))
     np.testing.assert_allclose(audio.load(tmp_path / "1.wav")[0], np.clip(expected, -1, 1), atol=1.01 / 32768)
     result = secousti("voice", SPEECH, tmp_path / "none.wav", "-o", tmp_path / "3.wav")
     assert result.exit_code == 1

@@ -136,7 +136,7 @@ def test_stream_to_pcm(codec: Codec, speech: Floats, tmp_path: Path) -> None:
     data = speech[:60000].astype("<f4").tobytes()
     result = run("stream", "--from", "f32le", "--to", "f32le", "--voice", SPEECH, "--json", input=data, check=True)
     encoded = codec.encode(speech[:60000])
-    voice = codec.paralinguistic(audio.load(SPEECH, 22050)[0])
+    voice = codec.voice(audio.load(SPEECH, 22050)[0])
     np.testing.assert_array_equal(np.frombuffer(result.stdout, "<f4"), codec.decode(encoded.tokens, voice))
     assert json.loads(result.stderr)["samples_out"] == len(encoded.tokens) * 256
 

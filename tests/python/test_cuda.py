@@ -77,18 +77,18 @@ def test_offline_calls_are_those_of_the_cpu(codec: Codec, on_cpu: Codec, speech:
     clips = [speech[20000:26000], speech[40000:41000], speech[50000:53333]]
     for there, here in zip(codec.encode_many(clips), on_cpu.encode_many(clips), strict=True):
         np.testing.assert_array_equal(there.tokens, here.tokens)
-        np.testing.assert_allclose(there.paralinguistic, here.paralinguistic, atol=1e-5)
+        np.testing.assert_allclose(there.voice, here.voice, atol=1e-5)
     encoded = codec.encode(clips[1])
     np.testing.assert_array_equal(encoded.tokens, on_cpu.encode(clips[1]).tokens)
-    np.testing.assert_allclose(codec.paralinguistic(clips[1]), encoded.paralinguistic, atol=1e-6)
+    np.testing.assert_allclose(codec.voice(clips[1]), encoded.voice, atol=1e-6)
     mel = on_cpu.stages.mel(clips[0])
     np.testing.assert_allclose(codec.stages.mel(clips[0]), mel, atol=1e-4)
     there, here = codec.stages.encode_mel(mel), on_cpu.stages.encode_mel(mel)
     for name in ("encoder_out", "semantic_mu", "fsq_in"):
         np.testing.assert_allclose(there[name], here[name], atol=1e-4)
     np.testing.assert_allclose(
-        codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic),
-        on_cpu.stages.decode_tokens(encoded.tokens, encoded.paralinguistic), atol=2e-4,
+        codec.stages.decode_tokens(encoded.tokens, encoded.voice),
+        on_cpu.stages.decode_tokens(encoded.tokens, encoded.voice), atol=2e-4,
     )  # fmt: skip
     assert len(codec.decode(encoded)) == 1000
 
@@ -102,7 +102,7 @@ def test_streams_move_between_the_device_and_the_cpu(codec: Codec, on_cpu: Codec
         other = second.restore(stream.snapshot())
         assert isinstance(other, EncoderStream)
         np.testing.assert_array_equal(np.concatenate([head, other.push(clip[cut:]), other.flush()]), expected)
-    voice = on_cpu.paralinguistic(clip)
+    voice = on_cpu.voice(clip)
     mel = on_cpu.stages.decode_tokens(expected, voice)
     for first, second in ((codec, on_cpu), (on_cpu, codec)):
         decoder = first.decoder(voice)

@@ -88,8 +88,8 @@ def test_any_host_array_with_dlpack_is_taken() -> None:
     assert isinstance(encoded.tokens, np.ndarray)
     np.testing.assert_array_equal(encoded.tokens, codec.encode(audio).tokens)
     np.testing.assert_array_equal(
-        codec.decode(HostDlpack(encoded.tokens), HostDlpack(encoded.paralinguistic)),
-        codec.decode(encoded.tokens, encoded.paralinguistic),
+        codec.decode(HostDlpack(encoded.tokens), HostDlpack(encoded.voice)),
+        codec.decode(encoded.tokens, encoded.voice),
     )
 
 

@@ -61,10 +61,10 @@ def test_what_goes_in_comes_out(tokens: list[int], voice: list[float], spare: in
     )
     assert read.notes == ()
     values = np.asarray(voice, np.float32)
-    assert read.paralinguistic.shape == values.shape
+    assert read.voice.shape == values.shape
     for start in range(0, len(values), 64):
         block = values[start : start + 64]
-        error = np.abs(read.paralinguistic[start : start + 64] - block).max()
+        error = np.abs(read.voice[start : start + 64] - block).max()
         assert error <= np.abs(block).max() * (1 / 254 + 1 / 128) + 1e-30  # half a step, and the peak in bfloat16
     assert read.to_bytes() == data  # quantising twice changes nothing
 
@@ -153,8 +153,8 @@ def test_the_stored_voice_is_inaudibly_close(codec: Codec, codec21: Codec, speec
     """The mean difference that eight bits make to the log-mel is far below 0.1 neper, about 0.9 dB."""
     for one in (codec, codec21):
         encoded = one.encode(speech)
-        exact = one.stages.decode_tokens(encoded.tokens, encoded.paralinguistic)
-        stored = one.stages.decode_tokens(encoded.tokens, _core.quantise_paralinguistic(encoded.paralinguistic))
+        exact = one.stages.decode_tokens(encoded.tokens, encoded.voice)
+        stored = one.stages.decode_tokens(encoded.tokens, _core.quantise_voice(encoded.voice))
         difference = np.abs(stored - exact)
         print(f"{one.name}: log-mel changes by {difference.mean():.5f} on average, {difference.max():.4f} at most")
         assert difference.mean() < 0.01
@@ -184,7 +184,7 @@ def test_concealment(codec: Codec) -> None:
 def test_a_stream_without_a_voice(codec: Codec) -> None:
     encoded = make(random_tokens(50), [])
     read = Encoded.from_bytes(encoded.to_bytes())
-    assert len(read.paralinguistic) == 0
+    assert len(read.voice) == 0
     with pytest.raises(ValueError, match="voice"):
         codec.decode(read, check_identity=False)
     assert len(codec.decode(read, np.zeros(codec.dimension, np.float32), check_identity=False)) == 50 * 256
@@ -206,7 +206,7 @@ def test_bad_contents() -> None:
         make([0, 6561]).to_bytes()
     with pytest.raises(ValueError, match=r"tokens\[0\] is -2"):
         make([-2]).to_bytes()
-    with pytest.raises(ValueError, match="paralinguistic"):
+    with pytest.raises(ValueError, match="voice"):
         make([1], [np.nan]).to_bytes()
 
 

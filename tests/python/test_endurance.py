@@ -25,7 +25,7 @@ def resident_bytes() -> int:
 @pytest.mark.skipif(not STATM.exists(), reason="needs /proc")
 def test_a_quarter_of_an_hour_in_constant_memory(codec21: Codec, speech: npt.NDArray[np.float32]) -> None:
     """Encoder and decoder side by side; the speech starts over every 14.3 s, so positions pass every table's end."""
-    encoder, decoder = codec21.encoder(), codec21.decoder(codec21.paralinguistic(speech), look_ahead=1)
+    encoder, decoder = codec21.encoder(), codec21.decoder(codec21.voice(speech), look_ahead=1)
     total = MINUTES * 60 * codec21.sample_rate
     pushed = tokens = samples = 0
     baseline = 0

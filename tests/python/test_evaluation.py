@@ -350,7 +350,7 @@ def test_conversion_and_leakage(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [name for name, _ in compared[-3:]] == ["ben/2.wav", "ben/2.wav", "anna/1.wav"]
     codec = Codec.from_pretrained("default-21")
     source, target = (read(s).at(22050) for s in (find(folder)[0], find(folder)[2]))
-    np.testing.assert_array_equal(compared[1][1], codec.decode(codec.encode(source), codec.paralinguistic(target)))
+    np.testing.assert_array_equal(compared[1][1], codec.decode(codec.encode(source), codec.voice(target)))
     (conversion,) = found["conversion"]
     assert conversion["scores"]["similarity_to_target"]["mean"] == pytest.approx(np.mean([3, 6, 9, 12]) / 100)
     assert conversion["scores"]["similarity_to_source"]["mean"] == pytest.approx(np.mean([2, 5, 8, 11]) / 100)

@@ -36,7 +36,7 @@ def test_slots_are_single_streams(model: str, precision: str, speech: Floats) ->
     singles = [(codec.encoder(), codec.decoder(voice[i], seed=i)) for i in range(slots)]
     for i in range(slots):
         decoders.start(i, voice[i], seed=i)
-        assert np.array_equal(decoders.paralinguistic(i), voice[i])
+        assert np.array_equal(decoders.voice(i), voice[i])
     for pcm in frames_of(codec, speech, slots, steps):
         active = generator.random(slots) < 0.8
         tokens = encoders.step(pcm, active)
@@ -59,7 +59,7 @@ def test_to_mel_with_lost_tokens(published_21_or_default: Codec) -> None:
     group, voice = codec.decoder_group(3), voices(codec, 3)
     singles = [codec.decoder(voice[i]) for i in range(3)]
     for i in range(3):
-        group.set_paralinguistic(i, voice[i])
+        group.set_voice(i, voice[i])
     for tokens in ([5, INACTIVE, 7], [LOST, 3, 100], [9, LOST, LOST], [11, 12, INACTIVE]):
         mel = group.step_to_mel(np.array(tokens))
         for i, (single, token) in enumerate(zip(singles, tokens, strict=True)):

@@ -28,7 +28,7 @@ def bench() -> ModuleType:
 
 def test_none_is_one_lost_token(codec: Codec, speech: Floats) -> None:
     encoded = codec.encode(speech)
-    first, second = codec.decoder(encoded.paralinguistic), codec.decoder(encoded.paralinguistic)
+    first, second = codec.decoder(encoded.voice), codec.decoder(encoded.voice)
     head, tail = encoded.tokens[:100], encoded.tokens[105:150]
     one = [first.push(head), *(first.push(None) for _ in range(5)), first.push(tail), first.flush()]
     other = [second.push(head), second.conceal(5), second.conceal(0), second.push(tail), second.flush()]
@@ -38,8 +38,8 @@ def test_none_is_one_lost_token(codec: Codec, speech: Floats) -> None:
 
 def test_concealed_speech_is_nearer_to_what_was_said_than_silence(codec: Codec, speech: Floats) -> None:
     encoded = codec.encode(speech)
-    clean = codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic)
-    stream = codec.decoder(encoded.paralinguistic)
+    clean = codec.stages.decode_tokens(encoded.tokens, encoded.voice)
+    stream = codec.decoder(encoded.voice)
     loud = int(np.argmax(clean.mean(axis=1)[50:-20])) + 50  # in the middle of a syllable
     stream.push_to_mel(encoded.tokens[:loud])
     lost = stream.conceal_to_mel(4)
@@ -51,7 +51,7 @@ def test_concealed_speech_is_nearer_to_what_was_said_than_silence(codec: Codec, 
 
 def test_a_long_loss_fades_and_speech_comes_back(codec: Codec, speech: Floats) -> None:
     encoded = codec.encode(speech)
-    stream = codec.decoder(encoded.paralinguistic)
+    stream = codec.decoder(encoded.voice)
     half = len(encoded.tokens) // 2
     before = stream.push_to_mel(encoded.tokens[:half])
     lost = stream.conceal_to_mel(200)
@@ -71,22 +71,22 @@ def test_impossible_numbers_of_lost_tokens_are_refused(codec: Codec, count: int)
 
 def test_voice_estimator_comes_to_the_voice_of_the_prompt(codec: Codec, speech: Floats) -> None:
     estimator = codec.voice_estimator()
-    assert not np.asarray(estimator.paralinguistic).any()
-    whole = np.asarray(codec.encode(speech).paralinguistic)
+    assert not np.asarray(estimator.voice).any()
+    whole = np.asarray(codec.encode(speech).voice)
     nearness, heard = [], []
     for begin in range(0, len(speech), 441):
         if estimator.push(speech[begin : begin + 441]):
-            g = estimator.paralinguistic
+            g = estimator.voice
             nearness.append(float(g @ whole / np.linalg.norm(g) / np.linalg.norm(whole)))
             heard.append(estimator.seconds)
     assert len(nearness) >= 3
     assert heard[0] == pytest.approx(50 * 256 / 22050, abs=0.02)
     assert nearness[-1] > 0.7
     stored = codec.voice_estimator(whole, stored_seconds=10)
-    assert np.array_equal(stored.paralinguistic, whole)
+    assert np.array_equal(stored.voice, whole)
     with pytest.raises(ValueError, match="stored_seconds"):
         codec.voice_estimator(stored_seconds=-1)
-    with pytest.raises(ValueError, match="paralinguistic"):
+    with pytest.raises(ValueError, match="voice"):
         codec.voice_estimator(np.zeros(3, np.float32))
 
 

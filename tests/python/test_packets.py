@@ -143,7 +143,7 @@ def test_a_call_over_a_bad_network_sounds_like_the_same_losses(codec: Codec, spe
     """Encoder, packets, loss, jitter buffer and decoder together, against the decoder given the same gaps."""
     pcm = speech[: 3 * codec.sample_rate]
     tokens = codec.encode(pcm).tokens
-    voice = codec.encode(pcm).paralinguistic
+    voice = codec.encode(pcm).voice
     writer, reader = PacketWriter(codec, redundancy=2), PacketReader(codec, depth=4)
     packets = [*writer.push(tokens), *writer.flush()]
     for number, packet in enumerate(packets):
@@ -174,9 +174,9 @@ def test_what_makes_no_sense_is_refused(codec: Codec) -> None:
     assert writer.flush() == []  # nothing of it was taken
     with pytest.raises(TypeError, match="integer"):
         writer.push(np.array([0.5]))
-    with pytest.raises(ValueError, match="paralinguistic"):
+    with pytest.raises(ValueError, match="voice"):
         writer.set_voice(np.zeros(codec.dimension + 1, np.float32))
-    with pytest.raises(ValueError, match="paralinguistic"):
+    with pytest.raises(ValueError, match="voice"):
         writer.set_voice(np.full(codec.dimension, np.nan, np.float32))
     with pytest.raises(TypeError, match="expected bytes, got str"):
         reader.push("packet")  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ def test_published_layout(layout: str, request: pytest.FixtureRequest) -> None:
         assert_close(outputs[name], expected)
     assert outputs["tokens"].dtype == np.int64
     assert_tokens(outputs["tokens"], golden["tokens"], golden["fsq_in"])
-    voice = stages.paralinguistic(golden["mel"])
+    voice = stages.voice(golden["mel"])
     assert_close(voice, golden["paralinguistic"])
     assert_close(stages.decode_tokens(golden["tokens"], golden["paralinguistic"]), golden["mel_from_tokens"])
     assert_close(stages.decode_acoustic(golden["acoustic_embed"].T), golden["mel_from_acoustic"])
@@ -80,7 +80,7 @@ def test_embedded_models_on_every_isa(model: str, check: str, isa: str) -> None:
     assert outputs["acoustic_embed"] is None
     assert_close(outputs["semantic_mu"], stored["semantic_mu"])
     assert_tokens(outputs["tokens"], stored["tokens"], outputs["fsq_in"])
-    assert_close(codec.stages.paralinguistic(stored["mel"]), stored["paralinguistic"])
+    assert_close(codec.stages.voice(stored["mel"]), stored["paralinguistic"])
     mel = codec.stages.decode_tokens(stored["tokens"], stored["paralinguistic"])
     assert_close(mel, stored["mel_from_tokens"])
 
@@ -98,21 +98,21 @@ def test_offline_is_the_stages_in_a_row(codec: Codec, speech: npt.NDArray[np.flo
     encoded = codec.encode(clip)
     mel = codec.stages.mel(clip)
     np.testing.assert_array_equal(codec.stages.encode_mel(mel)["tokens"], encoded.tokens)
-    np.testing.assert_array_equal(codec.stages.paralinguistic(mel), encoded.paralinguistic)
-    decoded = codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic)
+    np.testing.assert_array_equal(codec.stages.voice(mel), encoded.voice)
+    decoded = codec.stages.decode_tokens(encoded.tokens, encoded.voice)
     pcm = codec.stages.vocode(decoded, seed=0)
     np.testing.assert_array_equal(codec.decode(encoded)[: len(pcm)], pcm)
 
 
 def test_short_prompt_uses_the_whole_clip(codec: Codec, speech: npt.NDArray[np.float32]) -> None:
     mel = codec.stages.mel(speech)[:200]
-    voice = codec.stages.paralinguistic(mel)
+    voice = codec.stages.voice(mel)
     changed = mel.copy()
     changed[0] += 1.0
-    assert np.abs(codec.stages.paralinguistic(changed) - voice).max() > 0
+    assert np.abs(codec.stages.voice(changed) - voice).max() > 0
     long = codec.stages.mel(speech)[:400]
     outside = long.copy()
     outside[:50] += 1.0
     outside[350:] += 1.0
-    np.testing.assert_array_equal(codec.stages.paralinguistic(outside), codec.stages.paralinguistic(long))
+    np.testing.assert_array_equal(codec.stages.voice(outside), codec.stages.voice(long))
     assert Path(DATA / "speech.flac").stat().st_size < 600_000

@@ -120,7 +120,7 @@ def test_streams_equal_whole_inputs(opened: Codec, speech: Floats) -> None:
     tokens = [encoder.push(part) for part in np.array_split(pcm, 37)]
     tokens.append(encoder.flush())
     assert np.array_equal(np.concatenate(tokens), whole.tokens)
-    decoder = opened.decoder(whole.paralinguistic)
+    decoder = opened.decoder(whole.voice)
     audio = [decoder.push(part) for part in np.array_split(whole.tokens, 11)]
     audio.append(decoder.flush())
     assert np.array_equal(np.concatenate(audio)[: len(pcm)], opened.decode(whole)[: len(pcm) // 256 * 256])
@@ -140,12 +140,12 @@ def test_speech_stays_near_fp32(opened: Codec, full: dict[str, Codec], speech: F
     reference, precision = full[opened.name], opened.precision
     expected = reference.encode(speech)
     encoded = opened.encode(speech)
-    mels: list[Any] = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (opened, reference)]
+    mels: list[Any] = [c.stages.decode_tokens(expected.tokens, expected.voice) for c in (opened, reference)]
     error = float(np.abs(mels[0] - mels[1]).mean())
     print(f"{opened.name} {precision}: log-mel error {error:.5f}")
     assert np.array_equal(encoded.tokens, expected.tokens)
     assert 0.0 < error <= MEL_ERROR[precision]
-    assert np.array_equal(encoded.paralinguistic, expected.paralinguistic)  # the voice's encoder stays fp32
+    assert np.array_equal(encoded.voice, expected.voice)  # the voice's encoder stays fp32
 
 
 def test_pesq_loss(opened: Codec, full: dict[str, Codec], speech: Floats) -> None:

@@ -67,7 +67,7 @@ def test_the_voice_matters(codec: Codec, speech: Floats) -> None:
     """Tokens and voice are separate: another voice changes the sound, not the tokens' count or the words' timing."""
     encoded = codec.encode(speech)
     own = codec.decode(encoded)
-    other = codec.decode(encoded, -encoded.paralinguistic)
+    other = codec.decode(encoded, -encoded.voice)
     assert len(own) == len(other)
     assert np.abs(own - other).max() > 0.01
     envelopes = [np.sqrt((x[: len(x) // 2048 * 2048].reshape(-1, 2048) ** 2).mean(axis=1)) for x in (own, other)]

@@ -45,7 +45,7 @@ def results(path: Path, precision: str) -> tuple[list[int], np.ndarray[Any, Any]
     codec = Codec.from_pretrained(str(path), precision=precision)
     pcm = voiced_signal(40 * codec.frame_size, codec.sample_rate)
     encoded = codec.encode(pcm)
-    return list(encoded.tokens), np.asarray(codec.stages.decode_tokens(encoded.tokens, encoded.paralinguistic))
+    return list(encoded.tokens), np.asarray(codec.stages.decode_tokens(encoded.tokens, encoded.voice))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

@@ -227,7 +227,7 @@ def test_clone_and_restore_a_decoder(any_codec: Codec, cut: int) -> None:
     head = original.push(tokens[:cut])
     for stream in (original.clone(), any_codec.restore(original.snapshot()), original):
         assert isinstance(stream, DecoderStream)
-        np.testing.assert_array_equal(stream.paralinguistic, voice)
+        np.testing.assert_array_equal(stream.voice, voice)
         tail = [stream.push(tokens[cut:]), stream.flush()]
         np.testing.assert_array_equal(np.concatenate([head, *tail]), expected)
 
@@ -279,8 +279,8 @@ def test_a_new_voice_takes_effect_at_the_next_token(any_codec: Codec) -> None:
     for sizes in ([1], [30], [7, 3]):
         stream = any_codec.decoder(first, seed=1)
         head = [stream.push(piece) for piece in pieces(tokens[:30], sizes)]
-        stream.paralinguistic = second
-        np.testing.assert_array_equal(stream.paralinguistic, second)
+        stream.voice = second
+        np.testing.assert_array_equal(stream.voice, second)
         results.append(np.concatenate([*head, *(stream.push(p) for p in pieces(tokens[30:], sizes)), stream.flush()]))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])

@@ -95,7 +95,7 @@ class Streams {
                 }
                 if (secousti_decoder_reset(decoder_.get()) != SECOUSTI_OK) return __LINE__;
             }
-            if (secousti_decoder_set_paralinguistic(decoder_.get(), voice_.data(), voice_.size()) != SECOUSTI_OK) {
+            if (secousti_decoder_set_voice(decoder_.get(), voice_.data(), voice_.size()) != SECOUSTI_OK) {
                 return __LINE__;
             }
         }
@@ -119,9 +119,9 @@ class Voices {
     explicit Voices(const secousti::Model& model)
         : pcm_(sound(static_cast<std::size_t>(model.info().hop_length) * 64 + 2000)),
           voice_(static_cast<std::size_t>(model.info().dimension)) {
-        good_ = secousti_voice_create(model.get(), nullptr, &handle_) == SECOUSTI_OK;
+        good_ = secousti_voice_estimator_create(model.get(), nullptr, &handle_) == SECOUSTI_OK;
     }
-    ~Voices() { secousti_voice_destroy(handle_); }
+    ~Voices() { secousti_voice_estimator_destroy(handle_); }
     Voices(const Voices&) = delete;
     Voices& operator=(const Voices&) = delete;
 
@@ -132,18 +132,18 @@ class Voices {
         int renewals = 0;
         for (int round = 0; round < 100 && renewals < 2; ++round) {
             for (std::size_t at = 0; at + kChunk <= pcm_.size(); at += kChunk) {
-                const auto renewed = secousti_voice_push(handle_, pcm_.data() + at, kChunk);
+                const auto renewed = secousti_voice_estimator_push(handle_, pcm_.data() + at, kChunk);
                 if (renewed < 0) return __LINE__;
                 renewals += static_cast<int>(renewed);
             }
         }
         if (renewals < 2) return __LINE__;
-        return secousti_voice_get(handle_, voice_.data(), voice_.size()) == SECOUSTI_OK ? 0 : __LINE__;
+        return secousti_voice_estimator_get(handle_, voice_.data(), voice_.size()) == SECOUSTI_OK ? 0 : __LINE__;
     }
 
   private:
     bool good_ = false;
-    secousti_voice* handle_ = nullptr;
+    secousti_voice_estimator* handle_ = nullptr;
     std::vector<float> pcm_, voice_;
 };
 
@@ -213,7 +213,7 @@ class GroupsAndPackets {
             }
             if (step % 20 != 19) continue;
             if (secousti_packet_writer_set_voice(writer_, voice_.data(), voice_.size()) != SECOUSTI_OK) return __LINE__;
-            if (secousti_decoder_group_set_paralinguistic(decoders_, 1, voice_.data(), voice_.size()) != SECOUSTI_OK) {
+            if (secousti_decoder_group_set_voice(decoders_, 1, voice_.data(), voice_.size()) != SECOUSTI_OK) {
                 return __LINE__;
             }
             if (secousti_encoder_group_flush(encoders_, 0, rest, 16) < 0) return __LINE__;

@@ -44,7 +44,7 @@ TEST(engine_decoder_gives_the_mel_of_the_cpu) {
         for (int s = 0; s < slots; ++s) {
             clips.push_back(random_tokens(*model, steps));
             voices.push_back(random_voice(*model));
-            group->set_paralinguistic(s, voices.back());
+            group->set_voice(s, voices.back());
         }
         std::vector<float> mel(width * slots);
         for (std::size_t i = 0; i < steps; ++i) {

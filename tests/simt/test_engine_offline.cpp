@@ -72,7 +72,7 @@ TEST(engine_offline_stages_are_those_of_the_cpu) {
             runs[i]->encode_mel(expected.data(), frames,
                                 {{o.z.data(), o.mu.data(), o.fsq.data(), o.tokens.data()},
                                  o.acoustic.empty() ? nullptr : o.acoustic.data()});
-            runs[i]->paralinguistic(expected.data(), frames, o.g.data());
+            runs[i]->voice(expected.data(), frames, o.g.data());
         }
         CHECK_VECTORS_CLOSE(out[0].z, out[1].z, kTolerance, kTolerance, shape.name);
         CHECK_VECTORS_CLOSE(out[0].mu, out[1].mu, kTolerance, kTolerance, shape.name);

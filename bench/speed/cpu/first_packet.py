@@ -1,6 +1,6 @@
 """Latency from audio in to tokens out and from tokens in to audio out, over an hour of speech on one core.
 
-    python bench/speed/cpu/first_packet.py default default-21 build/golden/86_hz.safetensors --precision int8 --minutes 60
+    python bench/speed/cpu/first_packet.py default build/golden/86_hz.safetensors --precision int8 --minutes 60
 
 A token's latency is algorithmic, the samples that must have arrived before it can exist, plus the time that the push
 which gives it takes. Each is measured as a live host meets it: one token's worth of audio, or one token, a push. The
@@ -77,7 +77,7 @@ def measure(model: str, precision: str | None, speech_files: list[Path], minutes
     codec = Codec.from_pretrained(model, precision=precision)
     rate, size = codec.sample_rate, codec.frame_size
     speech = read_speech(speech_files, rate)
-    voice = codec.encode(speech[: 10 * rate]).paralinguistic
+    voice = codec.encode(speech[: 10 * rate]).voice
     encoder, decoder = codec.encoder(), codec.decoder(voice)
     encoding, decoding = [], []
     for block in blocks(speech, size, minutes, rate):

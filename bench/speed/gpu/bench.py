@@ -1,4 +1,8 @@
-"""Every row of docs/cuda.md's speed table, ours and PyTorch's CUDA graphs in one process: bench/speed/gpu/verify.sh runs it.
+"""Every row of docs/cuda.md's speed table, ours and PyTorch's CUDA graphs in one process.
+
+bench/speed/gpu/verify.sh runs it.
+
+bench/speed/gpu/verify.sh runs it.
 
 python bench/speed/gpu/bench.py MODEL_FOLDER --json report.json [--smoke] [--rehearse]
 

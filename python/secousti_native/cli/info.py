@@ -67,7 +67,7 @@ def describe_stream(path: Path) -> dict[str, Any]:
         "different_tokens": len(np.unique(tokens[tokens >= 0])),
         "cardinality": encoded.cardinality,
         "sample_rate_hz": encoded.sample_rate,
-        "voice_dimensions": len(encoded.paralinguistic),
+        "voice_dimensions": len(encoded.voice),
         "bytes": path.stat().st_size,
         "notes": list(encoded.notes),
     }

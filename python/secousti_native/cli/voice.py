@@ -20,9 +20,9 @@ def load_voice(codec: Codec, path: Path) -> Floats:
     """G of an audio or ``.sec`` file. ``ValueError`` for a ``.sec`` file without one, or of another size."""
     if path.suffix.lower() not in SEC:
         pcm, _ = audio.load(path, codec.sample_rate)
-        voice: Floats = codec.paralinguistic(pcm)
+        voice: Floats = codec.voice(pcm)
         return voice
-    given: Floats = Encoded.load(path).paralinguistic
+    given: Floats = Encoded.load(path).voice
     if len(given) != codec.dimension:
         raise ValueError(f"{path}: its voice has {len(given)} dimensions, {codec.name} needs {codec.dimension}")
     return given

@@ -14,7 +14,7 @@ _SECONDS = 2.0
 
 def encode(codec: Codec, pcm: Floats, bar: Bar) -> Encoded:
     """`Codec.encode` of audio at the codec's rate."""
-    voice = codec.paralinguistic(pcm)
+    voice = codec.voice(pcm)
     stream = codec.encoder()
     step = int(_SECONDS * codec.sample_rate)
     parts = []
@@ -33,7 +33,7 @@ def decode(
 ) -> Floats:  # fmt: skip
     """`Codec.decode`, ``voice`` replacing the stream's own."""
     encoded.check_num_samples(codec)
-    stream = codec.decoder(encoded.paralinguistic if voice is None else voice, seed=seed, look_ahead=look_ahead)
+    stream = codec.decoder(encoded.voice if voice is None else voice, seed=seed, look_ahead=look_ahead)
     step = max(1, int(_SECONDS * codec.frame_rate))
     parts = []
     for start in range(0, len(encoded.tokens), step):

@@ -139,7 +139,7 @@ class Evaluation:
     def _add_model(self, model: systems.Model, clip: Clip, output: Output, result: Result) -> None:
         encoded = output.encoded
         assert encoded is not None
-        result.tokens, result.voice = encoded.tokens, encoded.paralinguistic
+        result.tokens, result.voice = encoded.tokens, encoded.voice
         if clip.source.speaker is None:
             return
         if self.leakage:
@@ -169,7 +169,7 @@ class Evaluation:
         key = (model.name, source)
         if key not in self._targets:
             clip = read(source)
-            self._targets[key] = model.codec.paralinguistic(clip.at(model.codec.sample_rate)), clip
+            self._targets[key] = model.codec.voice(clip.at(model.codec.sample_rate)), clip
         return self._targets[key]
 
     def _try(self, source: Source, where: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:

@@ -101,7 +101,7 @@ class Model:
     def _against(self, reference: Codec, pcm: Floats, encoded: Encoded) -> dict[str, Score]:
         expected = reference.encode(pcm)
         equal = float(np.mean(np.asarray(encoded.tokens) == np.asarray(expected.tokens)))
-        mels = [c.stages.decode_tokens(expected.tokens, expected.paralinguistic) for c in (self.codec, reference)]
+        mels = [c.stages.decode_tokens(expected.tokens, expected.voice) for c in (self.codec, reference)]
         change = float(np.abs(np.asarray(mels[0]) - np.asarray(mels[1])).mean())
         count = len(expected.tokens)
         return {"tokens_equal": Score(equal, count), "mel_change": Score(change, count)}

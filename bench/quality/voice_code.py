@@ -1,6 +1,6 @@
 """What writing G in eight bits changes: the decoded log-mel with the exact and with the quantised voice vector.
 
-python bench/quality/paralinguistic_code.py tests/data/speech.flac
+python bench/quality/voice_code.py tests/data/speech.flac
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main() -> None:
         noise, mean, largest = [], [], 0.0
         for file in files:
             encoded = codec.encode(*load(file))
-            exact = np.asarray(encoded.paralinguistic)
-            coded = _core.quantise_paralinguistic(exact)
+            exact = np.asarray(encoded.voice)
+            coded = _core.quantise_voice(exact)
             noise.append(10 * np.log10(np.sum(exact**2) / np.sum((coded - exact) ** 2)))
             mels = [np.asarray(codec.stages.decode_tokens(encoded.tokens, voice)) for voice in (exact, coded)]
             difference = np.abs(mels[0] - mels[1]) * DECIBEL

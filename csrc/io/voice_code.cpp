@@ -1,4 +1,4 @@
-#include "io/paralinguistic_code.h"
+#include "io/voice_code.h"
 
 #include <algorithm>
 #include <bit>
@@ -27,7 +27,7 @@ double from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(static_ca
 
 }  // namespace
 
-void quantise_paralinguistic(std::span<const float> values, std::vector<std::byte>& out) {
+void quantise_voice(std::span<const float> values, std::vector<std::byte>& out) {
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (!std::isfinite(values[i])) {
             throw Error(Status::invalid_argument,
@@ -49,7 +49,7 @@ void quantise_paralinguistic(std::span<const float> values, std::vector<std::byt
     }
 }
 
-bool dequantise_paralinguistic(std::span<const std::byte> bytes, std::span<float> values) noexcept {
+bool dequantise_voice(std::span<const std::byte> bytes, std::span<float> values) noexcept {
     while (!values.empty()) {
         const auto block = values.first(std::min(kBlock, values.size()));
         values = values.subspan(block.size());
