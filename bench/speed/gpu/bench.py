@@ -2,8 +2,6 @@
 
 bench/speed/gpu/verify.sh runs it.
 
-bench/speed/gpu/verify.sh runs it.
-
 python bench/speed/gpu/bench.py MODEL_FOLDER --json report.json [--smoke] [--rehearse]
 
 The table comes last on standard output; the JSON is written anew after every row, so that a run that is cut short keeps
