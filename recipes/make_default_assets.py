@@ -64,7 +64,7 @@ def main() -> int:
         out = arguments.assets / f"{name.replace('-', '_')}.safetensors"
         staged = out.with_suffix(".staged")
         # Rounded, the tokens of these models change by more than the precisions promise; the rest loses nothing at
-        # int8. Both were measured: docs/precision.md says how to do it again for other weights.
+        # int8. Both were measured: docs/guide/precision.md says how to do it again for other weights.
         report = convert_checkpoint(
             checkpoint, staged, dtype=arguments.dtype, name=name, token_precision="fp32", default_precision="int8"
         )

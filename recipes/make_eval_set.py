@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the folder that docs/evaluation.md measures on: the longest English prompts of Asterisk, with their words.
+"""Builds the folder that docs/measured/quality.md measures on: Asterisk's longest English prompts, with words.
 
     apt-get install asterisk-core-sounds-en asterisk-core-sounds-en-g722 ffmpeg
     python recipes/make_eval_set.py FOLDER [--prompts 40]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the folders that docs/evaluation.md measures speakers on: synthetic voices, a folder each, with words.
+"""Builds the folders that docs/measured/quality.md measures speakers on: synthetic voices, a folder each, with words.
 
-    secousti train synthesise -o shards ...          # or any shards of that format, docs/training.md
+    secousti train synthesise -o shards ...          # or any shards of that format, docs/guide/training.md
     python recipes/make_voice_set.py shards FOLDER [--voices 16] [--utterances 12]
 
 Takes the unblended voices with the most utterances of 2 to 14 seconds, in the order of the shards, and writes each

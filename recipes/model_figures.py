@@ -1,6 +1,6 @@
 """Draws the figures of a model's card: training curves, and spectrograms of speech before and after.
 
-    python recipes/model_figures.py docs/models/default_86.jsonl prompts --model default -o docs/models/default_86
+    python recipes/model_figures.py docs/log/default_86.jsonl prompts --model default -o docs/images/default_86
 
 writes `<out>_curves.png` from the log of a run and `<out>_pairs.png` from the first ten files of a folder of speech.
 Needs matplotlib.

@@ -1,4 +1,4 @@
-"""What docs/reliability.md promises, in short: fuzz targets, the real-time proof, soaks, data races.
+"""What docs/measured/reliability.md promises, in short: fuzz targets, the real-time proof, soaks, data races.
 
 Each test is the short form of a command that the document names with its long one.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Quality under packet loss: concealment beside plain repetition and silence. docs/packet_loss.md explains the tables.
+"""Quality under packet loss: concealment beside repetition and silence. Tables: docs/measured/packet_loss.md.
 
     python bench/quality/packet_loss.py SPEECH_FOLDER [-m default -m default-21] [--clips 12] > table.md
     python bench/quality/packet_loss.py SPEECH_FOLDER --correlation  # tokens' codes over time: the fit of the hold

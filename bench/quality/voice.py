@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the voice of a live call gets better while it goes on. docs/voice.md explains the table.
+"""How the voice of a live call gets better while it goes on. docs/measured/voice.md explains the table.
 
     python bench/quality/voice.py SPEAKER_FOLDER... [-m default -m default-21] > table.md
 

@@ -2,7 +2,7 @@
  * secousti_container: C interface of the `.sec` token container.
  *
  * Files hold tokens, the paralinguistic vector G (quantised to eight bits) and what is needed to decode them. Damage is
- * reported, not fatal: every intact group of tokens is returned. Byte layout: docs/container.md.
+ * reported, not fatal: every intact group of tokens is returned. Byte layout: docs/design/container.md.
  * Conventions, errors and status codes are those of secousti.h. Objects are used by one thread at a time.
  */
 #ifndef SECOUSTI_CONTAINER_H

@@ -3,7 +3,7 @@
  * that grows with the call.
  *
  * Conventions, errors and status codes are those of secousti.h. Objects are used by one thread at a time. Byte layout
- * and measurements: docs/packet_loss.md and docs/voice.md.
+ * and measurements: docs/design/packets.md, docs/measured/.
  */
 #ifndef SECOUSTI_LIVE_H
 #define SECOUSTI_LIVE_H
@@ -127,8 +127,8 @@ SECOUSTI_API secousti_status secousti_voice_estimator_create(secousti_model* mod
 /** NULL is allowed. */
 SECOUSTI_API void secousti_voice_estimator_destroy(secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT;
 /** Feeds PCM of any length; pauses do not count. Returns 1 if G was renewed, else 0. Neither allocates nor locks. A
- *  renewal takes milliseconds (docs/voice.md), more than a small audio buffer may leave: then call it beside the audio
- *  thread. */
+ *  renewal takes milliseconds (docs/measured/voice.md), more than a small audio buffer may leave: then call it beside
+ *  the audio thread. */
 SECOUSTI_API int64_t secousti_voice_estimator_push(secousti_voice_estimator* estimator, const float* pcm,
                                                    size_t samples) SECOUSTI_NOEXCEPT;
 /** Copies the present G. */

@@ -1,5 +1,5 @@
 // The `.sec` container: a header, groups of tokens that can each be read alone, a trailer. Byte layout, what survives
-// which damage, and bit rates: docs/container.md.
+// which damage, and bit rates: docs/design/container.md.
 #pragma once
 
 #include <cstddef>

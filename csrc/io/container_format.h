@@ -1,4 +1,4 @@
-// Records of the `.sec` container, shared by its writer and its reader. Layout: docs/container.md.
+// Records of the `.sec` container, shared by its writer and its reader. Layout: docs/design/container.md.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // Packets of a live call: a few tokens, the ones before them again if wanted, and now and then a part of the voice
 // vector G. Each can be read alone; the reader is the jitter buffer. Byte layout, costs and what was measured:
-// docs/packet_loss.md. Neither end allocates after it was made; the reader's input is untrusted.
+// docs/design/packets.md. Neither end allocates after it was made; the reader's input is untrusted.
 #pragma once
 
 #include <array>

@@ -3,7 +3,7 @@
 // Causal and in place. The code of the last token that arrived is kept and shrunk towards zero as its correlation with
 // the codes to come decays: the best linear prediction of a first-order autoregressive process (Box, Jenkins 1970). So
 // the transformers go on in time and the first token after the loss meets them in step. A loss that lasts is faded from
-// the predicted mel to the noise floor that was heard between words. docs/packet_loss.md has the measurements.
+// the predicted mel to the noise floor that was heard between words. docs/measured/packet_loss.md has the measurements.
 #pragma once
 
 #include <cstddef>

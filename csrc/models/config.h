@@ -62,7 +62,7 @@ struct Config {
     SpectralConfig spectral;
     HiftConfig hift;
     /// The least that the transformer which leads to tokens may be kept at: "token_precision" of the file, int8
-    /// without. A model whose tokens change with the rounding of its weights says fp32 (docs/precision.md).
+    /// without. A model whose tokens change with the rounding of its weights says fp32 (docs/design/precision.md).
     Precision token_precision = Precision::int8;
     /// The fastest that was measured to keep this model's quality: "default_precision" of the file, fp32 without. What
     /// it opens at on the CPU when nobody asks for another.
@@ -75,7 +75,7 @@ struct Config {
     static Config parse(std::string_view json, const std::string& file);
 
     /// Of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
-    /// changes more tokens than int8 transformers do (docs/precision.md).
+    /// changes more tokens than int8 transformers do (docs/design/precision.md).
     Precision decoder_convolutions() const noexcept {
         return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     }

@@ -17,7 +17,7 @@ namespace secousti::core::spectral {
 inline constexpr int kMaxLookAhead = 3;
 inline constexpr int kDefaultLookAhead = 1;
 inline constexpr int kMaxOpen = kMaxLookAhead + 1;
-/// Iterations a frame, by look-ahead: about one percent of a core. docs/spectral.md has the table they are chosen from.
+/// Iterations a frame, by look-ahead: about one percent of a core. Chosen from docs/measured/spectral.md.
 inline constexpr std::array<int, kMaxLookAhead + 1> kIterations = {16, 16, 12, 12};
 inline constexpr float kMomentum = 0.9F;
 /// An impulse mid-window, far below hearing: gives a phase to bins where there is no signal yet.

@@ -83,12 +83,12 @@ class Codec:
             model: name or path of a ``.safetensors`` file; None is "default".
             precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
                 scale per output; activations are quantised too). Keys and values are kept likewise. The last two are
-                faster, because a step is bound by the bytes that it reads (docs/precision.md). None: on the CPU what
-                the file says was measured to keep the model's quality ("int8" for the embedded models; "fp32" if it
-                says nothing), "bf16" on "cuda".
+                faster, because a step is bound by the bytes that it reads (docs/guide/precision.md). None: on the CPU
+                what the file says was measured to keep the model's quality ("int8" for the embedded models; "fp32" if
+                it says nothing), "bf16" on "cuda".
             threads: of the CPU that work on one call, the caller's included.
-            device: "cpu", or "cuda", the first CUDA device (docs/cuda.md): streams, groups and offline calls all work
-                there. It never falls back.
+            device: "cpu", or "cuda", the first CUDA device (docs/guide/cuda.md): streams, groups and offline calls all
+                work there. It never falls back.
             isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
 
         Raises:
@@ -336,7 +336,7 @@ class Codec:
         return DecoderStream(self, self._core_decoder(voice, seed, look_ahead, threads))
 
     def voice_estimator(self, voice: Array | None = None, *, stored_seconds: float = 0.0) -> streams.VoiceEstimator:
-        """An estimate of the voice that grows with a live call (docs/voice.md).
+        """An estimate of the voice that grows with a live call (docs/guide/live.md).
 
         ``voice`` [dimension] is the voice to begin with (None: zeros, the mean of its prior), which counts for
         ``stored_seconds`` of speech against what is heard.

@@ -10,7 +10,7 @@
     if token is not None:
         pcm = decoder.conceal(1) if token == LOST else decoder.push(np.array([token]))
 
-Byte layout, costs and measurements: docs/packet_loss.md. Each object is used by one thread at a time.
+Byte layout, costs and measurements: docs/design/packets.md. Each object is used by one thread at a time.
 """
 
 from __future__ import annotations

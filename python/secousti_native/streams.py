@@ -142,7 +142,7 @@ class DecoderStream:
         return like(pcm, tokens)
 
     def conceal(self, count: int = 1) -> Array:
-        """`push` for ``count`` tokens that were lost: what is likely, fading if that lasts (docs/packet_loss.md)."""
+        """`push` for ``count`` tokens that were lost: what is likely, fading if that lasts (docs/guide/live.md)."""
         return like(self._core.conceal(_check_count(count)), self._kind)
 
     def conceal_to_mel(self, count: int = 1) -> Array:

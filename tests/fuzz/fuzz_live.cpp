@@ -12,7 +12,7 @@ using namespace secousti::core;
 
 namespace {
 
-/// What a packet's check starts from (docs/packet_loss.md): identity, cardinality and dimension.
+/// What a packet's check starts from (docs/design/packets.md): identity, cardinality and dimension.
 std::uint32_t packet_check_start(const PacketStream& stream) {
     std::array<std::byte, 16> start{};
     std::memcpy(start.data(), &stream.identity, 8);

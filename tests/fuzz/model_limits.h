@@ -1,4 +1,4 @@
-// Most memory that a file of `size` bytes can make the engine take, as docs/reliability.md promises.
+// Most memory that a file of `size` bytes can make the engine take, as docs/measured/reliability.md promises.
 #pragma once
 
 #include <cstddef>

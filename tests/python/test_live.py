@@ -1,4 +1,4 @@
-"""Lost tokens and growing voices, from Python; and the losses that docs/packet_loss.md is measured with."""
+"""Lost tokens and growing voices, from Python; and the losses that docs/measured/packet_loss.md is measured with."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ASSETS = Path(secousti_native.__file__).parent / "assets"
 REDUCED = ("bf16", "int8")
 
 # On tests/data/speech.flac: all tokens are those of fp32, because the embedded models demand it, and the mean absolute
-# difference of log-mels decoded from them is what was measured (docs/precision.md) and a margin.
+# difference of log-mels decoded from them is what was measured (docs/measured/precision.md) and a margin.
 MEL_ERROR = {"bf16": 0.004, "int8": 0.010}
 PESQ_LOSS = 0.03
 

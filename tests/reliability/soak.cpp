@@ -7,7 +7,7 @@
 //   secousti_soak streams MODEL [STEPS]     200 streams that join and leave at random (default: 100,000 steps in all)
 //
 // MODEL is a file, or "tiny" or "tiny-hift": models of the tests, with which a million cycles take minutes. Each
-// command prints what it saw and exits with 1 when a promise of docs/reliability.md was broken.
+// command prints what it saw and exits with 1 when a promise of docs/measured/reliability.md was broken.
 #include <unistd.h>
 
 #include <cmath>

@@ -1,6 +1,6 @@
-"""The tables of docs/performance.md, from the JSON of `secousti bench` and of bench/speed/cpu/first_packet.py.
+"""The tables of docs/measured/speed.md, from the JSON of `secousti bench` and of bench/speed/cpu/first_packet.py.
 
-    python bench/speed/cpu/tables.py docs/performance.md report.json latency.json
+    python bench/speed/cpu/tables.py docs/measured/speed.md report.json latency.json
 
 Each table of the document lies between `<!-- begin NAME -->` and `<!-- end NAME -->`, and is written anew if the
 reports have what it shows. Several reports count as one; of rows that measure the same, the last is taken.

@@ -1,4 +1,4 @@
-"""Every row of docs/cuda.md's speed table, ours and PyTorch's CUDA graphs in one process.
+"""Every row of docs/measured/cuda.md's speed table, ours and PyTorch's CUDA graphs in one process.
 
 bench/speed/gpu/verify.sh runs it.
 

@@ -1,5 +1,5 @@
 // The spectral vocoder: one block per stream does all iterations of a mel frame in shared memory, the open frames side
-// by side. docs/spectral.md says what is computed; models/spectral.cpp does the same on the CPU.
+// by side. docs/design/spectral.md says what is computed; models/spectral.cpp does the same on the CPU.
 #pragma once
 
 #include "kernels/cuda/fft.h"

@@ -66,7 +66,7 @@ struct SpectralProgress {
     std::int64_t look_ahead;  ///< mel frames
 };
 
-/// The spectral vocoder (docs/spectral.md) of many streams, one block each: the whole of a frame's iterations in one
+/// The spectral vocoder (docs/design/spectral.md) of many streams, one block each: all iterations of a frame in one
 /// launch. Offsets count floats of a slot's state, which
 /// is laid out as in models/spectral.h.
 struct SpectralArgs {

@@ -1,4 +1,4 @@
-"""`secousti eval`: what codecs keep of speech, measured on a folder. See docs/evaluation.md."""
+"""`secousti eval`: what codecs keep of speech, measured on a folder. See docs/guide/evaluation.md."""
 
 from secousti_native.evaluation.run import Evaluation, Settings
 

@@ -126,7 +126,7 @@ class CodecConfig:
     ``token_precision`` is the least that the transformer which leads to tokens may be kept at when the engine opens the
     model at a lower one: "fp32" for a model whose tokens change with the rounding of its weights. ``default_precision``
     is what the engine opens the model at, on the CPU, when nobody asks for another: the fastest that was measured to
-    keep its quality (docs/precision.md).
+    keep its quality (docs/guide/precision.md).
     """
 
     name: str = "secousticodec"

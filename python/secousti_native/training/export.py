@@ -22,8 +22,8 @@ def export(
 
     ``checkpoint`` is "best.pt" or "state.pt" (the newest). Without ``acoustic`` the acoustic branch, which tokens do
     not need, is left out. The file says no default precision, whatever the training began with: what these weights
-    lose at bf16 or int8 has not been measured (docs/precision.md). Raises `ConfigError` for a folder without weights,
-    `ConversionError` for weights that are not finite.
+    lose at bf16 or int8 has not been measured (docs/guide/precision.md). Raises `ConfigError` for a folder without
+    weights, `ConversionError` for weights that are not finite.
     """
     codec, _ = load_run(run, checkpoint)
     config = codec.config.replace(default_precision=CodecConfig.default_precision)

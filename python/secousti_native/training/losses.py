@@ -1,4 +1,4 @@
-"""The losses of the three stages (arXiv 2508.02849, section 3, and `docs/training.md`)."""
+"""The losses of the three stages (arXiv 2508.02849, section 3, and `docs/guide/training.md`)."""
 
 from __future__ import annotations
 

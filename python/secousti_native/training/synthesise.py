@@ -1,6 +1,6 @@
 """A corpus spoken by an open synthesiser (Kokoro-82M in ONNX), with the phones and durations that it spoke.
 
-The model, its symbols and its voices are public packages (`docs/training.md` says which). Also needs onnx and
+The model, its symbols and its voices are public packages (`docs/guide/training.md` says which). Also needs onnx and
 onnxruntime, and the programs espeak-ng (text to phones) and opusenc (opus-tools).
 """
 
