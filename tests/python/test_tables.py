@@ -69,13 +69,13 @@ def filled(tables: ModuleType, name: str, *reports: dict[str, Any]) -> list[str]
     return lines[2:-2]
 
 
-def test_steps_stand_beside_floor_and_baselines(tables: ModuleType, report: dict[str, Any]) -> None:
+def test_steps_stand_beside_bounds_and_baselines(tables: ModuleType, report: dict[str, Any]) -> None:
     assert filled(tables, "steps", report) == [
-        "**published**, p50 in ms / floor",
+        "**published**, p50 in ms (roofline bound)",
         "",
         "| step | fp32 | int8 | torch eager |",
         "|---|---|---|---|",
-        "| encode | 2.41 / 2.1 | 0.549 / 0.4 | 13 |",
+        "| encode | 2.41 (2.1) | 0.549 (0.4) | 13 |",
         "| full duplex | – | 3.4 | – |",
         "| encode 10 min of audio | – | 16 400 | – |",
     ]
@@ -110,7 +110,7 @@ def test_other_files_of_the_published_layout_have_rows_of_their_own(tables: Modu
 
 def test_groups_that_are_too_slow_hold_no_stream(tables: ModuleType, report: dict[str, Any]) -> None:
     lines = filled(tables, "groups", report)
-    assert "| published | group of 8, full duplex to mel, ms a step / floor | – | 6.9 / 4.9 |" in lines
+    assert "| published | group of 8, full duplex to mel, ms a step (roofline bound) | – | 6.9 (4.9) |" in lines
     assert "| published | streams in real time, full duplex to mel | 0 | 15 |" in lines
 
 
@@ -118,7 +118,7 @@ def test_later_reports_replace_rows_and_leave_the_rest(tables: ModuleType, repor
     later = json.loads(json.dumps(report))
     later["rows"] = [row("encode", "int8", 0.3, floor_ms=0.2)]
     lines = filled(tables, "steps", report, later)
-    assert "| encode | 2.41 / 2.1 | 0.3 / 0.2 | 13 |" in lines
+    assert "| encode | 2.41 (2.1) | 0.3 (0.2) | 13 |" in lines
     # Nothing is known of groups then: the document keeps what it says of them.
     assert filled(tables, "groups", later) == ["old"]
 
@@ -139,8 +139,8 @@ def test_latency_is_algorithmic_and_computing(tables: ModuleType, report: dict[s
     assert lines[2].startswith("| m | int8 | 5 | PCM to token |")  # of rows that measure the same, the last
 
 
-def test_the_document_has_every_table(tables: ModuleType) -> None:
-    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+def test_the_documents_have_every_table(tables: ModuleType) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "measured").glob("*.md")))
     assert sorted(tables.sections(text)) == sorted(tables.SECTIONS)
     broken = text.replace("<!-- end steps -->", "")
     machine = {"machine": {}, "models": [], "rows": [row("encode", "int8", 1.0)]}
@@ -148,12 +148,13 @@ def test_the_document_has_every_table(tables: ModuleType) -> None:
         tables.fill(broken[broken.index("<!-- begin steps") :], tables.Report([machine]))
 
 
-def test_a_command_fills_the_document(
-    tables: ModuleType, report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("target", ["d.md", "."])
+def test_a_command_fills_a_document_or_a_folder(
+    tables: ModuleType, report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     document, source = tmp_path / "d.md", tmp_path / "r.json"
     document.write_text("<!-- begin memory -->\n<!-- end memory -->\n", encoding="utf-8")
     source.write_text(json.dumps(report), encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["tables.py", str(document), str(source)])
+    monkeypatch.setattr(sys, "argv", ["tables.py", str(tmp_path / target), str(source)])
     tables.main()
     assert "| published | int8 | 140 | 4.4 | 9.1 | 6.2 | 9.99 | 300 |" in document.read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The tables of docs/measured/speed.md, from the JSON of `secousti bench` and of bench/speed/cpu/first_packet.py.
+"""The speed tables of docs/measured, from the JSON of `secousti bench` and of bench/speed/cpu/first_packet.py.
 
-    python bench/speed/cpu/tables.py docs/measured/speed.md report.json latency.json
+    python bench/speed/cpu/tables.py docs/measured report.json latency.json
 
-Each table of the document lies between `<!-- begin NAME -->` and `<!-- end NAME -->`, and is written anew if the
+Fills one document, or all of a folder. Each table lies between `<!-- begin NAME -->` and `<!-- end NAME -->`, and is written anew if the
 reports have what it shows. Several reports count as one; of rows that measure the same, the last is taken.
 """
 
@@ -72,7 +72,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
 def with_floor(row: Row | None) -> str:
     if row is None:
         return "–"
-    return number(row["p50_ms"]) + (f" / {number(row['floor_ms'])}" if "floor_ms" in row else "")
+    return number(row["p50_ms"]) + (f" ({number(row['floor_ms'])})" if "floor_ms" in row else "")
 
 
 def judged(value: float | None, met: Callable[[float], bool]) -> str:
@@ -115,7 +115,7 @@ def steps(report: Report) -> Lines:
             ours = [with_floor(report.find(model, stage, precision)) for precision in precisions]
             theirs = [with_floor(report.find(model, stage, engine=engine)) for engine in baselines]
             rows.append([stage, *ours, *theirs])
-        lines += [f"**{model}**, p50 in ms / floor", "", *table(["step", *precisions, *baselines], rows), ""]
+        lines += [f"**{model}**, p50 in ms (roofline bound)", "", *table(["step", *precisions, *baselines], rows), ""]
     return lines[:-1]
 
 
@@ -187,7 +187,7 @@ def groups(report: Report) -> Lines:
                     for row in found
                 ]
             else:
-                what, cells = f"{stage}, ms a step / floor", [with_floor(row) for row in found]
+                what, cells = f"{stage}, ms a step (roofline bound)", [with_floor(row) for row in found]
             rows.append([model, what, *cells])
     return table(["model", "", *precisions], rows)
 
@@ -245,10 +245,11 @@ def fill(text: str, report: Report) -> str:
 
 def main() -> None:
     if len(sys.argv) < 3:
-        sys.exit(f"usage: {sys.argv[0]} DOCUMENT.md REPORT.json...")
-    document = Path(sys.argv[1])
+        sys.exit(f"usage: {sys.argv[0]} DOCUMENT.md|FOLDER REPORT.json...")
+    target = Path(sys.argv[1])
     report = Report([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[2:]])
-    document.write_text(fill(document.read_text(encoding="utf-8"), report), encoding="utf-8")
+    for document in sorted(target.glob("*.md")) if target.is_dir() else [target]:
+        document.write_text(fill(document.read_text(encoding="utf-8"), report), encoding="utf-8")
 
 
 if __name__ == "__main__":
