@@ -2,8 +2,9 @@
 
     python bench/speed/cpu/tables.py docs/measured report.json latency.json
 
-Fills one document, or all of a folder. Each table lies between `<!-- begin NAME -->` and `<!-- end NAME -->`, and is written anew if the
-reports have what it shows. Several reports count as one; of rows that measure the same, the last is taken.
+Fills one document, or all of a folder. Each table lies between `<!-- begin NAME -->` and `<!-- end NAME -->`, and is
+written anew if the reports have what it shows. Several reports count as one; of rows that measure the same, the last is
+taken.
 """
 
 from __future__ import annotations
