@@ -41,6 +41,9 @@ extern "C" {
 #endif
 /** @endcond */
 
+/** @defgroup library Library
+ * @{ */
+
 /** Raised whenever a function or struct changes incompatibly. */
 #define SECOUSTI_ABI_VERSION 1
 
@@ -64,8 +67,6 @@ typedef struct secousti_encoder secousti_encoder;
 /** A stream from tokens to PCM. */
 typedef struct secousti_decoder secousti_decoder;
 
-/* ---- library ---------------------------------------------------------------------------------------------------- */
-
 /** The SECOUSTI_ABI_VERSION that the library was built with: to be compared by whoever loads it at run time. */
 SECOUSTI_API uint32_t secousti_abi_version(void) SECOUSTI_NOEXCEPT;
 /** "0.1.0" */
@@ -76,8 +77,10 @@ SECOUSTI_API const char* secousti_last_error(void) SECOUSTI_NOEXCEPT;
 SECOUSTI_API const char* secousti_status_name(secousti_status status) SECOUSTI_NOEXCEPT;
 /** ISAs this processor can run, fastest first, separated by commas: "avx512,avx2,scalar". */
 SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- model ------------------------------------------------------------------------------------------------------ */
+/** @defgroup model Model
+ * @{ */
 
 /** Of what most of the work is with: the transformers' weights in memory, their keys and values (int8: a scale for each
  * row), and weights and rows of HiFT's large convolutions. int8 weights multiply activations quantised to int8; else
@@ -145,8 +148,10 @@ SECOUSTI_API void secousti_model_release(secousti_model* model) SECOUSTI_NOEXCEP
 /** Fills `info`, whose struct_size the caller has set. */
 SECOUSTI_API secousti_status secousti_model_get_info(const secousti_model* model,
                                                      secousti_model_info* info) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- streams ---------------------------------------------------------------------------------------------------- */
+/** @defgroup streams Streams
+ * @{ */
 
 /** How an encoder stream works. */
 typedef struct secousti_encoder_options {
@@ -245,14 +250,14 @@ SECOUSTI_API secousti_status secousti_decoder_snapshot(const secousti_decoder* d
 SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, const void* bytes, size_t size,
                                                       const secousti_decoder_options* options,
                                                       secousti_decoder** decoder) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- groups: many streams a step -----------------------------------------------------------------------------------
- *
+/** @defgroup groups Groups
  * A group has `capacity` slots. Each slot is one independent stream: own position, own age, own voice. A step feeds one
  * token's worth to every active slot, and one pass over the weights serves them all. Slots join, leave and start again
  * between any two steps. On the CPU a slot gives bit for bit what a stream of its own would, and their snapshots are
  * interchangeable. A group is used by one thread at a time; the real-time contract is that of streams.
- */
+ * @{ */
 
 /** In a decoder group's tokens: the slot is not active. */
 #define SECOUSTI_TOKEN_NONE (-1)
@@ -422,9 +427,10 @@ SECOUSTI_API secousti_status secousti_decoder_group_snapshot(const secousti_deco
 /** Puts the stream of a snapshot, of a slot or of a single decoder, into the slot. */
 SECOUSTI_API secousti_status secousti_decoder_group_restore(secousti_decoder_group* group, int32_t slot,
                                                             const void* bytes, size_t size) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- stages, offline: the same machines fed everything at once ----------------------------------------------------
- */
+/** @defgroup stages Stages, offline: the same machines fed everything at once
+ * @{ */
 
 /** Where secousti_encode_mel writes; NULL members are skipped. N = ceil(frames * hop_length / frame_size). */
 typedef struct secousti_encode_outputs {
@@ -456,13 +462,12 @@ SECOUSTI_API int64_t secousti_decode_acoustic(const secousti_model* model, const
 SECOUSTI_API int64_t secousti_vocode(const secousti_model* model, const float* mel, size_t frames,
                                      const secousti_decoder_options* options, float* pcm,
                                      size_t capacity) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- many clips
- * ------------------------------------------------------------------------------------------------------
- *
+/** @defgroup clips Clips
  * A corpus: `count` clips of any lengths, worked on side by side, each of which gives what it gives alone. On the CPU a
  * thread takes a clip at a time; on a device clips share each step, those of similar length first.
- */
+ * @{ */
 
 /** PCM to tokens and voices. Clip i is `pcm`[i] of `samples`[i] samples; `tokens`[i] has room for N =
    ceil(floor(samples / hop_length) * hop_length / frame_size) tokens, all of which are written. `voice` NULL,
@@ -478,6 +483,7 @@ SECOUSTI_API secousti_status secousti_decode_clips(const secousti_model* model, 
                                                    const size_t* counts, const float* const* voice, size_t count,
                                                    const secousti_decoder_options* options,
                                                    float* const* pcm) SECOUSTI_NOEXCEPT;
+/** @} */
 
 #ifdef __cplusplus
 }

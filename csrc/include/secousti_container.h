@@ -14,6 +14,9 @@
 extern "C" {
 #endif
 
+/** @defgroup container Container
+ * @{ */
+
 /** What a token stream is. */
 typedef struct secousti_container_info {
     size_t struct_size;        /**< set by secousti_container_info_init */
@@ -30,8 +33,10 @@ typedef struct secousti_container_info {
 
 /** Defaults: nothing known. */
 SECOUSTI_API void secousti_container_info_init(secousti_container_info* info) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/** @defgroup container_writing Writing .sec files
+ * @{ */
 
 /** Packs a whole stream into `bytes` and returns its size. With `bytes` NULL (and capacity 0) only returns the size.
  *  `tokens` are [count], -1 for lost ones; `info->tokens` is ignored. `voice` is [info->dimension], NULL if
@@ -60,8 +65,10 @@ SECOUSTI_API secousti_status secousti_container_writer_finish(secousti_container
 /** Sets `bytes` to what became final since the last take and returns how many bytes; valid until the next call. */
 SECOUSTI_API int64_t secousti_container_writer_take(secousti_container_writer* writer,
                                                     const void** bytes) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- reading ---------------------------------------------------------------------------------------------------- */
+/** @defgroup container_reading Reading .sec files
+ * @{ */
 
 /** Tokens that are missing. */
 typedef struct secousti_lost_range {
@@ -108,6 +115,7 @@ SECOUSTI_API secousti_status secousti_container_get_contents(const secousti_cont
 /** What reading back `values` [dimension] would give, to measure the quantiser; `result` may be `values`. */
 SECOUSTI_API secousti_status secousti_container_quantise(const float* values, size_t dimension,
                                                          float* result) SECOUSTI_NOEXCEPT;
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+/** @defgroup device Device memory
+ * @{ */
+
 /** Some memory on a model's device. */
 typedef struct secousti_device_memory secousti_device_memory;
 
@@ -32,6 +35,7 @@ SECOUSTI_API secousti_status secousti_device_memory_read(const secousti_device_m
 /** Waits for the work of `stream`. */
 SECOUSTI_API secousti_status secousti_device_memory_wait(const secousti_device_memory* memory,
                                                          void* stream) SECOUSTI_NOEXCEPT;
+/** @} */
 
 #ifdef __cplusplus
 }

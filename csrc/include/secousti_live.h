@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/* ---- packets ---------------------------------------------------------------------------------------------------- */
+/** @defgroup packets Packets
+ * @{ */
 
 /** What both ends of a call agree on (identity, cardinality, dimension), and each end's own settings. */
 typedef struct secousti_packet_options {
@@ -105,8 +106,10 @@ SECOUSTI_API int64_t secousti_packet_reader_take_voice(secousti_packet_reader* r
 /** Fills `counts`, whose struct_size the caller has set. */
 SECOUSTI_API secousti_status secousti_packet_reader_get_counts(const secousti_packet_reader* reader,
                                                                secousti_packet_counts* counts) SECOUSTI_NOEXCEPT;
+/** @} */
 
-/* ---- voice ------------------------------------------------------------------------------------------------------ */
+/** @defgroup voice_estimation Voice estimation
+ * @{ */
 
 /** What a voice estimate begins with. */
 typedef struct secousti_voice_estimator_options {
@@ -136,6 +139,7 @@ SECOUSTI_API secousti_status secousti_voice_estimator_get(const secousti_voice_e
                                                           size_t dimension) SECOUSTI_NOEXCEPT;
 /** Seconds of speech, pauses left out, that were heard. */
 SECOUSTI_API double secousti_voice_estimator_seconds(const secousti_voice_estimator* estimator) SECOUSTI_NOEXCEPT;
+/** @} */
 
 #ifdef __cplusplus
 }
