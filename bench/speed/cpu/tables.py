@@ -182,15 +182,15 @@ def groups(report: Report) -> Lines:
         for stage in dict.fromkeys(r["stage"] for r in report.rows if r["model"] == model and "streams" in r):
             found = [report.find(model, stage, precision) for precision in precisions]
             if stage.startswith("most in real time"):
-                what = stage.replace("most in real time", "streams in real time")
+                what = stage.replace("most in real time", "streams in real time").replace(", full duplex", "")
                 cells = [
                     "–" if row is None else str(row["streams"]) if row["p50_ms"] <= row["audio_ms"] else "0"
                     for row in found
                 ]
             else:
-                what, cells = f"{stage}, ms a step (roofline bound)", [with_floor(row) for row in found]
+                what, cells = stage.replace(", full duplex", ""), [with_floor(row) for row in found]
             rows.append([model, what, *cells])
-    return table(["model", "", *precisions], rows)
+    return table(["model", "full duplex: ms a step (roofline bound), or streams", *precisions], rows)
 
 
 def memory(report: Report) -> Lines:
