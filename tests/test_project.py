@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from types import ModuleType
 
 import secousti_native
 
@@ -41,52 +39,6 @@ def files(*suffixes: str) -> list[Path]:
     else:
         found = [path for path in ROOT.rglob("*") if not {"build", ".venv"} & set(path.relative_to(ROOT).parts)]
     return [path for path in found if path.is_file() and (not suffixes or path.suffix in suffixes)]
-
-
-def layer_checks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_layers", ROOT / "tools" / "check_layers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_layers() -> None:
-    assert layer_checks().violations(ROOT) == []
-
-
-def test_layer_checks_find_violations(tmp_path: Path) -> None:
-    wrong = {
-        "csrc/kernels/cpu/body.h": "#include <immintrin.h>",
-        "csrc/kernels/a.cpp": '#include "models/config.h"',
-        "csrc/models/b.cpp": '#include "codec/model.h"\n#include <cuda_runtime.h>',
-        "csrc/io/c.cpp": '#include "kernels/backend.h"',
-        "csrc/codec/d.cpp": "#include <pybind11/pybind11.h>",
-        "csrc/bindings/e.cpp": '#include "codec/stream.h"',
-        "csrc/layers/f.cpp": "void* p = malloc(3);",
-        "csrc/extra/g.h": "",
-        "python/secousti_native/h.py": "import torch",
-        "python/secousti_native/i.py": "try:\n    from soxr import resample\nexcept ImportError:\n    pass",
-        "python/secousti_native/j.py": "from .training import trainer",
-    }
-    right = {
-        "csrc/kernels/cpu/isa_avx2.cpp": "#include <immintrin.h>",
-        "csrc/models/k.cpp": '#include "layers/conv.h"\n#include "models/mel.h"\n#include <vector>  // malloc(3)',
-        "csrc/bindings/l.cpp": '#include "secousti.h"\n#include <pybind11/pybind11.h>\n#include "arrays.h"',
-        "csrc/include/secousti.h": "",
-        "python/secousti_native/m.py": "def f():\n    import torch",
-        "python/secousti_native/training/n.py": "import torch",
-    }
-    for name, text in {**wrong, **right}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = layer_checks().violations(tmp_path)
-    for name in wrong:
-        parts = name.removeprefix("python/")
-        assert any(parts in line for line in found) or any("csrc/extra" in line for line in found), name
-    assert not [line for line in found if any(name.removeprefix("python/") in line for name in right)], found
-    assert len(found) == len(wrong) + 1  # b.cpp has two
 
 
 def test_import_is_light() -> None:

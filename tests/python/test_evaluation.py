@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scripts import load_script
 from conftest import SPEECH
 from typer.testing import CliRunner, Result
 
@@ -452,12 +452,7 @@ def test_dnsmos() -> None:
 def test_script_of_the_eval_set(tmp_path: Path) -> None:
     import gzip
 
-    path = Path(__file__).resolve().parents[2] / "recipes" / "make_eval_set.py"
-    spec = importlib.util.spec_from_file_location("make_eval_set", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("recipes/make_eval_set.py")
     with gzip.open(tmp_path / "s.gz", "wt", encoding="utf-8") as file:
         file.write("; comment: x\n\nhello: Say:  hello.\ntt-monkeys: [sound of monkeys screaming]\n")
     assert module.read_script(tmp_path / "s.gz") == {

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scripts import load_script
 
 from secousti_native import Codec
 
 Floats = npt.NDArray[np.float32]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("packet_loss", ROOT / "bench" / "quality" / "packet_loss.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bench/quality/packet_loss.py")
 
 
 def test_none_is_one_lost_token(codec: Codec, speech: Floats) -> None:

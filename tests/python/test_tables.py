@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="the installed package has no bench/")
@@ -17,12 +17,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="the insta
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "bench" / "speed" / "cpu" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bench/speed/cpu/tables.py")
 
 
 def row(stage: str, precision: str, p50: float, **more: Any) -> dict[str, Any]:
