@@ -91,7 +91,7 @@ class Arrow:
 
 def layer_of(name: str) -> str:
     """Of a file of csrc/, by its name relative to that folder."""
-    return "kernels/cuda" if name.startswith("kernels/cuda/") else name.split("/")[0]
+    return "kernels/cuda" if name.startswith("kernels/cuda/") else name.split("/", maxsplit=1)[0]
 
 
 def without_comments(text: str) -> str:

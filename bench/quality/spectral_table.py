@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secousti_native import Codec, audio, quality
-from secousti_native.bench import processor_name
+from secousti_native.benchmark.timing import processor_name
 
 Floats = npt.NDArray[np.float32]
 LOOK_AHEADS = (0, 1, 2, 3)

@@ -41,7 +41,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Codec]:
     """Random models that an emulated device can bear, at the rates of the real ones: default, default-21 and hift."""
     torch = pytest.importorskip("torch")
-    from secousti_native.convert import VOCODER_PREFIX, convert_checkpoint, fold
+    from secousti_native.convert import convert_checkpoint, fold
+    from secousti_native.reference.checkpoint import VOCODER_PREFIX
     from secousti_native.reference.codec import SecoustiCodec
     from secousti_native.reference.config import CodecConfig, LayerCounts, VocoderConfig
     from secousti_native.reference.hift import HiFT

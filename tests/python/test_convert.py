@@ -18,7 +18,8 @@ torch = pytest.importorskip("torch")
 import safetensors  # noqa: E402
 import safetensors.torch  # noqa: E402
 
-from secousti_native.convert import ConversionError, convert_checkpoint, infer_config  # noqa: E402
+from secousti_native.convert import ConversionError, convert_checkpoint  # noqa: E402
+from secousti_native.reference.checkpoint import infer_config  # noqa: E402
 from secousti_native.reference.codec import SecoustiCodec  # noqa: E402
 from secousti_native.reference.config import CodecConfig, ConfigError, LayerCounts, VocoderConfig  # noqa: E402
 from secousti_native.reference.hift import HiFT  # noqa: E402

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scripts import load_script
 from conftest import SPEECH
 from typer.testing import CliRunner, Result
 
+from scripts import load_script
 from secousti_native import Codec, _optional, audio, quality
 from secousti_native.cli.app import app
 from secousti_native.evaluation import Evaluation, Settings, judges, report, systems

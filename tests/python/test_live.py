@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scripts import load_script
 
+from scripts import load_script
 from secousti_native import Codec
 
 Floats = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from test_cli import document, said, secousti
 
 import secousti_native
 from secousti_native import Codec, ModelFormatError, SnapshotError, UnsupportedError, quality
-from secousti_native.bench import step_bytes
+from secousti_native.benchmark.roofline import step_bytes
 
 Floats = npt.NDArray[np.float32]
 MODELS = ("default", "default-21")

@@ -15,7 +15,7 @@ import safetensors  # noqa: E402
 import safetensors.torch  # noqa: E402
 
 from secousti_native import Codec, ModelFormatError  # noqa: E402
-from secousti_native.bench import voiced_signal  # noqa: E402
+from secousti_native.benchmark.timing import voiced_signal  # noqa: E402
 from secousti_native.convert import ConversionError, convert_checkpoint, is_matrix  # noqa: E402
 from secousti_native.reference.codec import SecoustiCodec  # noqa: E402
 from secousti_native.reference.config import CodecConfig, LayerCounts  # noqa: E402

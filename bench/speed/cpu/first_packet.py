@@ -24,7 +24,7 @@ import soundfile
 import soxr
 
 from secousti_native import Codec
-from secousti_native.bench import machine
+from secousti_native.benchmark.timing import machine
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 Audio = np.ndarray[Any, np.dtype[np.float32]]

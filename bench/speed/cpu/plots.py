@@ -1,4 +1,4 @@
-"""Pictures of `secousti bench --json`: steps beside their floors and baselines, the vocoder and whole inputs.
+"""Pictures of `secousti bench --json`: steps beside their roofline bounds and baselines, the vocoder and whole inputs.
 
     python bench/speed/cpu/plots.py bench/results/2026-11-22-epyc.json docs/images
 
@@ -27,15 +27,16 @@ def label(row: Row) -> str:
 
 
 def plot_steps(rows: list[Row], model: str, path: Path) -> None:
-    """Milliseconds a step: p50 as bars, p99 as whiskers, floors as lines."""
+    """Milliseconds a step: p50 as bars, p99 as whiskers, roofline bounds as lines."""
     figure, axes = plt.subplots(1, len(STEPS), figsize=(9, 3.6), constrained_layout=True)
     for axis, stage in zip(axes, STEPS, strict=True):
         chosen = [row for row in rows if row["stage"] == stage]
         for i, row in enumerate(chosen):
             axis.bar(i, row["p50_ms"], color=COLOURS.get(label(row), "#9a9a9a"))
             axis.plot([i, i], [row["p50_ms"], row["p99_ms"]], color="black", linewidth=1)
-            if "floor_ms" in row:
-                axis.plot([i - 0.4, i + 0.4], [row["floor_ms"]] * 2, color="crimson", linewidth=2)
+            bound = row.get("roofline_ms", row.get("floor_ms"))  # older reports call it floor
+            if bound is not None:
+                axis.plot([i - 0.4, i + 0.4], [bound] * 2, color="crimson", linewidth=2)
         axis.set_xticks(range(len(chosen)), [label(row) for row in chosen], rotation=35, ha="right")
         axis.set_title(f"{stage}: {model}", fontsize=10)
         axis.set_ylabel("ms a token, one core")

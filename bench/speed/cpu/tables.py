@@ -70,10 +70,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
     return [line(header), "|" + "---|" * len(header), *(line(row) for row in rows)]
 
 
-def with_floor(row: Row | None) -> str:
+def with_bound(row: Row | None) -> str:
+    """p50 (roofline bound), both in ms."""
     if row is None:
         return "–"
-    return number(row["p50_ms"]) + (f" ({number(row['floor_ms'])})" if "floor_ms" in row else "")
+    bound = row.get("roofline_ms", row.get("floor_ms"))  # older reports call it floor
+    return number(row["p50_ms"]) + (f" ({number(bound)})" if bound is not None else "")
 
 
 def judged(value: float | None, met: Callable[[float], bool]) -> str:
@@ -113,8 +115,8 @@ def steps(report: Report) -> Lines:
         baselines = [e for e in BASELINES if any(r["model"] == model and r["engine"] == e for r in report.rows)]
         rows = []
         for stage in stages_of(report, model):
-            ours = [with_floor(report.find(model, stage, precision)) for precision in precisions]
-            theirs = [with_floor(report.find(model, stage, engine=engine)) for engine in baselines]
+            ours = [with_bound(report.find(model, stage, precision)) for precision in precisions]
+            theirs = [with_bound(report.find(model, stage, engine=engine)) for engine in baselines]
             rows.append([stage, *ours, *theirs])
         lines += [f"**{model}**, p50 in ms (roofline bound)", "", *table(["step", *precisions, *baselines], rows), ""]
     return lines[:-1]
@@ -188,7 +190,7 @@ def groups(report: Report) -> Lines:
                     for row in found
                 ]
             else:
-                what, cells = stage.replace(", full duplex", ""), [with_floor(row) for row in found]
+                what, cells = stage.replace(", full duplex", ""), [with_bound(row) for row in found]
             rows.append([model, what, *cells])
     return table(["model", "full duplex: ms a step (roofline bound), or streams", *precisions], rows)
 

@@ -16,7 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from secousti_native import Codec
-from secousti_native.bench import voiced_signal
+from secousti_native.benchmark.timing import voiced_signal
 
 PRECISIONS = ("fp32", "int8")
 MODELS = ["default", "default-21", *filter(None, os.environ.get("SECOUSTI_BENCH_MODELS", "").split(os.pathsep))]

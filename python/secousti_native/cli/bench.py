@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated
 
 import typer
 
+from secousti_native.benchmark import run as benchmark
 from secousti_native.cli import batch, options
 from secousti_native.cli.console import fail, print_json, print_pairs, print_table
 from secousti_native.codec import PRECISIONS
@@ -14,7 +14,7 @@ from secousti_native.codec import PRECISIONS
 
 def bench(
     models: Annotated[list[str] | None, typer.Argument(help="Model names or files.", metavar="[MODEL...]")] = None,
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -22,6 +22,7 @@ def bench(
             metavar="NAMES",
         ),
     ] = None,
+    threads: options.Threads = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="Of audio for each measurement.")] = 10.0,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also time PyTorch and ONNX Runtime at the first model's sizes.")
@@ -39,15 +40,15 @@ def bench(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Milliseconds a frame (p50, p99) and real-time factor of encoder, decoder and vocoder."""
+    """Milliseconds a step (p50, p99) and real-time factor of encoder, decoder and vocoder, beside roofline bounds."""
     if everything:
         precision, baselines, groups, offline = "all", True, True, offline or 10.0
     precisions = PRECISIONS if precision == "all" else tuple(precision.split(",")) if precision else (None,)
     try:
-        # Named at run time: the benchmark needs packages that the other commands do not.
-        report = importlib.import_module("secousti_native.bench").run(
-            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline, groups, opening or []
-        )
+        report = benchmark.run(
+            models or ["default", "default-21"], threads, seconds, baselines, precisions, offline, groups,
+            opening or [], device.value,
+        )  # fmt: skip
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     if json:

@@ -29,14 +29,15 @@ def encode(
     inputs: AudioInputs,
     output: options.Output,
     model: options.Model = "default",
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
+    threads: options.Threads = 1,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Audio files to `.sec` token streams."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS, ".sec", force)
-    codec = options.open_codec(model, threads, precision)
+    codec = options.open_codec(model, device, precision, threads)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
@@ -57,12 +58,13 @@ def decode(
     inputs: SecInputs,
     output: options.Output,
     model: options.Model = "default",
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
-    force: options.Force = False,
+    threads: options.Threads = 1,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
+    force: options.Force = False,
     damaged: Annotated[
         bool,
         typer.Option("--damaged", help="Decode what is intact of a damaged file; lost tokens repeat the last one."),
@@ -72,7 +74,7 @@ def decode(
 ) -> None:
     """`.sec` token streams to audio files (22,050 Hz, 16 bit)."""
     jobs = files.plan(inputs, output, SEC, f".{file_format}", force)
-    codec = options.open_codec(model, threads, precision)
+    codec = options.open_codec(model, device, precision, threads)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
@@ -101,17 +103,18 @@ def roundtrip(
         Path | None, typer.Option("--output", "-o", help="Where the decoded audio goes.", metavar="OUT")
     ] = None,
     model: options.Model = "default",
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
-    force: options.Force = False,
+    threads: options.Threads = 1,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Encodes and decodes audio files; prints duration, tokens, bit rates, speed, and PESQ and STOI if installed."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS, f".{file_format}", force)
-    codec = options.open_codec(model, threads, precision)
+    codec = options.open_codec(model, device, precision, threads)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         pcm, _ = audio.load(job.source, codec.sample_rate)

@@ -24,6 +24,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--model", "-m", help="Name or file, repeatable. [default: both embedded models]"),
     ] = None,
+    device: options.DeviceOption = options.Device.cpu,
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,7 +55,9 @@ def evaluate(
     """
     models = tuple(model or ("default", "default-21"))
     precisions = tuple(precision or ())
-    settings = Settings(folder, models, frozenset(skip or ()), language, clips, kmeans, resamples, seed, precisions)
+    settings = Settings(
+        folder, models, frozenset(skip or ()), language, clips, kmeans, resamples, seed, precisions, device.value
+    )
     try:
         if not folder.is_dir():
             raise NotADirectoryError(20, "not a folder", str(folder))

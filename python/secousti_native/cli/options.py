@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -11,18 +12,29 @@ from secousti_native.cli.batch import EXPECTED, describe
 from secousti_native.cli.console import fail
 from secousti_native.codec import PRECISIONS, Codec
 
+
+class Device(str, Enum):
+    """Where a model works; never anywhere else than asked for."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 Model: TypeAlias = Annotated[
     str, typer.Option("--model", "-m", help="default (86 Hz), default-21 (21.5 Hz), or a model file.", metavar="MODEL")
 ]
-Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", min=1, max=1024, help="Threads for one file.")]
+DeviceOption: TypeAlias = Annotated[
+    Device, typer.Option("--device", help="Where the model works: the CPU or the first CUDA device.")
+]
 Precision: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        help=f"Of the transformers' weights: {', '.join(PRECISIONS)}. [default: the model's]",
+        help=f"Of the transformers' weights: {', '.join(PRECISIONS)}. [default: the model's; bf16 on cuda]",
         metavar="NAME",
     ),
 ]
+Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", min=1, max=1024, help="Of the CPU, for one file.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Of the vocoder's noise.")]
@@ -35,9 +47,9 @@ Output: TypeAlias = Annotated[
 ]
 
 
-def open_codec(model: str, threads: int, precision: str | None) -> Codec:
+def open_codec(model: str, device: Device, precision: str | None, threads: int) -> Codec:
     """The model, or an error on one line and exit code 1."""
     try:
-        return Codec.from_pretrained(model, threads=threads, precision=precision)
+        return Codec.from_pretrained(model, device=device.value, precision=precision, threads=threads)
     except EXPECTED as error:
         raise fail(f"cannot open model {model}: {describe(error)}") from None

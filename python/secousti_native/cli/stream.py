@@ -143,8 +143,9 @@ def stream(
         Path | None, typer.Option("--voice", help="Voice of outgoing PCM: audio or .sec. [default: the average voice]")
     ] = None,
     model: options.Model = "default",
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
+    threads: options.Threads = 1,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stderr at the end.")] = False,
@@ -155,7 +156,7 @@ def stream(
     """
     if source is Wire.tokens and target is Wire.tokens:
         raise typer.BadParameter("tokens in and tokens out: nothing to do", param_hint="--to")
-    codec = options.open_codec(model, threads, precision)
+    codec = options.open_codec(model, device, precision, threads)
     try:
         voice = None if reference is None else load_voice(codec, reference)
         encoder = None if source is Wire.tokens else codec.encoder(rate)

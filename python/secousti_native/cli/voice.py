@@ -35,17 +35,18 @@ def voice(
     reference: Annotated[Path, typer.Argument(help="The voice: an audio or .sec file.", metavar="REF")],
     output: options.Output,
     model: options.Model = "default",
-    threads: options.Threads = 1,
+    device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
-    force: options.Force = False,
+    threads: options.Threads = 1,
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Speaks the tokens of SRC with the voice of REF."""
     jobs = files.plan(inputs, output, audio.EXTENSIONS | SEC, f".{file_format}", force)
-    codec = options.open_codec(model, threads, precision)
+    codec = options.open_codec(model, device, precision, threads)
     try:
         target = load_voice(codec, reference)
     except batch.EXPECTED as error:

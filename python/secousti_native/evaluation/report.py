@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from secousti_native.bench import machine
+from secousti_native.benchmark.timing import machine
 from secousti_native.evaluation import systems
 from secousti_native.evaluation.measures import token_statistics
 from secousti_native.evaluation.probe import histogram, speaker_accuracy
@@ -69,7 +69,7 @@ def document(evaluation: Evaluation, interrupted: bool = False) -> Document:
         "seconds": round(sum(clip.seconds for clip in evaluation.done), 2),
         "resamples": settings.resamples,
         "seed": settings.seed,
-        "machine": machine(1),
+        "machine": machine(1, device=settings.device),
         "wer_reference": _wer_reference(scripted, len(evaluation.done)),
         "systems": [_row(s, rs, evaluation) for s, rs in zip(evaluation.systems, per_system, strict=True)],
         "leakage": list(_leakage(evaluation)) if evaluation.leakage else [],
@@ -194,7 +194,7 @@ def summary(report: Document) -> list[str]:
     lines = [
         f"{report['clips']} clips, {report['seconds']:.0f} s; intervals: 95 %, bootstrap over clips, "
         f"{report['resamples']} resamples, seed {report['seed']}",
-        f"{place['processor']}, {place['isa']}, one thread; secousti {place['version']}; {place['date']}",
+        f"{place['processor']}, {place['isa']}, {_worked_on(place)}; secousti {place['version']}; {place['date']}",
     ]
     opened = [f"{row['system']} {row['precision']}" for row in report["systems"] if "precision" in row]
     if len(opened) > 0:
@@ -205,6 +205,10 @@ def summary(report: Document) -> list[str]:
         entry = report["leakage"][0]
         lines.append(f"leakage probe: {entry['speakers']} speakers, {entry['utterances']} utterances")
     return [*lines, *(f"note: {note}" for note in report["notes"])]
+
+
+def _worked_on(place: Document) -> str:
+    return "one thread" if place.get("device", "cpu") == "cpu" else str(place["device"])
 
 
 def markdown(report: Document) -> str:

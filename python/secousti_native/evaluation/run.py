@@ -58,6 +58,8 @@ class Settings:
     seed: int = 0
     precisions: tuple[str, ...] = ()
     """Each model is opened at each of these, and compared with itself at the first; none: at its own default."""
+    device: str = "cpu"
+    """Where the models work: "cpu" or "cuda"."""
 
 
 @dataclass
@@ -214,7 +216,7 @@ class Evaluation:
             first: systems.Model | None = None
             for precision in self.settings.precisions or (None,):
                 label = f"{name}, {precision}" if len(self.settings.precisions) > 1 else None
-                model = systems.Model(name, precision, first, label)
+                model = systems.Model(name, precision, first, label, self.settings.device)
                 first = first or model
                 yield model
 

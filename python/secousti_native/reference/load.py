@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from ..convert import (
+from .checkpoint import (
     BATCH_NORM_EPSILON,
+    FOLDED_PREFIX,
     VOCODER_PREFIX,
     ConversionError,
+    Source,
     infer_config,
     infer_vocoder,
     is_native,
@@ -21,8 +22,6 @@ from ..convert import (
 from .codec import SecoustiCodec
 from .config import PARALINGUISTIC_CHANNELS, CodecConfig
 from .hift import HiFT
-
-Source = str | os.PathLike[str] | Mapping[str, Tensor]
 
 
 def load_codec(source: Source, config: CodecConfig | None = None) -> SecoustiCodec:
@@ -60,7 +59,7 @@ def _unfold(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     result = dict(tensors)
     for i, width in enumerate(PARALINGUISTIC_CHANNELS, 1):
         for part in ("weight", "bias"):
-            folded = f"paralinguistic_encoder.conv_{i}.{part}"
+            folded = f"{FOLDED_PREFIX}{i}.{part}"
             if folded in result:
                 result[f"paralinguistic_encoder.conv2d_{i}.{part}"] = result.pop(folded)
         norm = f"paralinguistic_encoder.batchnorm_{i}"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secousti_native.convert import infer_config
+from secousti_native.reference.checkpoint import infer_config
 from secousti_native.reference.codec import SecoustiCodec
 from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training.config import TrainConfig

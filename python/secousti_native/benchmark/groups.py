@@ -2,7 +2,7 @@
 
 A step is one token's worth of audio in and one token out for every slot of an encoder and of a decoder group. Slots
 start from streams whose transformers' windows have filled. "In real time" is the largest group whose median step is no
-longer than the audio that it stands for.
+longer than the audio that it stands for. ``roofline_ms`` is that of the transformers.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from functools import partial
 
 import numpy as np
 
-from secousti_native import _kernels
-from secousti_native.bench import Row, measure, step_bytes, step_multiplies, voiced_signal
+from secousti_native._arrays import Floats
+from secousti_native.benchmark.roofline import group_bound
+from secousti_native.benchmark.timing import Row, measure, voiced_signal
 from secousti_native.codec import Codec
 from secousti_native.groups import DecoderGroup, EncoderGroup
 
 _SIZES = (8, 32)
 _LARGEST = 1024
-_STACKS = ("semantic", "connector", "decoder")
-# Of states: what a machine that runs the benchmark can be expected to have to spare.
+# Bytes of states that a machine which runs the benchmark can be expected to spare.
 _MEMORY = 4e9
 
 
@@ -44,10 +44,9 @@ def group_rows(codec: Codec, seconds: float) -> Iterator[Row]:
         def row(size: int, stage: str, decoded: bytes = decoded, name: str = name) -> Row:
             step = _step(codec, size, encoded, decoded, blocks, name == "to mel")
             steps = max(8, min(100, round(seconds / audio_seconds)))
-            timed = measure(step, steps, 2, audio_seconds, at_most=seconds / 4).row(
-                codec.name, f"{stage}, full duplex {name}", "native"
-            )
-            return timed | {"streams": size, "floor_ms": _floor(codec, size)}
+            timed = measure(step, steps, 2, audio_seconds, at_most=seconds / 4)
+            bound = {"roofline_ms": group_bound(codec, size)} if codec.device == "cpu" else {}
+            return timed.row(codec.name, f"{stage}, full duplex {name}") | {"streams": size} | bound
 
         yield from (row(size, f"group of {size}") for size in _SIZES)
         yield _largest(partial(row, stage="most in real time"), limit)
@@ -58,7 +57,7 @@ def _step(
     size: int,
     encoded: bytes,
     decoded: bytes,
-    blocks: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    blocks: Floats,
     to_mel: bool,
 ) -> Callable[[int], object]:
     encoders: EncoderGroup = codec.encoder_group(size)
@@ -86,13 +85,3 @@ def _largest(row: Callable[[int], Row], limit: int) -> Row:
         if size < 1 or (best is not None and size <= best["streams"]):
             break
     return best if best is not None else found
-
-
-def _floor(codec: Codec, size: int) -> float:
-    """Milliseconds that a step of the transformers needs at least: bytes over bandwidth, or operations over peak."""
-    half = codec.info["half_weights"]
-    weights = step_bytes(codec.config | {"context": 0}, _STACKS, codec.precision, half)
-    total = weights + size * (step_bytes(codec.config, _STACKS, codec.precision, half) - weights)
-    bandwidth = _kernels.read_bandwidth(min(512, max(1, total // 1_000_000)), 4) * 1e6
-    peak = _kernels.peak(codec.info["isa"], "int8" if codec.precision == "int8" else "fp32") * 1e6
-    return round(max(total / bandwidth, size * 2 * step_multiplies(codec.config, _STACKS) / peak), 3)
