@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
+from secousti_native._arrays import Array, Floats, as_audio, as_floats, as_tokens, like
 from secousti_native.encoded import Encoded
-
-if TYPE_CHECKING:
-    from secousti_native.codec import Codec
+from secousti_native.model import Model
 
 
 @dataclass(frozen=True)
@@ -25,6 +21,13 @@ class EncodedBatch:
     voice: Array
     """float32 [B, dimension]"""
     items: tuple[Encoded, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Encoded], kind: object) -> EncodedBatch:
+        """Clips of equal length, with arrays of the kind of ``kind``."""
+        tokens = np.stack([item.tokens for item in items])[:, None]
+        voices = np.stack([item.voice for item in items])
+        return cls(like(tokens, kind), like(voices, kind), tuple(items))
 
     @property
     def num_samples(self) -> int:
@@ -41,62 +44,27 @@ class EncodedBatch:
         return iter(self.items)
 
 
-@dataclass(frozen=True)
-class ToDecode:
-    """A clip's checked tokens and voice, how many samples are wanted (None: all) and the kind of the result."""
-
-    tokens: Tokens
-    voice: Floats
-    num_samples: int | None
-    kind: object
-
-    def fit(self, pcm: Floats) -> Floats:
-        if self.num_samples is None:
-            return pcm
-        pcm = pcm[: self.num_samples]
-        missing = self.num_samples - len(pcm)
-        return np.pad(pcm, (0, missing)) if missing else pcm
-
-
-@contextmanager
-def of_clip(number: int) -> Iterator[None]:
-    """Says in an error which clip of a list it is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"clip {number}: {error}") from error
-
-
-def encode_batch(codec: Codec, audio: Array, sample_rate: int | None) -> EncodedBatch:
-    """See `Codec.encode_batch`."""
+def clips_of(audio: Array) -> list[Floats]:
+    """Audio [B, 1, T] as clips. TypeError or ValueError for anything else."""
     clips = as_audio(audio, ndim=3)
-    _check_batch("audio", clips.shape)
-    encoded = codec.encode_many(list(clips[:, 0]), sample_rate)
-    tokens = np.stack([e.tokens for e in encoded])[:, None]
-    voices = np.stack([e.voice for e in encoded])
-    return EncodedBatch(like(tokens, audio), like(voices, audio), tuple(encoded))
+    _check_shape("audio", clips.shape)
+    return list(clips[:, 0])
 
 
-def decode_batch(codec: Codec, batch: EncodedBatch | Array, voice: Array | None, seed: int | None) -> Array:
-    """See `Codec.decode_batch`."""
+def to_decode(
+    model: Model, batch: EncodedBatch | Array, voices: Array | None
+) -> tuple[Sequence[Encoded | Array], list[Floats] | None, object]:
+    """Clips, voices and the kind of the result: what `Codec.decode_batch` was given. TypeError or ValueError."""
+    given = None if voices is None else list(as_floats(voices, "voice", (len(batch), model.dimension)))
     if isinstance(batch, EncodedBatch):
-        kind = batch.tokens
-        voices = None if voice is None else list(_voices(codec, voice, len(batch)))
-        clips = codec.decode_many(batch.items, voices, seed=seed)
-    else:
-        if voice is None:
-            raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, voice)")
-        kind, tokens = batch, as_tokens(batch, codec.cardinality, ndim=3)
-        _check_batch("tokens", tokens.shape)
-        given = _voices(codec, voice, len(tokens))
-        clips = codec.decode_many(list(tokens[:, 0]), list(given), seed=seed)
-    return like(np.stack(clips)[:, None], kind)
+        return batch.items, given, batch.tokens
+    if given is None:
+        raise TypeError("decode_batch: bare tokens need voices: decode_batch(tokens, voice)")
+    tokens = as_tokens(batch, model.cardinality, ndim=3)
+    _check_shape("tokens", tokens.shape)
+    return list(tokens[:, 0]), given, batch
 
 
-def _voices(codec: Codec, voice: Array, count: int) -> Array:
-    return as_floats(voice, "voice", (count, codec.dimension))
-
-
-def _check_batch(name: str, shape: tuple[int, ...]) -> None:
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
     if shape[0] == 0 or shape[1] != 1:
         raise ValueError(f"{name}: expected shape [batch, 1, *] with at least one item, got {list(shape)}")

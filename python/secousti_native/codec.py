@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from secousti_native import _core, streams
-from secousti_native._arrays import Array, Floats, as_floats, as_tokens, like, to_numpy
+from secousti_native._arguments import (
+    check_look_ahead,
+    check_optional_voice,
+    check_seed,
+    check_threads,
+    check_voice,
+    seed_and_noise,
+)
+from secousti_native._arrays import Array, Floats, as_tokens, like, to_numpy
 from secousti_native._device import DeviceArray
+from secousti_native._offline import Progress, ToDecode, decode_clips, encode_clips, of_clip, voice_of
 from secousti_native.audio import check_audio, check_rate, resample
-from secousti_native.batch import EncodedBatch, ToDecode, decode_batch, encode_batch, of_clip
+from secousti_native.batch import EncodedBatch, clips_of, to_decode
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
 from secousti_native.groups import DecoderGroup, EncoderGroup
-from secousti_native.stages import Stages, check_look_ahead, check_seed
-from secousti_native.streams import DecoderStream, EncoderStream
+from secousti_native.model import Latency, Model, check_mel_frame
+from secousti_native.stages import Stages
+from secousti_native.streams import DecoderStream, EncoderStream, VoiceEstimator
+
+__all__ = ["DEVICES", "EMBEDDED", "PRECISIONS", "Codec", "Latency"]
 
 _ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}
@@ -28,44 +37,12 @@ PRECISIONS = ("fp32", "bf16", "int8")
 DEVICES = ("cpu", "cuda")
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Algorithmic latency, counted from the last sample that an output depends on. Compute time comes on top."""
-
-    encoder_samples: int
-    """From a token's first sample until the token can be emitted: mel window and token hop."""
-    decoder_samples: int
-    """Delay that the vocoder adds at its default look-ahead."""
-    sample_rate: int
-
-    @property
-    def total_samples(self) -> int:
-        return self.encoder_samples + self.decoder_samples
-
-    @property
-    def encoder_ms(self) -> float:
-        return 1000.0 * self.encoder_samples / self.sample_rate
-
-    @property
-    def decoder_ms(self) -> float:
-        return 1000.0 * self.decoder_samples / self.sample_rate
-
-    @property
-    def total_ms(self) -> float:
-        return self.encoder_ms + self.decoder_ms
-
-
-class Codec:
+class Codec(Model):
     """Speech to one stream of tokens and back (SecoustiCodec, arXiv 2508.02849), on the CPU or a CUDA device.
 
     Immutable, and safe to share between threads. Audio is mono: float (nominally in [-1, 1]), int16 or int32, as
     numpy arrays or torch tensors; results are float32 and int64, of the kind that went in.
     """
-
-    def __init__(self, model: _core.Model, threads: int = 1) -> None:
-        self._model = model
-        self._info = model.info()
-        self._threads = _check_threads(threads)
 
     @classmethod
     def from_pretrained(
@@ -103,75 +80,9 @@ class Codec:
             raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
         return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision, device), threads)
 
-    # ---- what the model is ----
-
-    @property
-    def name(self) -> str:
-        return self._info["name"]
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz of decoded audio; other rates are resampled on the way in."""
-        return self._info["sample_rate"]
-
-    @property
-    def frame_rate(self) -> float:
-        """Tokens per second."""
-        return self._info["frame_rate"]
-
-    @property
-    def frame_size(self) -> int:
-        """Samples per token, at ``sample_rate``."""
-        return self._info["frame_size"]
-
-    @property
-    def cardinality(self) -> int:
-        """Number of different tokens."""
-        return self._info["cardinality"]
-
-    @property
-    def dimension(self) -> int:
-        """Of G, the paralinguistic vector, and of the acoustic embedding."""
-        return self._info["dimension"]
-
-    @property
-    def identity(self) -> int:
-        """64-bit name of the model in `Encoded` and in ``.sec`` files."""
-        return self._info["identity"]
-
-    @property
-    def latency(self) -> Latency:
-        info = self._info
-        return Latency(info["encoder_latency"], info["decoder_latency"], info["sample_rate"])
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The model file's configuration, a fresh copy."""
-        config: dict[str, Any] = json.loads(self._info["config_json"])
-        return config
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Everything the engine says about the model: sizes, latencies (samples), kernels, memory (bytes)."""
-        return dict(self._info)
-
-    @property
-    def precision(self) -> str:
-        """Of the transformers' weights in memory: "fp32", "bf16" or "int8"."""
-        return self._info["precision"]
-
-    @property
-    def device(self) -> str:
-        """Where it works: "cpu" or "cuda"."""
-        return self._info["device"]
-
-    @property
-    def threads(self) -> int:
-        return self._threads
-
     def with_threads(self, threads: int) -> Codec:
         """The same model, shared, with another number of threads for its calls."""
-        return Codec(self._model, threads)
+        return Codec(self._core, threads)
 
     @property
     def stages(self) -> Stages:
@@ -180,16 +91,22 @@ class Codec:
 
     # ---- speech to tokens to speech ----
 
-    def encode(self, audio: Array, sample_rate: int | None = None) -> Encoded:
+    def encode(self, audio: Array, sample_rate: int | None = None, *, progress: Progress | None = None) -> Encoded:
         """Audio [samples] at ``sample_rate`` Hz (None: the codec's) to tokens and the speaker's voice.
 
+        ``progress(done, total)`` is called now and then with seconds of audio; what it raises ends the call.
         ``ValueError`` for audio that is empty, shorter than one mel frame, or not finite.
         """
-        (encoded,) = self._encode([self._prepare(audio, sample_rate)], [audio])
+        (encoded,) = self._encode([self._prepare(audio, sample_rate)], [audio], progress=progress)
         return encoded
 
     def encode_many(
-        self, clips: Sequence[Array], sample_rate: int | None = None, *, voices: bool = True
+        self,
+        clips: Sequence[Array],
+        sample_rate: int | None = None,
+        *,
+        voices: bool = True,
+        progress: Progress | None = None,
     ) -> list[Encoded]:
         """A corpus: `encode` of each of ``clips``, of any lengths, side by side; the same results.
 
@@ -200,15 +117,16 @@ class Codec:
         for i, clip in enumerate(clips):
             with of_clip(i):
                 prepared.append(self._prepare(clip, sample_rate))
-        return self._encode(prepared, clips, voices)
+        return self._encode(prepared, clips, voices, progress)
 
-    def _encode(self, pcm: list[Floats], kinds: Sequence[object], voices: bool = True) -> list[Encoded]:
-        tokens, found = self._model.encode_clips(pcm, self._threads, voices)
-        given = [np.zeros(0, np.float32)] * len(pcm) if found is None else found
+    def _encode(
+        self, pcm: list[Floats], kinds: Sequence[object], voices: bool = True, progress: Progress | None = None
+    ) -> list[Encoded]:
+        found = encode_clips(self, pcm, voices, progress)
         return [
-            Encoded(like(t.astype(np.int64), kind), like(g, kind), len(clip), self.identity, self.sample_rate,
+            Encoded(like(tokens.astype(np.int64), kind), like(voice, kind), len(clip), self.identity, self.sample_rate,
                     self.frame_size, self.cardinality)
-            for t, g, clip, kind in zip(tokens, given, pcm, kinds, strict=True)
+            for (tokens, voice), clip, kind in zip(found, pcm, kinds, strict=True)
         ]  # fmt: skip
 
     def decode(
@@ -219,16 +137,17 @@ class Codec:
         seed: int | None = 0,
         look_ahead: int | None = None,
         check_identity: bool = True,
+        progress: Progress | None = None,
     ) -> Array:
-        """Audio float32 [samples] of an `Encoded`, or of tokens [N] (any integer dtype) and G [dimension].
+        """Audio float32 [samples] of an `Encoded`, or of tokens [N] (any integer dtype) and a voice [dimension].
 
         An `Encoded` gives exactly its ``num_samples`` (up to ``hop_length - 1`` samples that the frame grid drops at
-        the end are zeros), bare tokens give ``N * frame_size``. ``voice`` beside an `Encoded` replaces its
-        voice. ``seed`` and ``look_ahead`` are as in `decoder`. ``ValueError`` for tokens of another model unless
-        ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
+        the end are zeros), bare tokens give ``N * frame_size``. ``voice`` beside an `Encoded` replaces its own.
+        ``seed`` and ``look_ahead`` are as in `decoder`, ``progress`` as in `encode`. ``ValueError`` for tokens of
+        another model unless ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
         """
         item = self._checked(encoded, voice, check_identity)
-        (pcm,) = self._decode([item], seed, look_ahead)
+        (pcm,) = self._decode([item], seed, look_ahead, progress)
         return pcm
 
     def decode_many(
@@ -239,6 +158,7 @@ class Codec:
         seed: int | None = 0,
         look_ahead: int | None = None,
         check_identity: bool = True,
+        progress: Progress | None = None,
     ) -> list[Array]:
         """`decode` of each of ``clips``, of any lengths, side by side; ``voices``: one for each."""
         if voices is not None and len(voices) != len(clips):
@@ -247,7 +167,7 @@ class Codec:
         for i, clip in enumerate(clips):
             with of_clip(i):
                 items.append(self._checked(clip, None if voices is None else voices[i], check_identity))
-        return self._decode(items, seed, look_ahead)
+        return self._decode(items, seed, look_ahead, progress)
 
     def _checked(self, encoded: Encoded | Array, voice: Array | None, check_identity: bool) -> ToDecode:
         """What `_decode` takes, from what `decode` takes."""
@@ -263,13 +183,13 @@ class Codec:
             voice = encoded.voice if voice is None else voice
             if len(voice) == 0:
                 raise ValueError("decode: the stream has no voice; pass voice=")
-        voice = as_floats(voice, "voice", (self.dimension,))
-        return ToDecode(as_tokens(tokens, self.cardinality), voice, num_samples, tokens)
+        checked = check_voice(voice, self.dimension)
+        return ToDecode(as_tokens(tokens, self.cardinality), checked, num_samples, tokens)
 
-    def _decode(self, items: list[ToDecode], seed: int | None, look_ahead: int | None) -> list[Array]:
-        checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
-        pcm = self._model.decode_clips([item.tokens for item in items], [item.voice for item in items], checked, ahead,
-                                       self._threads)  # fmt: skip
+    def _decode(
+        self, items: list[ToDecode], seed: int | None, look_ahead: int | None, progress: Progress | None
+    ) -> list[Array]:
+        pcm = decode_clips(self, items, check_seed(seed), check_look_ahead(look_ahead), progress)
         return [like(item.fit(clip), item.kind) for item, clip in zip(items, pcm, strict=True)]
 
     def check_identity(self, encoded: Encoded) -> None:
@@ -285,8 +205,8 @@ class Codec:
 
         `UnsupportedError` for a model without an acoustic branch.
         """
-        mel = self._model.mel(self._prepare(audio, sample_rate))
-        acoustic = self._model.encode_mel(mel, self._threads)["acoustic_embed"]
+        mel = self._core.mel(self._prepare(audio, sample_rate))
+        acoustic = self._core.encode_mel(mel, self._threads)["acoustic_embed"]
         if acoustic is None:
             raise UnsupportedError(f"encode_acoustic: {self.name} has no acoustic branch")
         return like(acoustic, audio)
@@ -296,26 +216,30 @@ class Codec:
         return self.stages.vocode(self.stages.decode_acoustic(acoustic), seed, look_ahead)
 
     def voice(self, audio: Array, sample_rate: int | None = None) -> Array:
-        """G, the voice of audio [samples]: float32 [dimension], from the middle ``prompt_frames`` mel frames."""
-        return like(self._model.voice(self._model.mel(self._prepare(audio, sample_rate))), audio)
+        """The voice of audio [samples]: float32 [dimension], from the middle ``prompt_frames`` mel frames.
+
+        It is what the paper calls G, the paralinguistic vector.
+        """
+        return like(voice_of(self, self._prepare(audio, sample_rate)), audio)
 
     # ---- batches, as in Mimi ----
 
     def encode_batch(self, audio: Array, sample_rate: int | None = None) -> EncodedBatch:
         """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension], side by side as in `encode_many`."""
-        return encode_batch(self, audio, sample_rate)
+        return EncodedBatch.of(self.encode_many(clips_of(audio), sample_rate), audio)
 
     def decode_batch(self, batch: EncodedBatch | Array, voice: Array | None = None, *, seed: int | None = 0) -> Array:
         """An `EncodedBatch`, or tokens [B, 1, N] and voices [B, dimension], to audio float32 [B, 1, T]."""
-        return decode_batch(self, batch, voice, seed)
+        clips, voices, kind = to_decode(self, batch, voice)
+        return like(np.stack(self.decode_many(clips, voices, seed=seed))[:, None], kind)
 
     # ---- streams ----
 
     def encoder(self, sample_rate: int | None = None, *, threads: int | None = None) -> EncoderStream:
         """A stream from audio at ``sample_rate`` Hz (None: the codec's; others are resampled) to tokens."""
         rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
-        count = self._threads if threads is None else _check_threads(threads)
-        return EncoderStream(self, _core.Encoder(self._model, count), rate, count)
+        count = self._threads_or(threads)
+        return EncoderStream(self, _core.Encoder(self._core, count), rate, count)
 
     def decoder(
         self,
@@ -333,16 +257,25 @@ class Codec:
             look_ahead: of the spectral vocoder in mel frames, 0 to 3; None: the model's default.
             threads: None takes the codec's.
         """
-        return DecoderStream(self, self._core_decoder(voice, seed, look_ahead, threads))
+        return DecoderStream(
+            self,
+            _core.Decoder(
+                self._core,
+                check_optional_voice(voice, self.dimension),
+                *seed_and_noise(seed),
+                check_look_ahead(look_ahead),
+                self._threads_or(threads),
+            ),
+        )
 
-    def voice_estimator(self, voice: Array | None = None, *, stored_seconds: float = 0.0) -> streams.VoiceEstimator:
+    def voice_estimator(self, voice: Array | None = None, *, stored_seconds: float = 0.0) -> VoiceEstimator:
         """An estimate of the voice that grows with a live call (docs/guide/live.md).
 
         ``voice`` [dimension] is the voice to begin with (None: zeros, the mean of its prior), which counts for
         ``stored_seconds`` of speech against what is heard.
         """
-        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
-        return streams.VoiceEstimator(self, _core.Voice(self._model, voice, stored_seconds))
+        given = check_optional_voice(voice, self.dimension)
+        return VoiceEstimator(self, _core.Voice(self._core, given, stored_seconds))
 
     def encoder_group(
         self,
@@ -363,8 +296,8 @@ class Codec:
             device: "cpu", or "cuda" if the codec was opened for it; None: the codec's.
             max_steps: most steps that one call of `steps` makes, 1 to 64 mel frames' worth; memory grows with it.
         """
-        count = self._threads if threads is None else _check_threads(threads)
-        core = _core.EncoderGroup(self._model, capacity, count, -1 if spins is None else spins, device, max_steps)
+        count = self._threads_or(threads)
+        core = _core.EncoderGroup(self._core, capacity, count, -1 if spins is None else spins, device, max_steps)
         return EncoderGroup(self, core, capacity)
 
     def decoder_group(
@@ -384,11 +317,10 @@ class Codec:
         Every slot starts with this voice, seed and look-ahead, which are as in `decoder`; `DecoderGroup.start` gives a
         slot its own. The other arguments are those of `encoder_group`.
         """
-        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
-        checked, ahead = check_seed(seed), check_look_ahead(look_ahead)
-        count = self._threads if threads is None else _check_threads(threads)
-        core = _core.DecoderGroup(self._model, capacity, voice, 0 if checked is None else checked, checked is not None,
-                                  ahead, count, -1 if spins is None else spins, device, max_steps)  # fmt: skip
+        core = _core.DecoderGroup(
+            self._core, capacity, check_optional_voice(voice, self.dimension), *seed_and_noise(seed),
+            check_look_ahead(look_ahead), self._threads_or(threads), -1 if spins is None else spins, device, max_steps,
+        )  # fmt: skip
         return DecoderGroup(self, core, capacity)
 
     def to_device(self, array: Array) -> DeviceArray:
@@ -401,7 +333,7 @@ class Codec:
         if values.dtype.kind not in "fiu":
             raise TypeError(f"array: expected floats or integers, got {values.dtype}")
         values = np.ascontiguousarray(values, np.float32 if values.dtype.kind == "f" else np.int32)
-        result = DeviceArray(_core.DeviceArray(self._model, values.shape, str(values.dtype)))
+        result = DeviceArray(_core.DeviceArray(self._core, values.shape, str(values.dtype)))
         result._core.write(values, result.stream)
         return result
 
@@ -410,43 +342,21 @@ class Codec:
 
         `SnapshotError` for damaged bytes, another model's or another precision's. Forged bytes are not detected.
         """
-        return streams.restore(self, snapshot, self._threads if threads is None else _check_threads(threads))
+        return streams.restore(self, snapshot, self._threads_or(threads))
 
-    def _core_decoder(
-        self, voice: Array | None, seed: int | None, look_ahead: int | None, threads: int | None = None
-    ) -> _core.Decoder:
-        voice = None if voice is None else as_floats(voice, "voice", (self.dimension,))
-        checked = check_seed(seed)
-        ahead = check_look_ahead(look_ahead)
-        count = self._threads if threads is None else _check_threads(threads)
-        return _core.Decoder(self._model, voice, 0 if checked is None else checked, checked is not None, ahead, count)
+    def _threads_or(self, threads: int | None) -> int:
+        return self._threads if threads is None else check_threads(threads)
 
     def _prepare(self, audio: Array, sample_rate: int | None) -> Floats:
         """Checked audio at the codec's rate, at least one mel frame long."""
         rate = self.sample_rate if sample_rate is None else check_rate(sample_rate)
-        return self._whole_frames(resample(check_audio(audio), rate, self.sample_rate))
-
-    def _whole_frames(self, pcm: Floats) -> Floats:
-        hop = self._info["hop_length"]
-        if len(pcm) < hop:
-            raise ValueError(
-                f"audio: {len(pcm)} samples at {self.sample_rate} Hz are shorter than one mel frame ({hop} samples)"
-            )
-        return pcm
+        return check_mel_frame(self, resample(check_audio(audio), rate, self.sample_rate))
 
     def __repr__(self) -> str:
         return (
             f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
             f"vocoder {self._info['vocoder']}, {self._info['isa']}, {self._info['precision']}, threads={self._threads})"
         )
-
-
-def _check_threads(threads: int) -> int:
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
-        raise TypeError(f"threads: expected an integer, got {type(threads).__name__}")
-    if not 1 <= threads <= 1024:
-        raise ValueError(f"threads: {threads} is not in 1..1024")
-    return int(threads)
 
 
 def _resolve(model: str | os.PathLike[str] | None) -> Path:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from secousti_native import _core
 from secousti_native._arrays import Array, as_floats, as_tokens, to_numpy
 from secousti_native._files import write_atomically
 from secousti_native.errors import ContainerError
-
-if TYPE_CHECKING:
-    from secousti_native.codec import Codec
+from secousti_native.model import Model
 
 LOST = -1
 """Stands for a token that a damaged file has lost."""
@@ -147,10 +145,10 @@ class Encoded:
             info_lost=read["info_lost"],
         )
 
-    def concealed(self, codec: Codec) -> Encoded:
-        """A copy that ``codec`` can decode: each lost token repeats the last intact one, a lost voice is zeros.
+    def concealed(self, model: Model) -> Encoded:
+        """A copy that ``model`` can decode: each lost token repeats the last intact one, a lost voice is zeros.
 
-        Where model and length are unknown, they are the codec's and that of the tokens. ``ValueError`` if no token is
+        Where model and length are unknown, they are the model's and that of the tokens. ``ValueError`` if no token is
         left.
         """
         tokens = to_numpy(self.tokens, "tokens")
@@ -160,28 +158,28 @@ class Encoded:
         source = intact[np.maximum(np.searchsorted(intact, np.arange(len(tokens)), side="right") - 1, 0)]
         voice = to_numpy(self.voice, "voice")
         if len(voice) == 0:
-            voice = np.zeros(codec.dimension, np.float32)
+            voice = np.zeros(model.dimension, np.float32)
         result = replace(self, tokens=tokens[source], voice=voice, lost=())
         if not self.info_lost:
             return result
         return replace(
             result,
-            num_samples=len(tokens) * codec.frame_size,
-            model_identity=codec.identity,
-            sample_rate=codec.sample_rate,
-            frame_size=codec.frame_size,
-            cardinality=codec.cardinality,
+            num_samples=len(tokens) * model.frame_size,
+            model_identity=model.identity,
+            sample_rate=model.sample_rate,
+            frame_size=model.frame_size,
+            cardinality=model.cardinality,
         )
 
-    def check_num_samples(self, codec: Codec) -> None:
-        """``ValueError`` unless ``codec`` makes ``num_samples`` of the tokens, give or take one token.
+    def check_num_samples(self, model: Model) -> None:
+        """``ValueError`` unless ``model`` makes ``num_samples`` of the tokens, give or take one token.
 
         A file's header may claim any length, and decoding allocates it. Another model's tokens may be longer than
-        ``codec``'s, up to a second each.
+        ``model``'s, up to a second each.
         """
-        frame_size = codec.frame_size
-        if self.model_identity != codec.identity:
-            frame_size = max(frame_size, min(self.frame_size, codec.sample_rate))
+        frame_size = model.frame_size
+        if self.model_identity != model.identity:
+            frame_size = max(frame_size, min(self.frame_size, model.sample_rate))
         count = len(self.tokens)
         if not 0 <= self.num_samples <= (count + 1) * frame_size:
             raise ValueError(

@@ -8,19 +8,15 @@ with one call, for the same results at less cost. A group is used by one thread 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
 from secousti_native import _core, _device
-from secousti_native._arrays import Array, Tokens, as_floats, as_frames, like, to_numpy
+from secousti_native._arguments import check_look_ahead, check_optional_voice, check_voice, seed_and_noise
+from secousti_native._arrays import Array, Tokens, as_frames, like, to_numpy
 from secousti_native.errors import SnapshotError
-from secousti_native.stages import check_look_ahead, check_seed
+from secousti_native.model import Model
 from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT
-
-if TYPE_CHECKING:
-    from secousti_native.codec import Codec
 
 INACTIVE = -1
 """In a decoder group's tokens: the slot does not take part in this step."""
@@ -33,8 +29,8 @@ class _Group:
 
     _kind: bytes
 
-    def __init__(self, codec: Codec, core: _core.EncoderGroup | _core.DecoderGroup, capacity: int) -> None:
-        self._codec, self._capacity, self._both = codec, capacity, core
+    def __init__(self, model: Model, core: _core.EncoderGroup | _core.DecoderGroup, capacity: int) -> None:
+        self._model, self._capacity, self._both = model, capacity, core
 
     def __len__(self) -> int:
         return self._capacity
@@ -65,13 +61,13 @@ class _Group:
 
     def _takes(self, array: Array) -> bool:
         """Whether ``array`` is where the group works, on the device, and stays there."""
-        return self._codec.device == "cuda" and _device.is_on_device(array)
+        return self._model.device == "cuda" and _device.is_on_device(array)
 
     def _empty_like(
         self, template: Array, dtype: str, shape: tuple[int, ...], source: _device.Borrowed
     ) -> tuple[Array, int]:
         """A new array for results, and its address."""
-        array = _device.empty_like(template, dtype, shape, self._codec._model, source)
+        array = _device.empty_like(template, dtype, shape, self._model._core, source)
         return array, _device.address(array, "result", dtype, shape)
 
     def _mask(self, mask: Array, name: str) -> npt.NDArray[np.bool_]:
@@ -86,8 +82,8 @@ class EncoderGroup(_Group):
 
     _kind = ENCODER_SNAPSHOT
 
-    def __init__(self, codec: Codec, core: _core.EncoderGroup, capacity: int) -> None:
-        super().__init__(codec, core, capacity)
+    def __init__(self, model: Model, core: _core.EncoderGroup, capacity: int) -> None:
+        super().__init__(model, core, capacity)
         self._core = core
 
     def step(self, pcm: Array, active: Array | None = None) -> Array:
@@ -131,7 +127,7 @@ class EncoderGroup(_Group):
     def _steps(self, pcm: Array, active: Array | None, count: int | None) -> Array:
         """``count`` 1: of `step`, whose result has no column; None: as many as there are."""
         mask = None if active is None else self._mask(active, "active")
-        size = self._codec.frame_size
+        size = self._model.frame_size
         if self._takes(pcm):
             source = _device.borrow(pcm, "pcm", "float32", (self._capacity, None if count is None else size))
             steps = self._count(source.shape, size)
@@ -159,18 +155,16 @@ class DecoderGroup(_Group):
 
     _kind = DECODER_SNAPSHOT
 
-    def __init__(self, codec: Codec, core: _core.DecoderGroup, capacity: int) -> None:
-        super().__init__(codec, core, capacity)
+    def __init__(self, model: Model, core: _core.DecoderGroup, capacity: int) -> None:
+        super().__init__(model, core, capacity)
         self._core = core
 
     def start(
         self, slot: int, voice: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
     ) -> None:
         """Begins a new stream in the slot; the arguments are those of `Codec.decoder`."""
-        voice = None if voice is None else as_floats(voice, "voice", (self._codec.dimension,))
-        checked = check_seed(seed)
-        self._core.start(slot, voice, 0 if checked is None else checked, checked is not None,
-                         check_look_ahead(look_ahead))  # fmt: skip
+        given = check_optional_voice(voice, self._model.dimension)
+        self._core.start(slot, given, *seed_and_noise(seed), check_look_ahead(look_ahead))
 
     def voice(self, slot: int) -> Array:
         """The slot's voice G, float32 [dimension]."""
@@ -178,7 +172,7 @@ class DecoderGroup(_Group):
 
     def set_voice(self, slot: int, value: Array) -> None:
         """Replaces the slot's voice from its next token on."""
-        self._core.set_voice(slot, as_floats(value, "voice", (self._codec.dimension,)))
+        self._core.set_voice(slot, check_voice(value, self._model.dimension))
 
     def step(self, tokens: Array, active: Array | None = None) -> tuple[Array, Array]:
         """Feeds one token to each slot.
@@ -231,11 +225,10 @@ class DecoderGroup(_Group):
             As `step`: audio [capacity, frames * hop_length] and counts [capacity].
         """
         mask = None if active is None else self._mask(active, "active")
-        info = self._codec.info
         if self._takes(mel):
-            source = _device.borrow(mel, "mel", "float32", (self._capacity, None, info["n_mels"]))
+            source = _device.borrow(mel, "mel", "float32", (self._capacity, None, self._model.n_mels))
             frames = source.shape[1]
-            audio, counts, targets = self._audio_on_device(mel, frames * info["hop_length"], source)
+            audio, counts, targets = self._audio_on_device(mel, frames * self._model.hop_length, source)
             self._core.step_from_mel_on_device(source.stream, source.address, mask, frames, *targets)
             return audio, counts
         values = to_numpy(mel, "mel").astype(np.float32)
@@ -246,7 +239,7 @@ class DecoderGroup(_Group):
         """Tokens of ``axes`` 1: [capacity], or 2: [capacity, n]."""
         if self._takes(tokens):
             source, mask, count = self._on_device(tokens, active, axes)
-            audio, counts, targets = self._audio_on_device(tokens, count * self._codec.frame_size, source)
+            audio, counts, targets = self._audio_on_device(tokens, count * self._model.frame_size, source)
             self._core.step_on_device(source.stream, source.address, mask, count, *targets)
             return audio, counts
         self._check_no_mask(active)
@@ -256,8 +249,7 @@ class DecoderGroup(_Group):
     def _steps_to_mel(self, tokens: Array, active: Array | None, axes: int) -> Array:
         if self._takes(tokens):
             source, mask, count = self._on_device(tokens, active, axes)
-            info = self._codec.info
-            shape = (self._capacity, count * info["frame_size"] // info["hop_length"], info["n_mels"])
+            shape = (self._capacity, count * self._model.frames_per_token, self._model.n_mels)
             mel, target = self._empty_like(tokens, "float32", shape, source)
             self._core.step_to_mel_on_device(source.stream, source.address, mask, count, target)
             return mel

@@ -17,15 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secousti_native import _core
-from secousti_native._arrays import Array, Floats, as_floats, as_tokens
-
-if TYPE_CHECKING:
-    from secousti_native.codec import Codec
+from secousti_native._arguments import check_voice
+from secousti_native._arrays import Array, Floats, as_tokens
+from secousti_native.model import Model
 
 #: What `PacketReader.pop` gives for a token that did not come.
 LOST = -1
@@ -49,17 +47,17 @@ class PacketResult(IntEnum):
 class PacketWriter:
     """Tokens to packets."""
 
-    def __init__(self, codec: Codec, *, tokens_per_packet: int = 4, redundancy: int = 0, voice_repeat: int = 0) -> None:
+    def __init__(self, model: Model, *, tokens_per_packet: int = 4, redundancy: int = 0, voice_repeat: int = 0) -> None:
         """Packets for readers of the same model.
 
         Args:
-            codec: whose tokens are sent; packets carry a check of its identity.
+            model: whose tokens (a `Codec`) are sent; packets carry a check of its identity.
             tokens_per_packet: new tokens in each, 1 to 15.
             redundancy: tokens before the new ones that are sent again, 0 to 15, against loss.
             voice_repeat: packets from one sending of G to the next; 0: each G goes once.
         """
-        self._codec = codec
-        self._core = _core.PacketWriter(codec._model, tokens_per_packet, redundancy, voice_repeat)
+        self._model = model
+        self._core = _core.PacketWriter(model._core, tokens_per_packet, redundancy, voice_repeat)
 
     @property
     def max_bytes(self) -> int:
@@ -72,7 +70,7 @@ class PacketWriter:
         A call that raises (TypeError; ValueError that names the token) adds nothing.
         """
         values = np.asarray(tokens, np.int64) if isinstance(tokens, list | tuple) else tokens
-        return self._core.push(as_tokens(values, self._codec.cardinality))
+        return self._core.push(as_tokens(values, self._model.cardinality))
 
     def flush(self) -> list[bytes]:
         """The tokens that wait as a shorter packet, or nothing if none wait."""
@@ -81,15 +79,15 @@ class PacketWriter:
 
     def set_voice(self, voice: Array) -> None:
         """Sends G [dimension], at eight bits a value and 64 values a packet, with the next packets."""
-        self._core.set_voice(as_floats(voice, "voice", (self._codec.dimension,)))
+        self._core.set_voice(check_voice(voice, self._model.dimension))
 
 
 class PacketReader:
     """Packets, in whatever order they come, to tokens in theirs: the jitter buffer."""
 
-    def __init__(self, codec: Codec, *, depth: int = 8) -> None:
+    def __init__(self, model: Model, *, depth: int = 8) -> None:
         """``depth``: tokens in hand before playing starts, 1 to 512. It is the delay that late packets may have."""
-        self._core = _core.PacketReader(codec._model, depth)
+        self._core = _core.PacketReader(model._core, depth)
 
     def push(self, packet: bytes | bytearray | memoryview) -> PacketResult:
         """Takes what came from the network, whatever it is; says what it was and never raises for its content."""

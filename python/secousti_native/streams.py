@@ -8,31 +8,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secousti_native import _core
+from secousti_native._arguments import check_count, check_magnitude, check_voice
 from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
 from secousti_native.audio import Resampler
 from secousti_native.errors import SnapshotError, UnsupportedError
+from secousti_native.model import Model
 
-if TYPE_CHECKING:
-    from secousti_native.codec import Codec
-
-# First byte of `snapshot()`: which stream it belongs to.
+#: First byte of a snapshot: which kind of stream it was taken of.
 ENCODER_SNAPSHOT, DECODER_SNAPSHOT = b"E", b"D"
-
-# Largest magnitude of a sample. The engine takes a million; resampling can raise peaks a few times over.
-_MAX_SAMPLE = 1e5
 
 
 class EncoderStream:
     """Audio to tokens, a chunk at a time. Made by `Codec.encoder`."""
 
-    def __init__(self, codec: Codec, core: _core.Encoder, sample_rate: int, threads: int) -> None:
-        self._codec, self._core, self._threads = codec, core, threads
-        self._resampler = Resampler(sample_rate, codec.sample_rate)
+    def __init__(self, model: Model, core: _core.Encoder, sample_rate: int, threads: int) -> None:
+        self._model, self._core, self._threads = model, core, threads
+        self._resampler = Resampler(sample_rate, model.sample_rate)
         self._kind: object = None
         self._lock = threading.Lock()  # over resampler and core together
 
@@ -47,7 +42,7 @@ class EncoderStream:
         Samples are nominally in [-1, 1], and at most 1e5 in magnitude. A call that raises consumes nothing.
         """
         values = as_audio(pcm, "pcm")
-        _check_magnitude(values)
+        check_magnitude(values)
         with self._exclusive():
             self._check_open()
             tokens = self._core.push(self._resampler.push(values))
@@ -75,7 +70,7 @@ class EncoderStream:
     def clone(self) -> EncoderStream:
         """An independent stream in the same state. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("clone")
-        copy = EncoderStream(self._codec, self._core.clone(), self.sample_rate, self._threads)
+        copy = EncoderStream(self._model, self._core.clone(), self.sample_rate, self._threads)
         copy._kind = self._kind
         return copy
 
@@ -85,10 +80,10 @@ class EncoderStream:
         return ENCODER_SNAPSHOT + self._core.snapshot()
 
     def _require_native_rate(self, what: str) -> None:
-        if self.sample_rate != self._codec.sample_rate:
+        if self.sample_rate != self._model.sample_rate:
             raise UnsupportedError(
                 f"{what}: soxr's resampling state cannot be copied; resample with secousti_native.audio.Resampler "
-                f"and push {self._codec.sample_rate} Hz audio"
+                f"and push {self._model.sample_rate} Hz audio"
             )
 
     @contextmanager
@@ -111,8 +106,8 @@ class EncoderStream:
 class DecoderStream:
     """Tokens to audio, a chunk at a time. Made by `Codec.decoder`."""
 
-    def __init__(self, codec: Codec, core: _core.Decoder) -> None:
-        self._codec, self._core = codec, core
+    def __init__(self, model: Model, core: _core.Decoder) -> None:
+        self._model, self._core = model, core
         self._kind: object = None
 
     @property
@@ -123,11 +118,11 @@ class DecoderStream:
     @property
     def voice(self) -> Array:
         """G [dimension] float32, the voice. An assignment takes effect at the next token."""
-        return self._core.get_voice(self._codec.dimension)
+        return self._core.get_voice(self._model.dimension)
 
     @voice.setter
     def voice(self, value: Array) -> None:
-        self._core.set_voice(as_floats(value, "voice", (self._codec.dimension,)))
+        self._core.set_voice(check_voice(value, self._model.dimension))
 
     def push(self, tokens: Array | None) -> Array:
         """Feeds tokens [n] of any integer dtype, n >= 0; returns the audio that is ready, float32 [samples].
@@ -136,18 +131,18 @@ class DecoderStream:
         """
         if tokens is None:
             return self.conceal(1)
-        values = as_tokens(tokens, self._codec.cardinality)
+        values = as_tokens(tokens, self._model.cardinality)
         pcm = self._core.push(values)
         self._kind = tokens
         return like(pcm, tokens)
 
     def conceal(self, count: int = 1) -> Array:
         """`push` for ``count`` tokens that were lost: what is likely, fading if that lasts (docs/guide/live.md)."""
-        return like(self._core.conceal(_check_count(count)), self._kind)
+        return like(self._core.conceal(check_count(count)), self._kind)
 
     def conceal_to_mel(self, count: int = 1) -> Array:
         """`push_to_mel` for ``count`` tokens that were lost."""
-        return like(self._core.conceal_to_mel(_check_count(count), *self._mel_shape()), self._kind)
+        return like(self._core.conceal_to_mel(check_count(count), *self._mel_shape()), self._kind)
 
     def push_to_mel(self, tokens: Array) -> Array:
         """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
@@ -155,7 +150,7 @@ class DecoderStream:
         A stream takes one kind of push (`push`, `push_to_mel` or `push_from_mel`) until it is reset; another kind is
         a ``RuntimeError``.
         """
-        values = as_tokens(tokens, self._codec.cardinality)
+        values = as_tokens(tokens, self._model.cardinality)
         mel = self._core.push_to_mel(values, *self._mel_shape())
         self._kind = tokens
         return like(mel, tokens)
@@ -170,8 +165,7 @@ class DecoderStream:
 
     def _mel_shape(self) -> tuple[int, int]:
         """Mel frames per token, bands."""
-        info = self._codec.info
-        return info["frame_size"] // info["hop_length"], info["n_mels"]
+        return self._model.frames_per_token, self._model.n_mels
 
     def flush(self) -> Array:
         """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
@@ -188,7 +182,7 @@ class DecoderStream:
 
     def clone(self) -> DecoderStream:
         """An independent stream in the same state."""
-        copy = DecoderStream(self._codec, self._core.clone())
+        copy = DecoderStream(self._model, self._core.clone())
         copy._kind = self._kind
         return copy
 
@@ -200,19 +194,19 @@ class DecoderStream:
 class VoiceEstimator:
     """The voice of whoever speaks, estimated while they do. Made by `Codec.voice_estimator`."""
 
-    def __init__(self, codec: Codec, core: _core.Voice) -> None:
-        self._codec, self._core = codec, core
+    def __init__(self, model: Model, core: _core.Voice) -> None:
+        self._model, self._core = model, core
 
     def push(self, pcm: Array) -> bool:
         """Feeds audio [samples] at the codec's rate; returns whether the estimate was renewed. Pauses do not count."""
         values = as_audio(pcm, "pcm")
-        _check_magnitude(values)
+        check_magnitude(values)
         return self._core.push(values)
 
     @property
     def voice(self) -> Floats:
         """G [dimension] float32, as of the last renewal."""
-        return self._core.get(self._codec.dimension)
+        return self._core.get(self._model.dimension)
 
     @property
     def seconds(self) -> float:
@@ -220,31 +214,14 @@ class VoiceEstimator:
         return self._core.seconds()
 
 
-def _check_count(count: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
-        raise TypeError(f"count: expected an integer, got {type(count).__name__}")
-    if not 0 <= count < 2**31:
-        raise ValueError(f"count: {count} is not in 0..2147483647")
-    return int(count)
-
-
-def _check_magnitude(pcm: Floats) -> None:
-    bad = np.abs(pcm) > _MAX_SAMPLE
-    if bad.any():
-        position = int(np.argmax(bad))
-        raise ValueError(
-            f"pcm[{position}] is {pcm[position]}, expected a sample of nominally -1 to 1 (at most {_MAX_SAMPLE:g})"
-        )
-
-
-def restore(codec: Codec, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:
-    """The stream that `snapshot` was taken of."""
+def restore(model: Model, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:
+    """See `Codec.restore`."""
     if not isinstance(snapshot, bytes | bytearray | memoryview):
         raise TypeError(f"snapshot: expected bytes, got {type(snapshot).__name__}")
     kind, state = bytes(snapshot[:1]), bytes(snapshot[1:])
     if kind == ENCODER_SNAPSHOT:
-        encoder = _core.Encoder.restore(codec._model, state, threads)
-        return EncoderStream(codec, encoder, codec.sample_rate, threads)
+        encoder = _core.Encoder.restore(model._core, state, threads)
+        return EncoderStream(model, encoder, model.sample_rate, threads)
     if kind == DECODER_SNAPSHOT:
-        return DecoderStream(codec, _core.Decoder.restore(codec._model, state, threads))
+        return DecoderStream(model, _core.Decoder.restore(model._core, state, threads))
     raise SnapshotError("snapshot: neither an encoder's nor a decoder's")

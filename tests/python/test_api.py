@@ -14,7 +14,6 @@ import pytest
 
 import secousti_native
 from secousti_native import Codec, Encoded, UnsupportedError, _core
-from secousti_native.cli import work
 
 Floats = npt.NDArray[np.float32]
 ASSETS = Path(secousti_native.__file__).parent / "assets"
@@ -356,23 +355,10 @@ def test_lengths_that_the_tokens_cannot_have(codec: Codec, samples: int, foreign
     def made(count: int) -> Encoded:
         return Encoded(np.arange(10), voice, count, identity, 22050, 256, codec.cardinality)
 
-    class NoBar:
-        def start(self, label: str, total: float) -> None: ...
-
-        def advance(self, amount: float) -> None: ...
-
-    def decode_like_the_command_line(encoded: Encoded) -> Floats:
-        return work.decode(codec, encoded, NoBar())
-
-    def decode(encoded: Encoded) -> Floats:
-        pcm: Floats = codec.decode(encoded, check_identity=False)
-        return pcm
-
-    for call in (decode, decode_like_the_command_line):
-        with pytest.raises(ValueError, match=f"num_samples: {samples} does not fit 10 tokens"):
-            call(made(samples))
-        for count in (0, 1, 10 * 256, 11 * 256):
-            assert len(call(made(count))) == count
+    with pytest.raises(ValueError, match=f"num_samples: {samples} does not fit 10 tokens"):
+        codec.decode(made(samples), check_identity=False)
+    for count in (0, 1, 10 * 256, 11 * 256):
+        assert len(codec.decode(made(count), check_identity=False)) == count
     with pytest.raises(ValueError, match="num_samples: -7 is negative"):
         made(-7)
 
@@ -399,7 +385,7 @@ def test_unsupported(codec: Codec) -> None:
 
 
 def test_bindings_never_convert(codec: Codec) -> None:
-    encoder = _core.Encoder(codec._model)
+    encoder = _core.Encoder(codec._core)
     with pytest.raises(TypeError, match="pcm: expected dtype float32, got float64"):
         encoder.push(np.zeros(10))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="pcm: expected a numpy array"):
@@ -409,7 +395,7 @@ def test_bindings_never_convert(codec: Codec) -> None:
     with pytest.raises(ValueError, match="contiguous"):
         encoder.push(np.zeros(10, np.float32)[::2])
     with pytest.raises(TypeError, match="tokens: expected dtype int32"):
-        _core.Decoder(codec._model).push(np.zeros(3, np.int64))
+        _core.Decoder(codec._core).push(np.zeros(3, np.int64))
 
 
 def test_import_is_light() -> None:

@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 
 import secousti_native
 from secousti_native import Codec, Encoded, audio
-from secousti_native.cli import work
 from secousti_native.cli.app import app
 
 Floats = npt.NDArray[np.float32]
@@ -83,15 +82,6 @@ def test_roundtrip(tmp_path: Path) -> None:
     for label in ("tokens", "bit/s", "with header", "with voice", "RTF", "PESQ-WB", "STOI"):
         assert label in text.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.flac"]
-
-
-def test_pieces_change_nothing(codec: Codec, speech: Floats) -> None:
-    from secousti_native.cli.console import progress_bar
-
-    with progress_bar(quiet=True) as bar:
-        encoded = work.encode(codec, speech, bar)
-        np.testing.assert_array_equal(encoded.tokens, codec.encode(speech).tokens)
-        np.testing.assert_array_equal(work.decode(codec, encoded, bar, seed=0), codec.decode(encoded))
 
 
 def test_voice(tmp_path: Path, codec: Codec, clips: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_gil_is_released(codec: Codec, speech: npt.NDArray[np.float32]) -> N
 
 
 def test_one_stream_in_two_threads_is_refused(codec: Codec, speech: npt.NDArray[np.float32]) -> None:
-    core = _core.Encoder(codec._model)
+    core = _core.Encoder(codec._core)
     long = np.tile(speech, 10)
     thread = threading.Thread(target=core.push, args=(long,))
     thread.start()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from secousti_native import audio, quality
-from secousti_native.cli import batch, files, options, work
+from secousti_native.cli import batch, files, options
 from secousti_native.cli.console import Bar
 from secousti_native.encoded import Encoded
 
@@ -44,7 +44,7 @@ def encode(
         pcm, _ = audio.load(job.source, codec.sample_rate)
         bar.start(job.source.name, len(pcm) / codec.sample_rate)
         started = time.perf_counter()
-        encoded = work.encode(codec, pcm, bar)
+        encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
         elapsed = time.perf_counter() - started
         size = encoded.save(job.output)
         row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens), "bytes": size}
@@ -84,7 +84,8 @@ def decode(
         encoded = encoded.concealed(codec)
         bar.start(job.source.name, encoded.duration)
         started = time.perf_counter()
-        pcm = work.decode(codec, encoded, bar, seed=seed, look_ahead=look_ahead)
+        pcm = codec.decode(encoded, seed=seed, look_ahead=look_ahead, check_identity=False,
+                           progress=lambda done, _: bar.show(done))  # fmt: skip
         elapsed = time.perf_counter() - started
         audio.save(job.output, pcm, codec.sample_rate)
         seconds = len(pcm) / codec.sample_rate
@@ -118,11 +119,13 @@ def roundtrip(
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         pcm, _ = audio.load(job.source, codec.sample_rate)
-        bar.start(job.source.name, 2.0 * len(pcm) / codec.sample_rate)
+        seconds = len(pcm) / codec.sample_rate
+        bar.start(job.source.name, 2.0 * seconds)
         started = time.perf_counter()
-        encoded = work.encode(codec, pcm, bar)
+        encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
         middle = time.perf_counter()
-        decoded = work.decode(codec, encoded, bar, seed=seed, look_ahead=look_ahead)
+        decoded = codec.decode(encoded, seed=seed, look_ahead=look_ahead,
+                               progress=lambda done, _: bar.show(seconds + done))  # fmt: skip
         ended = time.perf_counter()
         row: dict[str, Any] = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)}
         row |= rates(encoded)

@@ -101,14 +101,15 @@ class Bar(Protocol):
     def start(self, label: str, total: float) -> None:
         """A new file of ``total`` units."""
 
-    def advance(self, amount: float) -> None: ...
+    def show(self, done: float) -> None:
+        """So many of them are done."""
 
 
 class _Silent:
     def start(self, label: str, total: float) -> None:
         pass
 
-    def advance(self, amount: float) -> None:
+    def show(self, done: float) -> None:
         pass
 
 
@@ -120,8 +121,8 @@ class _Rich:
     def start(self, label: str, total: float) -> None:
         self._progress.reset(self._task, description=label, total=total)
 
-    def advance(self, amount: float) -> None:
-        self._progress.advance(self._task, amount)
+    def show(self, done: float) -> None:
+        self._progress.update(self._task, completed=done)
 
 
 @contextlib.contextmanager

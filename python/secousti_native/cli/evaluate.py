@@ -92,7 +92,7 @@ def _run(evaluation: Evaluation, quiet: bool) -> bool:
     with progress_bar(quiet) as bar:
         bar.start("evaluating", evaluation.steps)
         try:
-            evaluation.run(lambda: bar.advance(1))
+            evaluation.run(bar.show)
         except KeyboardInterrupt:
             return True
     return False

@@ -17,7 +17,7 @@ from secousti_native.audio import UNKNOWN_FRAMES
 from secousti_native.cli import batch
 from secousti_native.cli.codec import SEC, rates
 from secousti_native.cli.console import print_json, print_pairs, stderr, stdout
-from secousti_native.cli.options import Json
+from secousti_native.cli.options import Device, DeviceOption, Json
 from secousti_native.codec import EMBEDDED, Codec
 from secousti_native.encoded import Encoded
 from secousti_native.errors import ContainerError, ModelFormatError
@@ -27,8 +27,8 @@ _MAX_HEADER = 100_000_000
 _SEC_MAGIC = b"\x89SEC"
 
 
-def describe_model(model: str) -> dict[str, Any]:
-    codec = Codec.from_pretrained(model)
+def describe_model(model: str, device: str) -> dict[str, Any]:
+    codec = Codec.from_pretrained(model, device=device)
     info, latency = codec.info, codec.latency
     config = json_module.loads(info.pop("config_json"))
     return {
@@ -48,6 +48,7 @@ def describe_model(model: str) -> dict[str, Any]:
         },
         "parameters": info["parameters"],
         "weight_bytes": info["memory_bytes"],
+        "device": codec.device,
         "instruction_set": info["isa"],
         "default_precision": codec.precision,
         "acoustic_branch": info["has_acoustic_branch"],
@@ -138,10 +139,10 @@ def _are_sizes(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
 
 
-def describe(target: str) -> dict[str, Any]:
-    """A model's name, or a file recognised by its content."""
+def describe(target: str, device: str = "cpu") -> dict[str, Any]:
+    """A model's name, or a file recognised by its content. ``device``: where a model is opened."""
     if target in EMBEDDED:
-        return describe_model(target)
+        return describe_model(target, device)
     path = Path(target)
     with path.open("rb") as file:
         head = file.read(9)
@@ -149,7 +150,7 @@ def describe(target: str) -> dict[str, Any]:
         return describe_stream(path)
     if head[8:] == b"{":
         metadata = describe_safetensors(path)
-        return describe_model(target) if metadata["metadata"].get("format") == "secousti" else metadata
+        return describe_model(target, device) if metadata["metadata"].get("format") == "secousti" else metadata
     if path.suffix.lower() in SEC:  # its first bytes may be what is damaged
         with contextlib.suppress(ContainerError):
             return describe_stream(path)
@@ -161,6 +162,7 @@ def info(
         list[str] | None,
         typer.Argument(help="Model names, model files, .sec files, audio or safetensors files.", metavar="[TARGET...]"),
     ] = None,
+    device: DeviceOption = Device.cpu,
     json: Json = False,
 ) -> None:
     """Tells what a model, a token stream or a file is; without TARGET, about this installation."""
@@ -175,7 +177,7 @@ def info(
     results, failed = [], []
     for target in targets:
         try:
-            results.append({"target": target} | describe(target))
+            results.append({"target": target} | describe(target, device.value))
         except batch.EXPECTED as error:
             text = batch.describe(error)
             failed.append({"target": target, "error": text})

@@ -9,7 +9,7 @@ import typer
 
 from secousti_native import audio
 from secousti_native._arrays import Floats
-from secousti_native.cli import batch, files, options, work
+from secousti_native.cli import batch, files, options
 from secousti_native.cli.codec import SEC, AudioFormat
 from secousti_native.cli.console import Bar, fail
 from secousti_native.codec import Codec
@@ -54,14 +54,17 @@ def voice(
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
+        before = 0.0  # seconds of work before decoding
         if job.source.suffix.lower() in SEC:
             encoded = Encoded.load(job.source)
-            codec.check_identity(encoded)
+            bar.start(job.source.name, encoded.duration)
         else:
             pcm, _ = audio.load(job.source, codec.sample_rate)
-            bar.start(job.source.name, 2.0 * len(pcm) / codec.sample_rate)
-            encoded = work.encode(codec, pcm, bar)
-        decoded = work.decode(codec, encoded, bar, voice=target, seed=seed, look_ahead=look_ahead)
+            before = len(pcm) / codec.sample_rate
+            bar.start(job.source.name, 2.0 * before)
+            encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
+        decoded = codec.decode(encoded, target, seed=seed, look_ahead=look_ahead,
+                               progress=lambda done, _: bar.show(before + done))  # fmt: skip
         audio.save(job.output, decoded, codec.sample_rate)
         return {"voice": str(reference), "seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)}
 

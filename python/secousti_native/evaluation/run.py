@@ -109,17 +109,22 @@ class Evaluation:
 
     @property
     def steps(self) -> int:
-        """How often a whole run advances."""
+        """Of a whole run: each clip through each system."""
         return len(self._sources) * len(self.systems)
 
-    def run(self, advance: Callable[[], None] = lambda: None) -> None:
-        """All clips. May be interrupted: then ``done`` holds the whole clips so far."""
+    def run(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """All clips. May be interrupted: then ``done`` holds the whole clips so far.
+
+        ``progress`` hears how many of `steps` are done.
+        """
+        steps = 0
         for source in self._sources:
             clip = self._try(source, "reading", read, source)
             results: list[Result | None] = []
             for system in self.systems:
                 results.append(None if clip is None else self._one(system, clip))
-                advance()
+                steps += 1
+                progress(steps)
             if clip is not None:
                 self.done.append(ClipResults(source, clip.seconds, clip.text is not None, results))
 
