@@ -2,7 +2,7 @@
 """Registers, spills and shared memory of every CUDA kernel, and what it takes at least, computed from its shapes.
 
 Compiles csrc/kernels/cuda/*.cu with `-Xptxas -v` for all targets (needs nvcc, no GPU) and prints a table; exits with 1
-if a kernel spills. With --floors, prints what every kernel of the published 86 Hz model must move and multiply at
+if a kernel spills. With --bounds, prints what every kernel of the published 86 Hz model must move and multiply at
 least, computed from its shapes, and the time that takes on a device with the rates given.
 """
 
@@ -123,7 +123,7 @@ def print_usage(jobs: int) -> int:
 
 
 @dataclass
-class Floor:
+class Bound:
     """What a kernel of one shape moves through device memory at least, its multiply-adds, and how often it runs."""
 
     name: str
@@ -155,16 +155,16 @@ WIDTH, LAYERS, FEEDFORWARD, CONTEXT, LEVELS, N_FFT, HOP, N_MELS = 512, 8, 2048, 
 FFT_MACS = 5 / 4 * N_FFT * math.log2(N_FFT)
 
 
-def transformer_floors(streams: int, precision: str) -> list[Floor]:
+def transformer_bounds(streams: int, precision: str) -> list[Bound]:
     """One streaming transformer; keys and values have the precision of its weights."""
     element, terms = ELEMENT[precision], TERMS[precision]
 
-    def product(name: str, outputs: int, depth: int) -> Floor:
+    def product(name: str, outputs: int, depth: int) -> Bound:
         weights = outputs * depth
-        return Floor(name, LAYERS, weights * element + 4 * streams * (depth + outputs), terms * weights * streams)
+        return Bound(name, LAYERS, weights * element + 4 * streams * (depth + outputs), terms * weights * streams)
 
     ring = 2 * CONTEXT * WIDTH * element * streams
-    attention = Floor("attention step", LAYERS, ring + 16 * WIDTH * streams, 2 * CONTEXT * WIDTH * streams, False)
+    attention = Bound("attention step", LAYERS, ring + 16 * WIDTH * streams, 2 * CONTEXT * WIDTH * streams, False)
     return [
         product("norm + q, k, v", 3 * WIDTH, WIDTH),
         attention,
@@ -174,11 +174,11 @@ def transformer_floors(streams: int, precision: str) -> list[Floor]:
     ]
 
 
-def convolutions(shapes: list[tuple[str, int, int, int]], streams: int, weight_bytes: int) -> list[Floor]:
+def convolutions(shapes: list[tuple[str, int, int, int]], streams: int, weight_bytes: int) -> list[Bound]:
     """One frame a step: a row reads its window, writes the newest row of it and the output."""
     fp32 = weight_bytes == 4
     return [
-        Floor(
+        Bound(
             f"{name} {inputs}-{outputs} k{kernel}",
             1,
             inputs * outputs * kernel * weight_bytes + 4 * streams * (inputs * (kernel + 1) + outputs),
@@ -189,30 +189,30 @@ def convolutions(shapes: list[tuple[str, int, int, int]], streams: int, weight_b
     ]
 
 
-def encoder_floors(streams: int, precision: str) -> list[Floor]:
+def encoder_bounds(streams: int, precision: str) -> list[Bound]:
     """A step of the 86 Hz model (ratios 1, 1: a frame is a token). Its convolutions and mu stay float32."""
     shapes = [
         ("conv", N_MELS, 64, 7), ("res conv", 64, 32, 3), ("res conv", 32, 64, 1), ("conv", 64, 128, 2),
         ("res conv", 128, 64, 3), ("res conv", 64, 128, 1), ("conv", 128, 256, 2), ("conv", 256, WIDTH, 3),
     ]  # fmt: skip
     # A window in, the samples that stay and the mel row out.
-    mel = Floor("log-mel", 1, 4 * streams * (2 * N_FFT - HOP + N_MELS), streams * FFT_MACS, False)
+    mel = Bound("log-mel", 1, 4 * streams * (2 * N_FFT - HOP + N_MELS), streams * FFT_MACS, False)
     quantiser = [("mu", WIDTH, WIDTH, 1), ("quantise, pack", WIDTH, LEVELS, 1)]
     return [
         mel,
         *convolutions(shapes, streams, 4),
-        *transformer_floors(streams, precision),
+        *transformer_bounds(streams, precision),
         *convolutions(quantiser, streams, 4),
     ]
 
 
-def decoder_floors(streams: int, precision: str) -> list[Floor]:
+def decoder_bounds(streams: int, precision: str) -> list[Bound]:
     """A step to mel: the connector's and the decoder's transformer, then convolutions, bf16 at either precision."""
     shapes = [
         ("conv", WIDTH, 256, 7), ("conv transposed", 256, 128, 2), ("res conv", 128, 64, 3), ("res conv", 64, 128, 1),
         ("conv transposed", 128, 64, 2), ("res conv", 64, 32, 3), ("res conv", 32, 64, 1), ("conv", 64, N_MELS, 3),
     ]  # fmt: skip
-    both = [dataclasses.replace(f, times=2 * f.times) for f in transformer_floors(streams, precision)]
+    both = [dataclasses.replace(f, times=2 * f.times) for f in transformer_bounds(streams, precision)]
     return [
         *convolutions([("unpack, project, add G", LEVELS, WIDTH, 1)], streams, 4),
         *both,
@@ -220,73 +220,73 @@ def decoder_floors(streams: int, precision: str) -> list[Floor]:
     ]
 
 
-def hift_floors(streams: int, frames: int) -> list[Floor]:
+def hift_bounds(streams: int, frames: int) -> list[Bound]:
     """One call of the bf16 vocoder: `frames` mel frames of each stream."""
 
-    def convolution(name: str, rate: int, inputs: int, outputs: int, taps: int, times: int = 1) -> Floor:
+    def convolution(name: str, rate: int, inputs: int, outputs: int, taps: int, times: int = 1) -> Bound:
         rows, weights = streams * frames * rate, inputs * outputs * taps
         # Activated rows are bfloat16, in and out; sums are float32, in and out.
-        return Floor(name, times, 2 * weights + rows * (2 * inputs + 10 * outputs), weights * rows)
+        return Bound(name, times, 2 * weights + rows * (2 * inputs + 10 * outputs), weights * rows)
 
-    floors = [convolution("conv pre k7", 1, N_MELS, 512, 7)]
+    bounds = [convolution("conv pre k7", 1, N_MELS, 512, 7)]
     for inputs, times in ((N_MELS, 1), (512, 4)):  # the pitch predictor stays float32
         weights, rows = inputs * 512 * 3, streams * frames
         moved = 4 * weights + 4 * rows * (inputs + 512)
-        floors.append(Floor(f"pitch {inputs}-512 k3", times, moved, weights * rows, False))
+        bounds.append(Bound(f"pitch {inputs}-512 k3", times, moved, weights * rows, False))
     for rate, width, source in ((8, 256, 7), (64, 128, 11)):
-        floors.append(convolution(f"up {2 * width}-{width}", rate, 2 * width, width, 2))
-        floors.append(convolution(f"source 18-{width}", rate, 18, width, 16 if rate == 8 else 1))
-        floors.append(convolution(f"source blocks {width} k{source}", rate, width, width, source, 6))
-        floors += [convolution(f"blocks {width} k{kernel}", rate, width, width, kernel, 6) for kernel in (3, 7, 11)]
-    return [*floors, convolution("conv post k7", 64, 128, 18, 7)]
+        bounds.append(convolution(f"up {2 * width}-{width}", rate, 2 * width, width, 2))
+        bounds.append(convolution(f"source 18-{width}", rate, 18, width, 16 if rate == 8 else 1))
+        bounds.append(convolution(f"source blocks {width} k{source}", rate, width, width, source, 6))
+        bounds += [convolution(f"blocks {width} k{kernel}", rate, width, width, kernel, 6) for kernel in (3, 7, 11)]
+    return [*bounds, convolution("conv post k7", 64, 128, 18, 7)]
 
 
-def spectral_floors(streams: int) -> list[Floor]:
+def spectral_bounds(streams: int) -> list[Bound]:
     """A mel frame of each stream at one frame of look-ahead: 16 iterations on two open frames, each there and back."""
     bytes_a_frame = 60e3  # state in and out, once: iterations stay in shared memory
-    return [Floor("all iterations", 1, streams * bytes_a_frame, streams * 16 * 2 * 2 * FFT_MACS, False)]
+    return [Bound("all iterations", 1, streams * bytes_a_frame, streams * 16 * 2 * 2 * FFT_MACS, False)]
 
 
-def print_floors(machine: Machine) -> None:
+def print_bounds(machine: Machine) -> None:
     print(
-        f"\nfloors of the published 86 Hz model: bytes at {machine.bandwidth / 1e12:.1f} TB/s or multiply-adds at "
+        f"\nbounds of the published 86 Hz model: bytes at {machine.bandwidth / 1e12:.1f} TB/s or multiply-adds at "
         f"{machine.tensor_macs / 1e12:.0f} (float32: {machine.fp32_macs / 1e12:.0f}) T/s, whichever takes longer"
     )
     tables = [
-        (f"{what}, {precision}, {streams} streams", floors(streams, precision))
-        for what, floors in (("encoder step", encoder_floors), ("decoder step to mel", decoder_floors))
+        (f"{what}, {precision}, {streams} streams", bounds(streams, precision))
+        for what, bounds in (("encoder step", encoder_bounds), ("decoder step to mel", decoder_bounds))
         for precision, streams in itertools.product(ELEMENT, (1, 64, 256, 1024))
     ]
-    tables += [(f"HiFT, bf16, {n} x {frames} mel frames", hift_floors(n, frames)) for n, frames in ((1, 4), (64, 16))]
-    tables += [(f"spectral, {n} x 1 mel frame", spectral_floors(n)) for n in (1, 1024)]
-    for title, floors in tables:
+    tables += [(f"HiFT, bf16, {n} x {frames} mel frames", hift_bounds(n, frames)) for n, frames in ((1, 4), (64, 16))]
+    tables += [(f"spectral, {n} x 1 mel frame", spectral_bounds(n)) for n in (1, 1024)]
+    for title, bounds in tables:
         print(f"{title:<40} {'times':>8} {'MB':>9} {'MMAC':>9} {'us':>8}")
-        for floor in floors:
+        for bound in bounds:
             print(
-                f"  {floor.name:<38} {floor.times:>8} {floor.times * floor.bytes / 1e6:>9.2f}"
-                f" {floor.times * floor.macs / 1e6:>9.1f} {floor.microseconds(machine):>8.2f}"
+                f"  {bound.name:<38} {bound.times:>8} {bound.times * bound.bytes / 1e6:>9.2f}"
+                f" {bound.times * bound.macs / 1e6:>9.1f} {bound.microseconds(machine):>8.2f}"
             )
-        total = sum(floor.microseconds(machine) for floor in floors)
-        print(f"  {'in all':<38} {sum(f.times for f in floors):>8} {'':>9} {'':>9} {total:>8.2f}")
+        total = sum(bound.microseconds(machine) for bound in bounds)
+        print(f"  {'in all':<38} {sum(f.times for f in bounds):>8} {'':>9} {'':>9} {total:>8.2f}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--floors", action="store_true", help="print the floors of a step too")
-    parser.add_argument("--only-floors", action="store_true", help="compile nothing")
+    parser.add_argument("--bounds", action="store_true", help="print the bounds of a step too")
+    parser.add_argument("--only-bounds", action="store_true", help="compile nothing")
     parser.add_argument("--bandwidth", type=float, default=3.0e12, help="bytes per second of device memory")
     parser.add_argument("--tensor-macs", type=float, default=250e12, help="multiply-adds a second of tensor cores")
     parser.add_argument("--fp32-macs", type=float, default=30e12, help="multiply-adds a second in float32")
     options = parser.parse_args()
     spilling = 0
-    if not options.only_floors:
+    if not options.only_bounds:
         if shutil.which("nvcc") is None:
             print("kernel_report: nvcc is not installed (the CUDA toolkit has it)", file=sys.stderr)
             return 2
         spilling = print_usage(options.jobs)
-    if options.floors or options.only_floors:
-        print_floors(Machine(options.bandwidth, options.tensor_macs, options.fp32_macs))
+    if options.bounds or options.only_bounds:
+        print_bounds(Machine(options.bandwidth, options.tensor_macs, options.fp32_macs))
     return 1 if spilling else 0
 
 

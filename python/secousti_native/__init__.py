@@ -11,7 +11,7 @@ arXiv 2508.02849.
 
 from secousti_native._version import __version__
 from secousti_native.batch import EncodedBatch
-from secousti_native.codec import Codec, Latency
+from secousti_native.codec import Codec
 from secousti_native.encoded import Encoded
 from secousti_native.errors import (
     ContainerError,
@@ -22,6 +22,7 @@ from secousti_native.errors import (
     UnsupportedError,
 )
 from secousti_native.groups import DecoderGroup, EncoderGroup
+from secousti_native.model import Latency
 from secousti_native.packets import PacketReader, PacketResult, PacketWriter
 from secousti_native.streams import DecoderStream, EncoderStream
 

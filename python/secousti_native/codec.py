@@ -25,11 +25,9 @@ from secousti_native.batch import EncodedBatch, clips_of, to_decode
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
 from secousti_native.groups import DecoderGroup, EncoderGroup
-from secousti_native.model import Latency, Model, check_mel_frame
+from secousti_native.model import Model, check_mel_frame
 from secousti_native.stages import Stages
 from secousti_native.streams import DecoderStream, EncoderStream, VoiceEstimator
-
-__all__ = ["DEVICES", "EMBEDDED", "PRECISIONS", "Codec", "Latency"]
 
 _ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}

@@ -1,5 +1,5 @@
-// Times of single kernels at the published sizes, and of one transformer step, beside the floor that moving their bytes
-// sets. `secousti_gpu_kernels [TB/s]`: memory bandwidth of the device, 3.0 unless given. Needs a GPU.
+// Times of single kernels at the published sizes, and of one transformer step, beside their roofline bounds by bytes.
+// `secousti_gpu_kernels [TB/s]`: memory bandwidth of the device, 3.0 unless given. Needs a GPU.
 //
 // Each time is the median of replays of a graph that walks through eight layers' weights and rings, so that no layer
 // finds its weights in the cache of the last replay by chance alone; data are random.
@@ -163,9 +163,9 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         {"contract", moved(kDimension, kFeedforward),
          [&](std::size_t i) { product(contract[i], hidden, x, false, add); }}};
     const auto print = [&](const char* name, double microseconds, double bytes) {
-        const double floor = bytes / bandwidth * 1e6;
-        std::printf("%7d  %-24s %10.2f %10.2f %7.0f%%\n", streams, name, microseconds, floor,
-                    100.0 * floor / microseconds);
+        const double bound = bytes / bandwidth * 1e6;
+        std::printf("%7d  %-24s %10.2f %10.2f %7.0f%%\n", streams, name, microseconds, bound,
+                    100.0 * bound / microseconds);
     };
     const auto print_part = [&](const Part& part) {
         const auto all_layers = [&] {
@@ -199,9 +199,9 @@ int main(int argc, char** argv) {
     }
     const double bandwidth = (argc > 1 ? std::strtod(argv[1], nullptr) : 3.0) * 1e12;
     const cuda::Stream stream;
-    std::printf("%s, floors at %.2f TB/s; eight launches of each kernel\n", cuda::properties(0).name.c_str(),
+    std::printf("%s, roofline bounds at %.2f TB/s; eight launches of each kernel\n", cuda::properties(0).name.c_str(),
                 bandwidth / 1e12);
-    std::printf("%7s  %-24s %10s %10s %8s\n", "streams", "kernel", "us", "floor us", "of floor");
+    std::printf("%7s  %-24s %10s %10s %8s\n", "streams", "kernel", "us", "bound us", "of bound");
     for (const int streams : {1, 4, 16, 64, 256, 1024}) measure(stream, streams, bandwidth);
     return 0;
 }

@@ -94,7 +94,7 @@ if "$python" -c "import hypothesis, pytest, soundfile, soxr" 2>/dev/null; then
         tests/python/test_cuda.py tests/python/test_streams.py -k "cuda or chunks or interleaved or clone"
 fi
 
-# Single kernels beside their floors: its log is the table.
+# Single kernels beside their roofline bounds: its log is the table.
 [[ $emulate -eq 0 ]] && phase kernels 30 "$build/tests/simt/secousti_gpu_kernels"
 # Front end and vocoders alone, one JSON object a line.
 [[ $emulate -eq 0 ]] && phase vocoders 40 "$build/tests/simt/secousti_bench_vocoders" $((smoke ? 10 : 60))
