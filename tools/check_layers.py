@@ -46,6 +46,7 @@ LAYERS = {
 EXCEPTIONS = {
     "bindings/kernels.cpp": ["base", "kernels", "layers"],  # kernels one by one, for tests and measurements
     "kernels/cuda/simt.h": ["emulator"],  # where no GPU compiler is
+    "kernels/cuda/simt.cuh": ["emulator"],
 }
 
 #: The same for the parts of the Python package: folders, `convert`, and `package` for all other modules.
