@@ -1,5 +1,5 @@
 #!/bin/bash
-# Trains both default models at once on a lent GPU, unattended, within a given time. ABLATION_STEPS=600 also
+# Trains both default models at once on a GPU, unattended, within a given time. ABLATION_STEPS=600 also
 # runs recipes/ablations.sh on its CPU cores, which slows the models' own processes down.
 #
 #   recipes/train_on_gpu.sh stage PARTS STORE        keeps the parts of recipes/pack_corpus.py that came with this transfer
