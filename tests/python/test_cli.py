@@ -15,7 +15,7 @@ from conftest import SPEECH
 from typer.testing import CliRunner, Result
 
 import secousti_native
-from secousti_native import Codec, Encoded, audio
+from secousti_native import Codec, Encoded, UnsupportedError, audio
 from secousti_native.cli.app import app
 
 Floats = npt.NDArray[np.float32]
@@ -243,6 +243,31 @@ def test_a_missing_model(tmp_path: Path) -> None:
     result = secousti("encode", SPEECH, "-o", tmp_path / "x.sec", "-m", tmp_path / "none.safetensors")
     assert result.exit_code == 1
     assert "none.safetensors" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("encode", SPEECH, "-o", "{}/x.sec"), ("decode", "{}/x.sec", "-o", "{}/x.wav"), ("roundtrip", SPEECH),
+     ("voice", SPEECH, SPEECH, "-o", "{}/x.wav"), ("stream",), ("info", "default"), ("bench", "default"),
+     ("eval", SPEECH.parent)],
+)  # fmt: skip
+def test_every_command_opens_its_model_where_it_is_told(
+    arguments: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+
+    def opened(model: object, *, device: str = "cpu", **_: object) -> Codec:
+        devices.append(device)
+        raise UnsupportedError("no such device here")
+
+    monkeypatch.setattr(Codec, "from_pretrained", opened)
+    filled = [str(argument).format(tmp_path) for argument in arguments]
+    for device in ("cpu", "cuda"):
+        result = secousti(*filled, *(("--device", device) if device != "cpu" else ()))
+        assert result.exit_code == 1
+        assert "no such device here" in result.output
+    assert devices == ["cpu", "cuda"]
+    assert secousti(*filled, "--device", "tpu").exit_code == 2
 
 
 # ---- many files ----

@@ -18,7 +18,7 @@ def bench(
     precision: Annotated[
         str | None,
         typer.Option(
-            help=f"Of the weights: some of {', '.join(PRECISIONS)}, with commas; or all. [default: each model's]",
+            help=f"Some of {', '.join(PRECISIONS)}, with commas; or all. [default: the model's; bf16 on cuda]",
             metavar="NAMES",
         ),
     ] = None,

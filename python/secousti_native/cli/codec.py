@@ -64,12 +64,12 @@ def decode(
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
-    force: options.Force = False,
     damaged: Annotated[
         bool,
         typer.Option("--damaged", help="Decode what is intact of a damaged file; lost tokens repeat the last one."),
     ] = False,
     any_model: Annotated[bool, typer.Option("--any-model", help="Decode tokens that another model made.")] = False,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """`.sec` token streams to audio files (22,050 Hz, 16 bit)."""

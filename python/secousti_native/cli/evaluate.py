@@ -18,7 +18,8 @@ from secousti_native.evaluation.run import PARTS, Evaluation, Settings
 
 def evaluate(
     folder: Annotated[
-        Path, typer.Argument(help="Speech; sub-folders are speakers, NAME.txt beside NAME.wav its words.")
+        Path,
+        typer.Argument(help="Speech; sub-folders are speakers, NAME.txt beside NAME.wav its words.", metavar="FOLDER"),
     ],
     model: Annotated[
         list[str] | None,
@@ -29,7 +30,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--precision",
-            help=f"Of {', '.join(PRECISIONS)}; repeatable: each is compared with the first. [default: the model's]",
+            help=f"Of {', '.join(PRECISIONS)}; repeatable: each is compared with the first. "
+            "[default: the model's; bf16 on cuda]",
             metavar="NAME",
         ),
     ] = None,

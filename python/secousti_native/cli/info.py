@@ -31,6 +31,7 @@ def describe_model(model: str, device: str) -> dict[str, Any]:
     codec = Codec.from_pretrained(model, device=device)
     info, latency = codec.info, codec.latency
     config = json_module.loads(info.pop("config_json"))
+    on_device = {"device_bytes": info["device_bytes"]} if codec.device != "cpu" else {}
     return {
         "kind": "model",
         "name": codec.name,
@@ -49,6 +50,7 @@ def describe_model(model: str, device: str) -> dict[str, Any]:
         "parameters": info["parameters"],
         "weight_bytes": info["memory_bytes"],
         "device": codec.device,
+        **on_device,
         "instruction_set": info["isa"],
         "default_precision": codec.precision,
         "acoustic_branch": info["has_acoustic_branch"],

@@ -76,7 +76,7 @@ def document(evaluation: Evaluation, interrupted: bool = False) -> Document:
         "conversion": [
             {"system": s.name, "scores": _estimates([r.conversion for r in rs], evaluation)}
             for s, rs in zip(evaluation.systems, per_system, strict=True)
-            if evaluation.conversion and isinstance(s, systems.Model)
+            if evaluation.conversion and isinstance(s, systems.CodecModel)
         ],
         "per_clip": [
             {
@@ -105,9 +105,9 @@ def _wer_reference(scripted: int, clips: int) -> str:
 def _row(system: systems.System, results: Sequence[Result], evaluation: Evaluation) -> Document:
     row: Document = {"system": system.name, "kind": system.kind}
     row["scores"] = _estimates([r.scores for r in results], evaluation)
-    if isinstance(system, systems.Model):
+    if isinstance(system, systems.CodecModel):
         row["precision"] = system.codec.precision
-    if isinstance(system, systems.Model) and results:
+    if isinstance(system, systems.CodecModel) and results:
         statistics = token_statistics([r.tokens for r in results], system.codec.cardinality)
         row["tokens"] = statistics
         for name in ("codebook_use", "token_entropy"):
@@ -129,7 +129,7 @@ def _estimates(results: Sequence[dict[str, Score]], evaluation: Evaluation) -> D
 def _leakage(evaluation: Evaluation) -> Iterable[Document]:
     settings = evaluation.settings
     for i, system in enumerate(evaluation.systems):
-        if not isinstance(system, systems.Model):
+        if not isinstance(system, systems.CodecModel):
             continue
         pairs = [(clip.source.speaker, clip.results[i]) for clip in evaluation.done]
         kept = [(speaker, r) for speaker, r in pairs if speaker is not None and r is not None]

@@ -139,11 +139,11 @@ class Evaluation:
             if system.kind != "original" or not judge.needs_reference:
                 where = f"{system.name}, {_TITLES[part]}"
                 result.scores |= self._try(clip.source, where, judge, clip, output) or {}
-        if isinstance(system, systems.Model):
+        if isinstance(system, systems.CodecModel):
             self._add_model(system, clip, output, result)
         return result
 
-    def _add_model(self, model: systems.Model, clip: Clip, output: Output, result: Result) -> None:
+    def _add_model(self, model: systems.CodecModel, clip: Clip, output: Output, result: Result) -> None:
         encoded = output.encoded
         assert encoded is not None
         result.tokens, result.voice = encoded.tokens, encoded.voice
@@ -156,7 +156,7 @@ class Evaluation:
             where = f"{model.name}, conversion"
             result.conversion = self._try(clip.source, where, self._convert, model, clip, output) or {}
 
-    def _convert(self, model: systems.Model, clip: Clip, output: Output) -> dict[str, Score]:
+    def _convert(self, model: systems.CodecModel, clip: Clip, output: Output) -> dict[str, Score]:
         """The clip's tokens with the voice of the next speaker, as `secousti voice` does it."""
         assert clip.source.speaker is not None
         voice, target = self._target(model, self._following[clip.source.speaker])
@@ -172,7 +172,7 @@ class Evaluation:
             scores["similarity_to_target"] = self._judges["similarity"](target, converted)["similarity"]
         return scores
 
-    def _target(self, model: systems.Model, source: Source) -> tuple[Floats, Clip]:
+    def _target(self, model: systems.CodecModel, source: Source) -> tuple[Floats, Clip]:
         key = (model.name, source)
         if key not in self._targets:
             clip = read(source)
@@ -216,12 +216,12 @@ class Evaluation:
                 self.notes.append(f"{_TITLES[part]} left out: {error}")
         return made
 
-    def _open_models(self) -> Iterator[systems.Model]:
+    def _open_models(self) -> Iterator[systems.CodecModel]:
         for name in self.settings.models:
-            first: systems.Model | None = None
+            first: systems.CodecModel | None = None
             for precision in self.settings.precisions or (None,):
                 label = f"{name}, {precision}" if len(self.settings.precisions) > 1 else None
-                model = systems.Model(name, precision, first, label, self.settings.device)
+                model = systems.CodecModel(name, precision, first, label, self.settings.device)
                 first = first or model
                 yield model
 

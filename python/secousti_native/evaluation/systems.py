@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -63,7 +63,7 @@ class Original:
         return Output(clip.pcm, clip.sample_rate)
 
 
-class Model:
+class CodecModel:
     """A codec model, on one thread or a device.
 
     ``precision`` and ``device`` as in `Codec.from_pretrained`. Against ``reference``, the same model at another
@@ -77,23 +77,22 @@ class Model:
         self,
         name: str,
         precision: str | None = None,
-        reference: Model | None = None,
+        reference: CodecModel | None = None,
         label: str | None = None,
         device: str = "cpu",
     ) -> None:
         self.name = label or name
         self.codec = Codec.from_pretrained(name, threads=1, precision=precision, device=device)
-        # What else runs on the machine does not slow a process's own time, which counts no work of a device.
-        self._clock = time.process_time if device == "cpu" else time.perf_counter
         self.reference = reference
 
     def __call__(self, clip: Clip) -> Output:
         pcm = clip.at(self.codec.sample_rate)
-        started = self._clock()
+        clock = _clock(self.codec)
+        started = clock()
         encoded = self.codec.encode(pcm)
-        middle = self._clock()
+        middle = clock()
         decoded = self.codec.decode(encoded)
-        ended = self._clock()
+        ended = clock()
         seconds = encoded.duration
         names = ("bit_rate", "bit_rate_with_header", "bit_rate_with_voice")
         scores = {name: Score(getattr(encoded, name), seconds) for name in names} | {
@@ -112,6 +111,11 @@ class Model:
         change = float(np.abs(np.asarray(mels[0]) - np.asarray(mels[1])).mean())
         count = len(expected.tokens)
         return {"tokens_equal": Score(equal, count), "mel_change": Score(change, count)}
+
+
+def _clock(codec: Codec) -> Callable[[], float]:
+    """Of the process, which does not run while others have the CPU; on a device, which it leaves out, of the wall."""
+    return time.process_time if codec.device == "cpu" else time.perf_counter
 
 
 class Vocoder:
@@ -134,10 +138,11 @@ class Vocoder:
     def __call__(self, clip: Clip) -> Output:
         pcm = clip.at(self.codec.sample_rate)
         mel = self.codec.stages.mel(pcm)
-        started = time.process_time()
+        clock = _clock(self.codec)
+        started = clock()
         result = self.codec.stages.vocode(mel, seed=0)
         seconds = len(pcm) / self.codec.sample_rate
-        cost = Score((time.process_time() - started) / seconds, seconds)
+        cost = Score((clock() - started) / seconds, seconds)
         return Output(shifted(result, 0, len(pcm)), self.codec.sample_rate, {"real_time_factor": cost})
 
 
