@@ -16,7 +16,7 @@ from secousti_native._arguments import check_look_ahead, check_optional_voice, c
 from secousti_native._arrays import Array, Tokens, as_frames, like, to_numpy
 from secousti_native.errors import SnapshotError
 from secousti_native.model import Model
-from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT
+from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT, STREAM_OF, split_snapshot
 
 INACTIVE = -1
 """In a decoder group's tokens: the slot does not take part in this step."""
@@ -55,9 +55,10 @@ class _Group:
 
     def restore(self, slot: int, snapshot: bytes) -> None:
         """Puts the stream that ``snapshot`` was taken of, single or from a group, into the slot."""
-        if bytes(snapshot[:1]) != self._kind:
-            raise SnapshotError("snapshot: not of this kind of stream")
-        self._both.restore(slot, bytes(snapshot[1:]))
+        kind, state = split_snapshot(snapshot)
+        if kind != self._kind:
+            raise SnapshotError(f"snapshot: taken of {STREAM_OF[kind]}; each slot here is {STREAM_OF[self._kind]}")
+        self._both.restore(slot, state)
 
     def _takes(self, array: Array) -> bool:
         """Whether ``array`` is where the group works, on the device, and stays there."""

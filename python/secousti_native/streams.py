@@ -20,6 +20,7 @@ from secousti_native.model import Model
 
 #: First byte of a snapshot: which kind of stream it was taken of.
 ENCODER_SNAPSHOT, DECODER_SNAPSHOT = b"E", b"D"
+STREAM_OF = {ENCODER_SNAPSHOT: "an encoder", DECODER_SNAPSHOT: "a decoder"}
 
 
 class EncoderStream:
@@ -214,14 +215,20 @@ class VoiceEstimator:
         return self._core.seconds()
 
 
-def restore(model: Model, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:
-    """See `Codec.restore`."""
+def split_snapshot(snapshot: bytes) -> tuple[bytes, bytes]:
+    """Kind and state. TypeError, or `SnapshotError` for bytes that no stream gave."""
     if not isinstance(snapshot, bytes | bytearray | memoryview):
         raise TypeError(f"snapshot: expected bytes, got {type(snapshot).__name__}")
     kind, state = bytes(snapshot[:1]), bytes(snapshot[1:])
+    if kind not in STREAM_OF:
+        raise SnapshotError("snapshot: not a secousti snapshot")
+    return kind, state
+
+
+def restore(model: Model, snapshot: bytes, threads: int) -> EncoderStream | DecoderStream:
+    """See `Codec.restore`."""
+    kind, state = split_snapshot(snapshot)
     if kind == ENCODER_SNAPSHOT:
         encoder = _core.Encoder.restore(model._core, state, threads)
         return EncoderStream(model, encoder, model.sample_rate, threads)
-    if kind == DECODER_SNAPSHOT:
-        return DecoderStream(model, _core.Decoder.restore(model._core, state, threads))
-    raise SnapshotError("snapshot: neither an encoder's nor a decoder's")
+    return DecoderStream(model, _core.Decoder.restore(model._core, state, threads))

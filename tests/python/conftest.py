@@ -10,12 +10,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from golden_weights import golden_state
+from golden_weights import golden_tensors
 
 from secousti_native import Codec, audio
 
@@ -91,18 +90,15 @@ def speech() -> Floats:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
     """Model files in the published layouts '21_5_hz' and '86_hz', with stand-in weights and the HiFT vocoder."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from secousti_native.convert import convert_checkpoint
 
     folder = tmp_path_factory.mktemp("published")
 
-    def state(layout: str) -> dict[str, Any]:
-        return {name: torch.from_numpy(np.asarray(value)) for name, value in golden_state(layout).items()}
-
     def make(layout: str) -> Path:
         path = folder / f"{layout}.safetensors"
         if not path.exists():
-            convert_checkpoint(state(layout), path, state("hift"))
+            convert_checkpoint(golden_tensors(layout), path, golden_tensors("hift"))
         return path
 
     yield make

@@ -57,6 +57,13 @@ def golden_state(layout: str, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     return {name: golden_tensor(name, tuple(shape), seed) for name, shape in manifest.items()}
 
 
+def golden_tensors(layout: str) -> dict[str, Any]:
+    """`golden_state` in torch."""
+    import torch
+
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in golden_state(layout).items()}
+
+
 def golden_outputs(layout: str) -> dict[str, npt.NDArray[Any]]:
     """The stored inputs and outputs of 'frontend', '21_5_hz', '86_hz' or 'hift'."""
     with np.load(GOLDEN / f"golden_{layout}.npz", allow_pickle=False) as data:

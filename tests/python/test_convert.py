@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden_weights import golden_outputs, golden_state
+from golden_weights import golden_outputs, golden_tensors
 
 torch = pytest.importorskip("torch")
 import safetensors  # noqa: E402
@@ -40,10 +40,6 @@ def leave_no_models_behind(tmp_path: Path) -> Iterator[None]:
     yield
     for path in (*tmp_path.glob("*.pt"), *tmp_path.glob("*.safetensors")):
         path.unlink()
-
-
-def tensors(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: torch.from_numpy(np.asarray(value)) for name, value in state.items()}
 
 
 def read(path: Path) -> tuple[dict[str, Any], CodecConfig]:
@@ -78,7 +74,7 @@ def small_state(n_mels: int = SMALL.n_mels) -> dict[str, Any]:
 def test_published_files_convert(
     tmp_path: Path, layout: str, ratios: tuple[int, int], rate: int, wrapped: bool
 ) -> None:
-    state = tensors(golden_state(layout))
+    state = golden_tensors(layout)
     source, out = tmp_path / f"secousticodec_{layout}.pt", tmp_path / "model.safetensors"
     torch.save({"model": state, "epoch": 3} if wrapped else state, source)
     report = convert_checkpoint(source, out)
@@ -120,7 +116,7 @@ def test_folded_convolutions_compute_what_the_unfolded_modules_do(tmp_path: Path
 
 def test_vocoder_is_merged_and_folded(tmp_path: Path) -> None:
     source, out = tmp_path / "hift.pt", tmp_path / "model.safetensors"
-    torch.save(tensors(golden_state("hift")), source)
+    torch.save(golden_tensors("hift"), source)
     report = convert_checkpoint(small_state(80), out, vocoder=source)
     assert report.dropped == ()
     converted, config = read(out)
@@ -141,7 +137,7 @@ def test_vocoder_is_merged_and_folded(tmp_path: Path) -> None:
 def test_converted_model_takes_a_vocoder_later(tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     convert_checkpoint(small_state(80), first, name="mine")
-    report = convert_checkpoint(first, second, vocoder=tensors(golden_state("hift")), dtype="bfloat16")
+    report = convert_checkpoint(first, second, vocoder=golden_tensors("hift"), dtype="bfloat16")
     converted, config = read(second)
     assert (config.name, config.vocoder.kind, report.dropped) == ("mine", "hift", ())
     assert stored_dtypes(converted) == {torch.bfloat16}
@@ -185,7 +181,7 @@ def test_all_missing_and_misshapen_tensors_are_named_at_once(tmp_path: Path) -> 
 
 
 def test_missing_vocoder_tensors_are_named(tmp_path: Path) -> None:
-    voice = tensors(golden_state("hift"))
+    voice = golden_tensors("hift")
     del voice["conv_post.bias"], voice["resblocks.4.convs2.1.parametrizations.weight.original0"]
     with pytest.raises(ConversionError, match=r"2 missing(.|\n)*resblocks\.4(.|\n)*conv_post\.bias|conv_post\.bias"):
         convert_checkpoint(small_state(), tmp_path / "model.safetensors", vocoder=voice)

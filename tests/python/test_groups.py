@@ -91,8 +91,12 @@ def test_snapshots_move_between_streams_and_groups(codec: Codec, speech: Floats)
     other = codec.restore(group.snapshot(1))
     tokens += list(other.push(pcm[25:].reshape(-1)))
     assert np.array_equal(tokens, expected)
-    with pytest.raises(SnapshotError, match="kind"):
+    with pytest.raises(SnapshotError, match="taken of a decoder; each slot here is an encoder"):
         group.restore(0, codec.decoder().snapshot())
+    with pytest.raises(SnapshotError, match="not a secousti snapshot"):
+        group.restore(0, b"X" + single.snapshot())
+    with pytest.raises(TypeError, match="expected bytes"):
+        group.restore(0, "E")  # type: ignore[arg-type]
     with pytest.raises(SnapshotError, match="damaged"):
         group.restore(0, single.snapshot()[:-1] + b"\xff")
 

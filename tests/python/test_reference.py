@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from golden_weights import GOLDEN, golden_outputs, golden_state
+from golden_weights import GOLDEN, golden_outputs, golden_state, golden_tensors
 
 torch = pytest.importorskip("torch")
 
@@ -355,7 +355,7 @@ def test_configuration_survives_json() -> None:
 
 
 def test_published_checkpoints_load_by_shape_alone() -> None:
-    state = {name: torch.from_numpy(value) for name, value in golden_state("hift").items()}
+    state = golden_tensors("hift")
     vocoder = load_vocoder(state)
     assert torch.equal(vocoder.state_dict()["conv_post.bias"], state["conv_post.bias"])
     del state["conv_post.bias"]

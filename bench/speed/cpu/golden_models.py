@@ -9,19 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
-
 from secousti_native.convert import convert_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(REPOSITORY / "tests" / "python"))
 
-from golden_weights import golden_state  # noqa: E402  (the tests' generator, which is no package)
-
-
-def tensors(layout: str) -> dict[str, torch.Tensor]:
-    """The stand-in state dict of one manifest."""
-    return {name: torch.from_numpy(value) for name, value in golden_state(layout).items()}
+from golden_weights import golden_tensors  # noqa: E402  (the tests' generator, which is no package)
 
 
 def main() -> None:
@@ -29,18 +22,18 @@ def main() -> None:
         sys.exit(f"usage: {sys.argv[0]} OUTPUT_FOLDER")
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    vocoder = tensors("hift")
+    vocoder = golden_tensors("hift")
     for layout in ("86_hz", "21_5_hz"):
         path = folder / f"{layout}.safetensors"
-        convert_checkpoint(tensors(layout), path, vocoder=vocoder)
+        convert_checkpoint(golden_tensors(layout), path, vocoder=vocoder)
         print(path)
     # Stored as float16: what is kept at fp32 then takes two bytes.
     path = folder / "86_hz_float16.safetensors"
-    convert_checkpoint(tensors("86_hz"), path, vocoder=vocoder, dtype="float16", name="secousticodec-86-float16")
+    convert_checkpoint(golden_tensors("86_hz"), path, vocoder=vocoder, dtype="float16", name="secousticodec-86-float16")
     print(path)
     # Stored at int8: for the time that opening takes.
     path = folder / "86_hz_int8.safetensors"
-    convert_checkpoint(tensors("86_hz"), path, vocoder=vocoder, precision="int8")
+    convert_checkpoint(golden_tensors("86_hz"), path, vocoder=vocoder, precision="int8")
     print(path)
 
 
