@@ -43,39 +43,38 @@ endif()
 message(STATUS "CUDA backend: ${SECOUSTI_CUDA_BACKEND}")
 
 # The device engine, csrc/cuda/*.cpp, is plain C++ over device.h and launchers.h. `secousti_device` is what it runs
-# on, or where there is no backend the functions that say so. SECOUSTI_DEVICE names the object libraries that a program
-# with secousti_objects needs.
+# on. SECOUSTI_DEVICE names the object libraries that a program with secousti_objects needs: the registry, and where
+# there is a backend the engine and the device.
 function(secousti_add_device engine_sources)
     set(warnings
         $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall -Wextra -Wconversion -Wshadow>
         $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
         $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${SECOUSTI_WERROR}>>:-Werror>)
-    set(absent "${CMAKE_CURRENT_SOURCE_DIR}/csrc/codec/cuda_absent.cpp")
     add_library(secousti_cuda_engine OBJECT EXCLUDE_FROM_ALL ${engine_sources})
     target_include_directories(secousti_cuda_engine PRIVATE csrc csrc/include)
     target_compile_options(secousti_cuda_engine PRIVATE ${warnings})
-
-    set(device secousti_device)
+    secousti_add_engines(secousti_engines_cpu cpu)
+    secousti_add_engines(secousti_engines_cuda cpu cuda)
     if(SECOUSTI_CUDA_BACKEND STREQUAL "OFF")
-        add_library(secousti_device OBJECT "${absent}")
+        set(SECOUSTI_DEVICE secousti_engines_cpu PARENT_SCOPE)
+        return()
+    endif()
+
+    file(GLOB kernels CONFIGURE_DEPENDS csrc/kernels/cuda/*.cu)
+    if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
+        add_library(secousti_device OBJECT ${kernels})
+        set_target_properties(secousti_device PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+        target_link_libraries(secousti_device PUBLIC CUDA::cudart_static)
+        # No contraction of multiply and add, as on the CPU: one row gives the same bits in every kernel variant.
+        target_compile_options(secousti_device PRIVATE
+            $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --fmad=false>)
     else()
-        list(APPEND device secousti_cuda_engine)
-        file(GLOB kernels CONFIGURE_DEPENDS csrc/kernels/cuda/*.cu)
-        if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
-            add_library(secousti_device OBJECT ${kernels})
-            set_target_properties(secousti_device PROPERTIES CUDA_RUNTIME_LIBRARY Static)
-            target_link_libraries(secousti_device PUBLIC CUDA::cudart_static)
-            # No contraction of multiply and add, as on the CPU: one row gives the same bits in every kernel variant.
-            target_compile_options(secousti_device PRIVATE
-                $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --fmad=false>)
-        else()
-            list(FILTER kernels EXCLUDE REGEX "/device\\.cu$")
-            file(GLOB emulator CONFIGURE_DEPENDS csrc/emulator/*.cpp)
-            set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-            add_library(secousti_device OBJECT ${kernels} ${emulator})
-        endif()
+        list(FILTER kernels EXCLUDE REGEX "/device\\.cu$")
+        file(GLOB emulator CONFIGURE_DEPENDS csrc/emulator/*.cpp)
+        set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+        add_library(secousti_device OBJECT ${kernels} ${emulator})
     endif()
     target_include_directories(secousti_device PRIVATE csrc csrc/include)
     target_compile_options(secousti_device PRIVATE ${warnings})
-    set(SECOUSTI_DEVICE ${device} PARENT_SCOPE)
+    set(SECOUSTI_DEVICE secousti_engines_cuda secousti_cuda_engine secousti_device PARENT_SCOPE)
 endfunction()

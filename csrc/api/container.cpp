@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "api/last_error.h"
+#include "api/handles.h"
 #include "io/voice_code.h"
 #include "secousti_container.h"
 
@@ -25,16 +25,6 @@ struct secousti_container {
 };
 
 namespace {
-
-template <class Body>
-secousti_status guarded(Body body) noexcept {
-    try {
-        body();
-        return SECOUSTI_OK;
-    } catch (...) {
-        return static_cast<secousti_status>(status_of_current_exception());
-    }
-}
 
 void require(bool condition, const char* message) {
     if (!condition) throw Error(Status::invalid_argument, message);

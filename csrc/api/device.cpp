@@ -1,14 +1,15 @@
 // C interface: device memory.
 #include <memory>
 
+#include "api/checks.h"
 #include "api/handles.h"
-#include "codec/cuda.h"
+#include "codec/engine.h"
 #include "secousti_device.h"
 
 using namespace secousti::core;
 
 struct secousti_device_memory {
-    std::unique_ptr<DeviceMemory> memory;
+    std::unique_ptr<OwnedDeviceMemory> memory;
 };
 
 extern "C" {
@@ -20,10 +21,8 @@ secousti_status secousti_device_memory_create(const secousti_model* model, size_
         require_pointer(memory, "memory");
         *memory = nullptr;
         if (bytes == 0) invalid("bytes is 0");
-        if (!model->model->device) {
-            throw Error(Status::unsupported, "the model " + model->model->config.name + " was opened for the CPU");
-        }
-        *memory = new secousti_device_memory{make_device_memory(*model->model, bytes)};
+        const Model& m = *model->model;
+        *memory = new secousti_device_memory{m.engine->make_memory(m, bytes)};
         return SECOUSTI_OK;
     });
 }

@@ -20,19 +20,17 @@ struct secousti_decoder_group {
     std::unique_ptr<DecoderGroup> group;
 };
 
-static_assert(kLostToken == SECOUSTI_TOKEN_LOST);
+static_assert(kLostToken == SECOUSTI_TOKEN_LOST && kNoToken == SECOUSTI_TOKEN_NONE);
 
 namespace {
 
-const char* device_of(const Model& model) { return model.device ? "cuda" : "cpu"; }
-
 /// Options of the caller's size: those from before max_steps have none.
 template <class Options>
-GroupOptions group_options(const Model& model, const Options& options, const char* name) {
+GroupOptions group_options(const Options& options, const char* name) {
     require_size(options.struct_size, offsetof(Options, max_steps), name);
     const bool has_steps = options.struct_size >= offsetof(Options, max_steps) + sizeof options.max_steps;
-    return {options.capacity, options.threads, options.spins,
-            options.device == nullptr ? device_of(model) : options.device, has_steps ? options.max_steps : 1};
+    return {options.capacity, options.threads, options.spins, options.device == nullptr ? "" : options.device,
+            has_steps ? options.max_steps : 1};
 }
 
 /// Steps of one call, or what else there are `per_step` of in a step.
@@ -89,10 +87,8 @@ void require_vocoder(const DecoderGroup& group, DecoderUse use) {
 
 void require_use(const DecoderGroup& group, int slot, DecoderUse use) {
     require_running(group, slot);
-    if (group.use(slot) != DecoderUse::undecided && group.use(slot) != use) {
-        throw Error(Status::invalid_state,
-                    named(slot) + " was used otherwise before (tokens to PCM, tokens to mel): reset it to change");
-    }
+    const DecoderUse before = group.use(slot);
+    if (before != DecoderUse::undecided && before != use) used_otherwise(named(slot), before);
 }
 
 /// Checks `count` steps before anything of them happens.
@@ -113,7 +109,7 @@ void require_steps(const DecoderGroup& group, const std::int32_t* tokens, std::i
             if (row[i] == SECOUSTI_TOKEN_NONE || row[i] == SECOUSTI_TOKEN_LOST) continue;
             if (row[i] < 0 || row[i] >= group.model().config.cardinality()) {
                 invalid(name() + ", expected 0 to " + std::to_string(group.model().config.cardinality() - 1) +
-                        ", -1 (not active) or -2 (lost)");
+                        ", -1 (lost) or -2 (not active)");
             }
         }
         if (row[0] != SECOUSTI_TOKEN_NONE) require_use(group, slot, use);
@@ -197,9 +193,8 @@ secousti_status secousti_encoder_group_create(secousti_model* model, const secou
         require_pointer(group, "group");
         *group = nullptr;
         GroupOptions checked;
-        checked.device = device_of(*model->model);
         if (options != nullptr) {
-            checked = group_options(*model->model, *options, "secousti_encoder_group_options");
+            checked = group_options(*options, "secousti_encoder_group_options");
         }
         *group = new secousti_encoder_group{make_encoder_group(model->model, checked)};
         return SECOUSTI_OK;
@@ -294,10 +289,9 @@ secousti_status secousti_decoder_group_create(secousti_model* model, const secou
         require_pointer(group, "group");
         *group = nullptr;
         GroupOptions checked;
-        checked.device = device_of(*model->model);
         DecoderSettings settings;
         if (options != nullptr) {
-            checked = group_options(*model->model, *options, "secousti_decoder_group_options");
+            checked = group_options(*options, "secousti_decoder_group_options");
             const secousti_decoder_options of_slots{sizeof(secousti_decoder_options),
                                                     1,
                                                     options->look_ahead,
@@ -332,13 +326,8 @@ secousti_status secousti_decoder_group_set_voice(secousti_decoder_group* handle,
                                                  size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         DecoderGroup& group = group_with(handle, slot);
-        require_pointer(voice, "voice");
         const std::size_t expected = static_cast<std::size_t>(group.model().config.dimension);
-        if (dimension != expected) {
-            invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
-        }
-        require_finite(voice, dimension, "voice");
-        group.set_voice(slot, {voice, dimension});
+        group.set_voice(slot, checked_voice(voice, dimension, expected));
         return SECOUSTI_OK;
     });
 }

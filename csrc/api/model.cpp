@@ -1,16 +1,12 @@
-// C interface: library, errors of arguments, models.
-#include <algorithm>
-#include <cstring>
-#include <limits>
+// C interface: library and models.
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "api/checks.h"
 #include "api/handles.h"
-#include "codec/cuda.h"
+#include "codec/engine.h"
 #include "io/safetensors.h"
 #include "kernels/backend.h"
 
@@ -31,49 +27,6 @@ static_assert(static_cast<int>(Precision::int8) == SECOUSTI_PRECISION_INT8);
 
 namespace {
 
-void require_within(const float* values, std::size_t count, float limit, const char* name, const char* expected) {
-    const std::size_t bad = first_outside(values, count, limit);
-    if (bad != count) {
-        invalid(std::string(name) + "[" + std::to_string(bad) + "] is " + std::to_string(values[bad]) + ", expected " +
-                expected);
-    }
-}
-
-}  // namespace
-
-void require_finite(const float* values, std::size_t count, const char* name) {
-    require_within(values, count, std::numeric_limits<float>::max(), name, "a finite number");
-}
-
-void require_pcm(const float* pcm, std::size_t samples) {
-    require_within(pcm, samples, kMaxSample, "pcm", "a sample of nominally -1 to 1 (at most a million)");
-}
-
-void require_tokens(const Model& model, const std::int32_t* tokens, std::size_t count) {
-    const std::int32_t cardinality = model.config.cardinality();
-    const std::size_t bad = first_bad_token(tokens, count, cardinality);
-    if (bad != count) {
-        invalid("tokens[" + std::to_string(bad) + "] is " + std::to_string(tokens[bad]) + ", expected 0 to " +
-                std::to_string(cardinality - 1));
-    }
-}
-
-DecoderSettings decoder_settings(const Model& model, const secousti_decoder_options* options) {
-    DecoderSettings settings;
-    if (options == nullptr) return settings;
-    require_size(options->struct_size, sizeof *options, "secousti_decoder_options");
-    settings.threads = checked_threads(options->threads);
-    settings.vocoder = {options->look_ahead, options->noise != 0, options->seed};
-    if (options->voice != nullptr) {
-        const std::size_t dimension = static_cast<std::size_t>(model.config.dimension);
-        require_finite(options->voice, dimension, "voice");
-        settings.voice = {options->voice, dimension};
-    }
-    return settings;
-}
-
-namespace {
-
 /// None for SECOUSTI_PRECISION_DEFAULT.
 std::optional<Precision> checked_precision(std::int32_t value) {
     if (value == SECOUSTI_PRECISION_DEFAULT) return std::nullopt;
@@ -84,23 +37,17 @@ std::optional<Precision> checked_precision(std::int32_t value) {
     return static_cast<Precision>(value);
 }
 
-bool wants_cuda(const char* device) {
-    const std::string name = device == nullptr ? "cpu" : device;
-    if (name != "cpu" && name != "cuda") invalid("device is '" + name + "', expected 'cpu' or 'cuda'");
-    return name == "cuda";
-}
-
 secousti_status open_model(const SafetensorsFile& file, const secousti_model_options* options, secousti_model** model) {
     const char* isa = nullptr;
     std::optional<Precision> precision;
-    bool on_device = false;
+    const char* device = "cpu";
     if (options != nullptr) {
         require_size(options->struct_size, sizeof *options, "secousti_model_options");
         isa = options->isa;
         precision = checked_precision(options->precision);
-        on_device = wants_cuda(options->device);
+        if (options->device != nullptr) device = options->device;
     }
-    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa, precision, on_device)}).release();
+    *model = std::make_unique<secousti_model>(secousti_model{Model::load(file, isa, precision, device)}).release();
     return SECOUSTI_OK;
 }
 
@@ -210,9 +157,9 @@ secousti_status secousti_model_get_info(const secousti_model* model, secousti_mo
         out.isa = m.backend.name;
         out.vocoder = vocoder_name(m);
         out.precision = static_cast<std::int32_t>(m.config.precision);
-        out.device = m.device ? "cuda" : "cpu";
+        out.device = m.engine->device();
         out.half_weights = m.half_weights ? 1 : 0;
-        out.device_bytes = m.device ? device_weight_bytes(*m.device) : 0;
+        out.device_bytes = m.engine->weight_bytes();
         *info = out;
         return SECOUSTI_OK;
     });

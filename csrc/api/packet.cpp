@@ -41,12 +41,6 @@ PacketStream stream_of(const secousti_packet_options* options) {
             not_negative(options->dimension, "dimension")};
 }
 
-void require_voice(std::size_t dimension, std::uint32_t expected) {
-    if (dimension != expected) {
-        invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
-    }
-}
-
 }  // namespace
 
 extern "C" {
@@ -111,10 +105,7 @@ secousti_status secousti_packet_writer_set_voice(secousti_packet_writer* writer,
                                                  size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(writer, "writer");
-        require_pointer(voice, "voice");
-        require_voice(dimension, writer->writer.stream().dimension);
-        require_finite(voice, dimension, "voice");
-        writer->writer.set_voice({voice, dimension});
+        writer->writer.set_voice(checked_voice(voice, dimension, writer->writer.stream().dimension));
         return SECOUSTI_OK;
     });
 }
@@ -157,7 +148,7 @@ int64_t secousti_packet_reader_take_voice(secousti_packet_reader* reader, float*
     return guarded([&]() -> int64_t {
         require_pointer(reader, "reader");
         require_pointer(voice, "voice");
-        require_voice(dimension, reader->reader.stream().dimension);
+        require_voice_size(dimension, reader->reader.stream().dimension);
         return reader->reader.take_voice({voice, dimension}) ? 1 : 0;
     });
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "api/checks.h"
 #include "api/handles.h"
 #include "codec/offline.h"
 
@@ -84,10 +85,10 @@ int64_t secousti_decode_tokens(const secousti_model* model, const int32_t* token
         require_capacity(capacity, frames, "frames");
         if (count == 0) return 0;
         require_pointer(tokens, "tokens");
-        require_pointer(voice, "voice");
         require_pointer(mel, "mel");
         require_tokens(m, tokens, count);
-        require_finite(voice, static_cast<std::size_t>(m.config.dimension), "voice");
+        const std::size_t dimension = static_cast<std::size_t>(m.config.dimension);
+        checked_voice(voice, dimension, dimension);
         offline->decode_tokens(tokens, count, voice, mel);
         return static_cast<int64_t>(frames);
     });
@@ -166,10 +167,10 @@ secousti_status secousti_decode_clips(const secousti_model* model, const int32_t
             if (counts[i] == 0) continue;
             of_clip(i, [&] {
                 require_pointer(tokens[i], "tokens");
-                require_pointer(voice[i], "voice");
                 require_pointer(pcm[i], "pcm");
                 require_tokens(m, tokens[i], counts[i]);
-                require_finite(voice[i], static_cast<std::size_t>(m.config.dimension), "voice");
+                const std::size_t dimension = static_cast<std::size_t>(m.config.dimension);
+                checked_voice(voice[i], dimension, dimension);
             });
             clips.push_back({tokens[i], counts[i], voice[i], pcm[i]});
         }

@@ -4,46 +4,41 @@
 #include <string>
 #include <utility>
 
+#include "api/checks.h"
 #include "api/handles.h"
+#include "codec/engine.h"
 
 using namespace secousti::core;
 
 namespace {
 
-int threads_of(const secousti_encoder_options* options) {
+template <class Options>
+int threads_of(const Options* options, const char* name) {
     if (options == nullptr) return 1;
-    require_size(options->struct_size, sizeof *options, "secousti_encoder_options");
+    require_size(options->struct_size, sizeof *options, name);
     return checked_threads(options->threads);
 }
-
-int threads_of(const secousti_decoder_options* options) {
-    if (options == nullptr) return 1;
-    require_size(options->struct_size, sizeof *options, "secousti_decoder_options");
-    return checked_threads(options->threads);
-}
+int threads_of(const secousti_encoder_options* options) { return threads_of(options, "secousti_encoder_options"); }
+int threads_of(const secousti_decoder_options* options) { return threads_of(options, "secousti_decoder_options"); }
 
 void require_running(bool ended) {
     if (ended) throw Error(Status::invalid_state, "the stream was flushed: reset it before it is used again");
 }
 
-std::size_t frames_of(const SingleDecoder& stream, std::size_t tokens) {
+std::size_t frames_of(const DecoderStream& stream, std::size_t tokens) {
     return tokens * static_cast<std::size_t>(stream.model().config.frames_per_token());
 }
 
-void require_use(const SingleDecoder& stream, DecoderUse use) {
+void require_use(const DecoderStream& stream, DecoderUse use) {
     require_running(stream.ended());
-    if (stream.use() != DecoderUse::undecided && stream.use() != use) {
-        throw Error(Status::invalid_state,
-                    "the stream was pushed otherwise before (tokens to PCM, tokens to mel or mel "
-                    "to PCM): reset it to change");
-    }
+    if (stream.use() != DecoderUse::undecided && stream.use() != use) used_otherwise("the stream", stream.use());
     if (use != DecoderUse::tokens_to_mel && !stream.model().vocoder) {
         throw Error(Status::unsupported,
                     "the model " + stream.model().config.name + " has no vocoder: it decodes to mel only");
     }
 }
 
-secousti_status write_snapshot(Single& stream, void* bytes, std::size_t capacity) {
+secousti_status write_snapshot(Stream& stream, void* bytes, std::size_t capacity) {
     require_pointer(bytes, "bytes");
     require_capacity(capacity, stream.snapshot_bytes(), "bytes");
     stream.snapshot(static_cast<std::byte*>(bytes));
@@ -75,7 +70,7 @@ secousti_status secousti_encoder_create(secousti_model* model, const secousti_en
         require_pointer(model, "model");
         require_pointer(encoder, "encoder");
         *encoder = nullptr;
-        *encoder = new secousti_encoder{make_encoder(model->model, threads_of(options))};
+        *encoder = new secousti_encoder{model->model->engine->make_encoder(model->model, threads_of(options))};
         return SECOUSTI_OK;
     });
 }
@@ -108,11 +103,15 @@ size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t sampl
     return encoder == nullptr ? 0 : encoder->stream->tokens_after_flush(samples);
 }
 
+int32_t secousti_encoder_ended(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT {
+    return encoder != nullptr && encoder->stream->ended() ? 1 : 0;
+}
+
 int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples, int32_t* tokens,
                               size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(encoder, "encoder");
-        SingleEncoder& stream = *encoder->stream;
+        EncoderStream& stream = *encoder->stream;
         require_running(stream.ended());
         if (samples == 0) return 0;
         require_pointer(pcm, "pcm");
@@ -127,7 +126,7 @@ int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_
 int64_t secousti_encoder_flush(secousti_encoder* encoder, int32_t* tokens, size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(encoder, "encoder");
-        SingleEncoder& stream = *encoder->stream;
+        EncoderStream& stream = *encoder->stream;
         require_running(stream.ended());
         const std::size_t needed = stream.tokens_after_flush(0);
         require_capacity(capacity, needed, "tokens");
@@ -155,7 +154,8 @@ secousti_status secousti_encoder_restore(secousti_model* model, const void* byte
         require_pointer(model, "model");
         require_pointer(encoder, "encoder");
         *encoder = nullptr;
-        *encoder = new secousti_encoder{restore_encoder(model->model, snapshot_span(bytes, size), threads_of(options))};
+        *encoder = new secousti_encoder{
+            model->model->engine->restore_encoder(model->model, snapshot_span(bytes, size), threads_of(options))};
         return SECOUSTI_OK;
     });
 }
@@ -169,7 +169,8 @@ secousti_status secousti_decoder_create(secousti_model* model, const secousti_de
         require_pointer(decoder, "decoder");
         *decoder = nullptr;
         const DecoderSettings settings = decoder_settings(*model->model, options);
-        *decoder = new secousti_decoder{make_decoder(model->model, settings.vocoder, settings.voice, settings.threads)};
+        *decoder = new secousti_decoder{
+            model->model->engine->make_decoder(model->model, settings.vocoder, settings.voice, settings.threads)};
         return SECOUSTI_OK;
     });
 }
@@ -206,13 +207,8 @@ secousti_status secousti_decoder_set_voice(secousti_decoder* decoder, const floa
                                            size_t dimension) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         require_pointer(decoder, "decoder");
-        require_pointer(voice, "voice");
         const std::size_t expected = static_cast<std::size_t>(decoder->stream->model().config.dimension);
-        if (dimension != expected) {
-            invalid("voice has " + std::to_string(dimension) + " values, expected " + std::to_string(expected));
-        }
-        require_finite(voice, dimension, "voice");
-        decoder->stream->set_voice({voice, dimension});
+        decoder->stream->set_voice(checked_voice(voice, dimension, expected));
         return SECOUSTI_OK;
     });
 }
@@ -232,11 +228,15 @@ size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t toke
     return decoder == nullptr ? 0 : decoder->stream->samples_owed(frames_of(*decoder->stream, tokens));
 }
 
+int32_t secousti_decoder_ended(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT {
+    return decoder != nullptr && decoder->stream->ended() ? 1 : 0;
+}
+
 int64_t secousti_decoder_push(secousti_decoder* decoder, const int32_t* tokens, size_t count, float* pcm,
                               size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        SingleDecoder& stream = *decoder->stream;
+        DecoderStream& stream = *decoder->stream;
         require_use(stream, DecoderUse::tokens_to_pcm);
         if (count == 0) return 0;
         require_pointer(pcm, "pcm");
@@ -250,7 +250,7 @@ int64_t secousti_decoder_push_to_mel(secousti_decoder* decoder, const int32_t* t
                                      size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        SingleDecoder& stream = *decoder->stream;
+        DecoderStream& stream = *decoder->stream;
         require_use(stream, DecoderUse::tokens_to_mel);
         if (count == 0) return 0;
         require_pointer(mel, "mel");
@@ -266,7 +266,7 @@ int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* m
                                        size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        SingleDecoder& stream = *decoder->stream;
+        DecoderStream& stream = *decoder->stream;
         require_use(stream, DecoderUse::mel_to_pcm);
         if (frames == 0) return 0;
         require_pointer(mel, "mel");
@@ -280,7 +280,7 @@ int64_t secousti_decoder_push_from_mel(secousti_decoder* decoder, const float* m
 int64_t secousti_decoder_flush(secousti_decoder* decoder, float* pcm, size_t capacity) SECOUSTI_NOEXCEPT {
     return guarded([&]() -> int64_t {
         require_pointer(decoder, "decoder");
-        SingleDecoder& stream = *decoder->stream;
+        DecoderStream& stream = *decoder->stream;
         require_running(stream.ended());
         const std::size_t needed = stream.samples_owed(0);
         require_capacity(capacity, needed, "samples");
@@ -308,7 +308,8 @@ secousti_status secousti_decoder_restore(secousti_model* model, const void* byte
         require_pointer(model, "model");
         require_pointer(decoder, "decoder");
         *decoder = nullptr;
-        *decoder = new secousti_decoder{restore_decoder(model->model, snapshot_span(bytes, size), threads_of(options))};
+        *decoder = new secousti_decoder{
+            model->model->engine->restore_decoder(model->model, snapshot_span(bytes, size), threads_of(options))};
         return SECOUSTI_OK;
     });
 }

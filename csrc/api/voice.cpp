@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "api/checks.h"
 #include "api/handles.h"
 #include "secousti_live.h"
 
@@ -36,8 +37,8 @@ secousti_status secousti_voice_estimator_create(secousti_model* model, const sec
                 invalid("stored_seconds is " + std::to_string(seconds) + ", expected 0 to 3600");
             }
             if (options->voice != nullptr) {
-                stored = {options->voice, static_cast<std::size_t>(model->model->config.dimension)};
-                require_finite(stored.data(), stored.size(), "voice");
+                const std::size_t dimension = static_cast<std::size_t>(model->model->config.dimension);
+                stored = checked_voice(options->voice, dimension, dimension);
             }
         }
         *estimator = new secousti_voice_estimator{VoiceEstimator(model->model, stored, static_cast<double>(seconds))};

@@ -29,16 +29,11 @@ py::bytes write_container(const py::object& token_object, const py::object& voic
     info.samples = samples;
     const std::int32_t* in = tokens.data();
     const float* g = length(voice) == 0 ? nullptr : voice.data();
-    const auto pack = [&](void* bytes, std::int64_t capacity) {
-        return run(Source::container, [&] {
-            return secousti_container_pack(&info, in, length(tokens), g, bytes, static_cast<std::size_t>(capacity));
-        });
+    const auto write = [&](void* bytes, std::int64_t capacity) {
+        return secousti_container_pack(&info, in, length(tokens), g, bytes, static_cast<std::size_t>(capacity));
     };
-    const std::int64_t size = pack(nullptr, 0);
-    auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
-    if (!bytes) throw py::error_already_set();
-    pack(PyBytes_AS_STRING(bytes.ptr()), size);
-    return bytes;
+    const std::int64_t size = run(Source::container, [&] { return write(nullptr, 0); });
+    return written(Source::container, static_cast<std::size_t>(size), [&](char* bytes) { return write(bytes, size); });
 }
 
 py::dict read_container(const py::bytes& data) {

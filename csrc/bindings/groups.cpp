@@ -120,13 +120,13 @@ std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t c
                                               std::uint64_t seed, bool noise, std::int32_t look_ahead,
                                               std::int32_t threads, std::int32_t spins,
                                               const std::optional<std::string>& device, std::int32_t max_steps) {
-    const auto g = optional<float>(voice, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
+    const OptionalVoice g(voice, model.info.dimension);
     secousti_decoder_group_options options;
     secousti_decoder_group_options_init(&options);
     options.look_ahead = look_ahead;
     options.noise = noise ? 1 : 0;
     options.seed = seed;
-    options.voice = voice.is_none() ? nullptr : g.data();
+    options.voice = g.data();
     secousti_decoder_group* handle = nullptr;
     make([&](auto* m, auto* o) { return secousti_decoder_group_create(m, o, &handle); }, model, options, capacity,
          threads, spins, device, max_steps);
@@ -135,13 +135,8 @@ std::unique_ptr<DecoderGroup> create_decoders(const Model& model, std::int32_t c
 
 void start_decoder(DecoderGroup& group, std::int32_t slot, const py::object& voice, std::uint64_t seed, bool noise,
                    std::int32_t look_ahead) {
-    const auto g = optional<float>(voice, "voice", std::array{group.dimension});
-    secousti_decoder_options options;
-    secousti_decoder_options_init(&options);
-    options.look_ahead = look_ahead;
-    options.noise = noise ? 1 : 0;
-    options.seed = seed;
-    options.voice = voice.is_none() ? nullptr : g.data();
+    const OptionalVoice g(voice, group.dimension);
+    const auto options = decoder_options(1, look_ahead, noise, seed, g.data());
     const Exclusive lock(group.busy);
     run(Source::model, [&] { return secousti_decoder_group_start(group.handle.get(), slot, &options); });
 }
@@ -266,13 +261,9 @@ void bind_common(py::class_<G>& type) {
             "snapshot",
             [](G& group, std::int32_t slot) {
                 const Exclusive lock(group.busy);
-                const std::size_t bytes = kSnapshotSize(group.handle.get());
-                auto result = py::reinterpret_steal<py::bytes>(
-                    PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(bytes)));
-                if (!result) throw py::error_already_set();
-                char* data = PyBytes_AS_STRING(result.ptr());
-                run(Source::snapshot, [&] { return kSnapshot(group.handle.get(), slot, data, bytes); });
-                return result;
+                const std::size_t size = kSnapshotSize(group.handle.get());
+                return written(Source::snapshot, size,
+                               [&](char* data) { return kSnapshot(group.handle.get(), slot, data, size); });
             },
             py::arg("slot"))
         .def(
@@ -294,7 +285,7 @@ void bind_groups(py::module_& module) {
         .def(py::init(&create_encoders), py::arg("model"), py::arg("capacity"), py::arg("threads") = 1,
              py::arg("spins") = -1, py::arg("device") = py::none(), py::arg("max_steps") = 1)
         .def("step", &step_encoders, py::arg("pcm"), py::arg("active") = py::none(),
-             "float32 [capacity, n * frame_size], bool [capacity] -> int32 [capacity, n], -1 where there is no token.")
+             "float32 [capacity, n * frame_size], bool [capacity] -> int32 [capacity, n], -2 where there is no token.")
         .def("step_on_device", &step_encoders_on_device, py::arg("stream"), py::arg("pcm"), py::arg("active"),
              py::arg("count"), py::arg("tokens"),
              "The same with addresses of device memory, in the order of a stream; does not wait.")

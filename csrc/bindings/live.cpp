@@ -21,10 +21,10 @@ struct Voice {
 };
 
 std::unique_ptr<Voice> create_voice(const Model& model, const py::object& stored, float stored_seconds) {
-    const auto g = optional<float>(stored, "voice", std::array<py::ssize_t, 1>{model.info.dimension});
+    const OptionalVoice g(stored, model.info.dimension);
     secousti_voice_estimator_options options;
     secousti_voice_estimator_options_init(&options);
-    options.voice = stored.is_none() ? nullptr : g.data();
+    options.voice = g.data();
     options.stored_seconds = stored_seconds;
     secousti_voice_estimator* handle = nullptr;
     run(Source::model, [&] { return secousti_voice_estimator_create(model.handle.get(), &options, &handle); });
@@ -129,7 +129,7 @@ int push_packet(Reader& reader, const py::bytes& packet) {
 
 py::object pop_token(Reader& reader) {
     const Exclusive lock(reader.busy);
-    std::int32_t token = -1;
+    std::int32_t token = SECOUSTI_TOKEN_NONE;
     const std::int64_t next = secousti_packet_reader_pop(reader.handle.get(), &token);
     return next == SECOUSTI_PACKET_WAITING ? py::object(py::none()) : py::object(py::int_(token));
 }

@@ -191,13 +191,7 @@ py::array_t<float> decode_acoustic(const Model& model, const py::object& object,
 /// Without a seed there is no noise.
 secousti_decoder_options vocoder_options(std::optional<std::uint64_t> seed, std::int32_t look_ahead,
                                          std::int32_t threads) {
-    secousti_decoder_options options;
-    secousti_decoder_options_init(&options);
-    options.threads = threads;
-    options.look_ahead = look_ahead;
-    options.noise = seed.has_value() ? 1 : 0;
-    options.seed = seed.value_or(0);
-    return options;
+    return decoder_options(threads, look_ahead, seed.has_value(), seed.value_or(0));
 }
 
 py::array_t<float> vocode(const Model& model, const py::object& mel_object, std::optional<std::uint64_t> seed,

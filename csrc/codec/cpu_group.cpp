@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "codec/cuda.h"
+#include "codec/cpu_engine.h"
+#include "codec/cpu_stream.h"
 #include "codec/group.h"
 #include "models/limits.h"
 
@@ -15,10 +15,6 @@ namespace secousti::core {
 namespace {
 
 std::size_t size(int n) noexcept { return static_cast<std::size_t>(n); }
-
-void require(bool condition, const std::string& message) {
-    if (!condition) throw Error(Status::invalid_argument, message);
-}
 
 std::shared_ptr<Workspace> make_workspace(const ArenaLayout& scratch, const GroupOptions& options) {
     return std::make_shared<Workspace>(scratch.bytes(), options.threads,
@@ -42,8 +38,7 @@ class CpuGroup : public Interface {
         }
     }
     bool ended(int slot) const noexcept override { return slots_[size(slot)].ended(); }
-    std::size_t snapshot_bytes() const noexcept override { return slots_.front().snapshot_bytes(); }
-    void snapshot(int slot, std::byte* out) const noexcept override { slots_[size(slot)].snapshot(out); }
+    void snapshot(int slot, std::byte* out) const noexcept override { slots_[size(slot)].save(out); }
     void restore(int slot, std::span<const std::byte> snapshot) override { slots_[size(slot)].restore(snapshot); }
 
   protected:
@@ -103,7 +98,7 @@ class CpuGroup : public Interface {
     AlignedVector<float> windows_;      ///< Batch::windows
 };
 
-class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
+class CpuEncoderGroup final : public CpuGroup<EncoderGroup, CpuEncoderStream> {
   public:
     CpuEncoderGroup(ModelPtr shared, const GroupOptions& options)
         : CpuGroup(shared, options, make_workspace(shared->encoder_scratch, options), shared->encoder_scratch.bytes(),
@@ -127,12 +122,12 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
         const Config& config = m.config;
         active_.clear();
         for (int slot = 0; slot < capacity(); ++slot) {
-            tokens[slot * count] = -1;
+            tokens[slot * count] = kNoToken;
             if (active == nullptr || active[slot] != 0) active_.push_back(slot);
         }
 
         for_lanes([&](const Exec& run, std::byte* own, int lane) noexcept {
-            EncoderStream& stream = slots_[size(active_[size(lane)])];
+            CpuEncoderStream& stream = slots_[size(active_[size(lane)])];
             const float* in = pcm + size(active_[size(lane)]) * size(count * config.frame_size());
             lanes_[size(lane)] = {stream.state(), m.mel.push(run, stream.state(), own, in, config.frame_size(), false,
                                                              mel_.data() + size(lane) * width_)};
@@ -170,7 +165,7 @@ class CpuEncoderGroup final : public CpuGroup<EncoderGroup, EncoderStream> {
     }
 };
 
-class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
+class CpuDecoderGroup final : public CpuGroup<DecoderGroup, CpuDecoderStream> {
   public:
     CpuDecoderGroup(ModelPtr shared, const GroupOptions& options, const VocoderOptions& vocoder,
                     std::span<const float> voice)
@@ -185,10 +180,7 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
         slots_[size(slot)].restart(options, voice);
     }
     void set_voice(int slot, std::span<const float> values) noexcept override { slots_[size(slot)].set_voice(values); }
-    void get_voice(int slot, float* values) const noexcept override {
-        const std::span<const float> current = slots_[size(slot)].voice();
-        std::copy(current.begin(), current.end(), values);
-    }
+    void get_voice(int slot, float* values) const noexcept override { slots_[size(slot)].get_voice(values); }
     DecoderUse use(int slot) const noexcept override { return slots_[size(slot)].use(); }
 
     void steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) noexcept override {
@@ -248,7 +240,7 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
         active_.clear();
         for (int slot = 0; slot < capacity(); ++slot) {
             const std::int32_t token = tokens[slot * count];
-            if (token < 0 && token != kLostToken) continue;
+            if (token == kNoToken) continue;
             tokens_[active_.size()] = token;
             active_.push_back(slot);
             slots_[size(slot)].commit(use);
@@ -270,52 +262,14 @@ class CpuDecoderGroup final : public CpuGroup<DecoderGroup, DecoderStream> {
     }
 };
 
-void check(const Model& model, const GroupOptions& options) {
-    require(options.capacity >= 1 && options.capacity <= kMaxGroupCapacity,
-            "capacity is " + std::to_string(options.capacity) + ", expected 1 to " + std::to_string(kMaxGroupCapacity));
-    require(options.threads >= 1 && options.threads <= kMaxThreads,
-            "threads is " + std::to_string(options.threads) + ", expected 1 to " + std::to_string(kMaxThreads));
-    require(options.spins >= -1, "spins is " + std::to_string(options.spins) + ", expected -1 or more");
-    require(options.device == "cpu" || options.device == "cuda",
-            "device is '" + options.device + "', expected 'cpu' or 'cuda'");
-    const int most = kMaxFrames / model.config.frames_per_token();
-    require(options.max_steps >= 1 && options.max_steps <= std::max(1, most),
-            "max_steps is " + std::to_string(options.max_steps) + ", expected 1 to " + std::to_string(most) + " (" +
-                std::to_string(kMaxFrames) + " mel frames)");
-    if (model.config.frame_size() > model.mel.max_samples() || model.config.frames_per_token() > kMaxFrames) {
-        throw Error(Status::unsupported, "groups: a token of " + model.config.name + " is longer than a step takes");
-    }
-}
-
 }  // namespace
 
-namespace {
-[[noreturn]] void on_the_cpu() {
-    throw Error(Status::unsupported, "this group is on the CPU: it takes arrays in host memory");
-}
-}  // namespace
-
-void EncoderGroup::steps_on_device(void*, const float*, const std::uint8_t*, int, std::int32_t*) { on_the_cpu(); }
-void DecoderGroup::steps_on_device(void*, const std::int32_t*, const std::uint8_t*, int, float*, std::int32_t*) {
-    on_the_cpu();
-}
-void DecoderGroup::steps_to_mel_on_device(void*, const std::int32_t*, const std::uint8_t*, int, float*) {
-    on_the_cpu();
-}
-void DecoderGroup::step_from_mel_on_device(void*, const float*, const std::uint8_t*, int, float*, std::int32_t*) {
-    on_the_cpu();
-}
-
-std::unique_ptr<EncoderGroup> make_encoder_group(ModelPtr model, const GroupOptions& options) {
-    check(*model, options);
-    if (options.device == "cuda") return make_device_encoder_group(std::move(model), options);
+std::unique_ptr<EncoderGroup> make_cpu_encoder_group(ModelPtr model, const GroupOptions& options) {
     return std::make_unique<CpuEncoderGroup>(std::move(model), options);
 }
 
-std::unique_ptr<DecoderGroup> make_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                 const VocoderOptions& vocoder, std::span<const float> voice) {
-    check(*model, options);
-    if (options.device == "cuda") return make_device_decoder_group(std::move(model), options, vocoder, voice);
+std::unique_ptr<DecoderGroup> make_cpu_decoder_group(ModelPtr model, const GroupOptions& options,
+                                                     const VocoderOptions& vocoder, std::span<const float> voice) {
     return std::make_unique<CpuDecoderGroup>(std::move(model), options, vocoder, voice);
 }
 

@@ -13,21 +13,19 @@
 #include <string>
 #include <utility>
 
+#include "base/tokens.h"
 #include "codec/stream.h"
 
 namespace secousti::core {
 
 inline constexpr int kMaxGroupCapacity = 4096;
 
-/// In a decoder group's tokens: the slot's token never came and is concealed, as DecoderStream does.
-inline constexpr std::int32_t kLostToken = -2;
-
 struct GroupOptions {
-    int capacity = 1;            ///< slots, 1..kMaxGroupCapacity
-    int threads = 1;             ///< that work on a step, the caller's included
-    int spins = -1;              ///< how often an idle worker polls before it sleeps; -1: the pool's default
-    std::string device = "cpu";  ///< or "cuda"
-    int max_steps = 1;  ///< that one call takes at once; a token's worth of mel times this is kMaxFrames at most
+    int capacity = 1;         ///< slots, 1..kMaxGroupCapacity
+    int threads = 1;          ///< that work on a step, the caller's included
+    int spins = -1;           ///< how often an idle worker polls before it sleeps; -1: the pool's default
+    std::string device = {};  ///< "cpu", or where the model was opened for; empty: the latter
+    int max_steps = 1;        ///< that one call takes at once; a token's worth of mel times this is kMaxFrames at most
 };
 
 /// What both kinds have. Slots are 0..capacity-1 and arguments valid: the C interface checks. Only a device other than
@@ -50,25 +48,28 @@ class Group {
     virtual bool ended(int slot) const noexcept = 0;
 
     /// One slot as the snapshot of a single stream, which either can restore.
-    virtual std::size_t snapshot_bytes() const noexcept = 0;
+    std::size_t snapshot_bytes() const noexcept { return core::snapshot_bytes(*model_, kind_); }
     virtual void snapshot(int slot, std::byte* out) const = 0;
-    /// Throws Error as Stream::restore does; the slot is then as before.
+    /// Throws Error as read_snapshot does; the slot is then as before.
     virtual void restore(int slot, std::span<const std::byte> snapshot) = 0;
 
   protected:
-    Group(ModelPtr model, const GroupOptions& options)
-        : model_(std::move(model)), capacity_(options.capacity), max_steps_(options.max_steps) {}
+    Group(StreamKind kind, ModelPtr model, const GroupOptions& options)
+        : model_(std::move(model)), capacity_(options.capacity), max_steps_(options.max_steps), kind_(kind) {}
 
     const ModelPtr model_;
     const int capacity_, max_steps_;
+
+  private:
+    const StreamKind kind_;
 };
 
 class EncoderGroup : public Group {
   public:
     /// Makes `count` (1..max_steps) steps, each of which feeds one token's worth of audio to the slots that `active`
     /// [capacity] names (null: all). `pcm` is [capacity, count*frame_size]; rows of other slots are not read. Writes
-    /// tokens [capacity, count]: -1 for a slot that is not active or has none yet. The first tokens come late by the
-    /// front end's window; after that each step gives one.
+    /// tokens [capacity, count]: kNoToken for a slot that is not active or has none yet. The first tokens come late by
+    /// the front end's window; after that each step gives one.
     virtual void steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) = 0;
     void step(const float* pcm, const std::uint8_t* active, std::int32_t* tokens) { steps(pcm, active, 1, tokens); }
     /// The same with arrays in device memory, in the order of the caller's stream (a cudaStream_t); does not wait.
@@ -81,7 +82,7 @@ class EncoderGroup : public Group {
     virtual std::size_t flush(int slot, std::int32_t* tokens) = 0;
 
   protected:
-    using Group::Group;
+    EncoderGroup(ModelPtr model, const GroupOptions& options) : Group(StreamKind::encoder, std::move(model), options) {}
 };
 
 class DecoderGroup : public Group {
@@ -95,10 +96,10 @@ class DecoderGroup : public Group {
 
     /// What the slot has been used for since it started; a step of the other kind does not fit.
     virtual DecoderUse use(int slot) const noexcept = 0;
-    /// Makes `count` (1..max_steps) steps with one token each for each slot, tokens [capacity, count]: kLostToken, or
-    /// another negative number for a slot that is not active, in all of its steps then. `pcm` [capacity,
-    /// count*frame_size]: the first samples[i] of row i are written, samples [capacity] says how many. The model has a
-    /// vocoder.
+    /// Makes `count` (1..max_steps) steps with one token each for each slot, tokens [capacity, count]: kLostToken is
+    /// concealed, as by DecoderStream; kNoToken is a slot that is not active, in all of its steps then. `pcm`
+    /// [capacity, count*frame_size]: the first samples[i] of row i are written, samples [capacity] says how many. The
+    /// model has a vocoder.
     virtual void steps(const std::int32_t* tokens, int count, float* pcm, std::int32_t* samples) = 0;
     void step(const std::int32_t* tokens, float* pcm, std::int32_t* samples) { steps(tokens, 1, pcm, samples); }
     /// The same to log-mel [capacity, count*frames_per_token, n_mels], at once; rows of slots that are not active stay.
@@ -121,7 +122,7 @@ class DecoderGroup : public Group {
     virtual std::size_t flush(int slot, float* pcm) = 0;
 
   protected:
-    using Group::Group;
+    DecoderGroup(ModelPtr model, const GroupOptions& options) : Group(StreamKind::decoder, std::move(model), options) {}
 };
 
 /// Throw Error: invalid_argument for options out of range, unsupported for a device that this build or machine lacks,

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "codec/cuda.h"
+#include "codec/engine.h"
 #include "models/limits.h"
 
 namespace secousti::core {
@@ -116,7 +116,8 @@ void check_stream_memory(const Model& model, const std::string& path) {
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char* isa,
-                                         std::optional<Precision> precision, bool on_device) {
+                                         std::optional<Precision> precision, std::string_view device) {
+    const EngineEntry& entry = engine_for(device);
     const std::string_view format = file.metadata("format"), version = file.metadata("format_version");
     if (format != kFormat) {
         throw Error(Status::incompatible, file.path() + ": not a secousti model (metadata 'format' is " +
@@ -128,16 +129,16 @@ std::shared_ptr<const Model> Model::load(const SafetensorsFile& file, const char
     }
     const Backend& backend = isa == nullptr ? default_backend() : backend_by_name(isa);
     Config config = Config::parse(file.metadata("config"), file.path());
-    config.precision = precision.value_or(on_device ? Precision::bf16 : config.default_precision);
+    config.precision = precision ? *precision : entry.default_precision(config);
     const WeightMap weights(file);
     weights.require(required_tensors(config));
-    const auto model = std::make_shared<Model>(backend, std::move(config), weights);
+    std::shared_ptr<const Engine> engine = entry.open(device, config, weights);
+    auto model = std::make_shared<const Model>(backend, std::move(config), weights, std::move(engine));
     check_stream_memory(*model, file.path());
-    if (on_device) model->device = make_device_model(model->config, weights);
     return model;
 }
 
-Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
+Model::Model(const Backend& table, Config parsed, const WeightMap& weights, std::shared_ptr<const Engine> works)
     : config(std::move(parsed)),
       backend(table),
       identity(compute_identity(config, weights)),
@@ -160,6 +161,7 @@ Model::Model(const Backend& table, Config parsed, const WeightMap& weights)
       vocoder_state(decoder_state.reserve<std::byte>(vocoder ? vocoder->state_bytes() : 0)),
       vocoder_scratch(share_after(decoder_mel, decoder_scratch, vocoder ? vocoder->scratch_bytes() : 0)),
       encoder_mel(encoder_scratch.reserve<float>(area(kMaxFrames, config.n_mels))),
-      fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)) {}
+      fingerprint(weights.fingerprint() + static_cast<std::uint64_t>(config.precision)),
+      engine(std::move(works)) {}
 
 }  // namespace secousti::core

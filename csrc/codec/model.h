@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "kernels/exec.h"
 #include "models/config.h"
@@ -17,9 +18,12 @@
 
 namespace secousti::core {
 
-namespace cuda {
-class DeviceModel;
-}
+class Engine;
+class Model;
+class SafetensorsFile;
+class WeightMap;
+
+using ModelPtr = std::shared_ptr<const Model>;
 
 /// What a decoder stream is used for; the first push decides, until reset.
 enum class DecoderUse : std::int32_t { undecided, tokens_to_pcm, tokens_to_mel, mel_to_pcm };
@@ -43,12 +47,13 @@ struct EncoderStreamHeader {
 
 class Model {
   public:
-    /// Loads from an opened file. `isa` null: the default kernel table. Without `precision`: the file's default, bf16
-    /// on the device. `on_device`: also onto the CUDA device. Throws Error.
+    /// Loads from an opened file. `isa` null: the default kernel table. Without `precision`: the engine's default.
+    /// `device` names the engine (codec/engine.h) that works with the model. Throws Error.
     static std::shared_ptr<const Model> load(const SafetensorsFile& file, const char* isa,
-                                             std::optional<Precision> precision = std::nullopt, bool on_device = false);
+                                             std::optional<Precision> precision = std::nullopt,
+                                             std::string_view device = "cpu");
 
-    Model(const Backend& backend, Config config, const WeightMap& weights);
+    Model(const Backend& backend, Config config, const WeightMap& weights, std::shared_ptr<const Engine> engine);
 
     const Config config;
     const Backend& backend;
@@ -75,8 +80,8 @@ class Model {
     const Slice<float> encoder_mel;
     const std::uint64_t fingerprint;  ///< of all weights at this precision: what a stream's state belongs to
 
-    /// The weights on the CUDA device, when the model was loaded for it; else null.
-    std::shared_ptr<const cuda::DeviceModel> device;
+    /// Makes streams, groups and offline calls on the device that the model was loaded for.
+    const std::shared_ptr<const Engine> engine;
 
     int encoder_latency() const noexcept { return mel.latency() + (config.frames_per_token() - 1) * config.hop_length; }
 };

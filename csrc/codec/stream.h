@@ -1,136 +1,98 @@
-// Encoder and decoder streams: a model, one flat state arena, one scratch arena. Steps never throw or allocate.
+// Single streams: PCM to tokens, and tokens to PCM. On the CPU they are codec/cpu_stream.h's; on a device groups of one
+// slot. Arguments are valid: the C interface checks. Steps on the CPU never throw or allocate; on a device they may
+// throw Error.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
+#include <utility>
 
-#include "base/arena.h"
-#include "base/error.h"
-#include "base/thread_pool.h"
 #include "codec/model.h"
+#include "codec/snapshot.h"
 
 namespace secousti::core {
-
-using ModelPtr = std::shared_ptr<const Model>;
 
 /// Most threads that a stream, a group or an offline call may ask for.
 inline constexpr int kMaxThreads = 256;
 
-/// What a stream works with beside its state. The streams of a group, which take turns, share one.
-struct Workspace {
-    Workspace(std::size_t scratch_bytes, int threads, int spins = ThreadPool::kDefaultSpins)
-        : scratch(scratch_bytes), pool(threads > 1 ? std::make_unique<ThreadPool>(threads, spins) : nullptr) {}
-
-    Arena scratch;
-    std::unique_ptr<ThreadPool> pool;
-};
-
-/// The parts that both kinds of stream share.
+/// What both kinds have.
 class Stream {
   public:
-    std::size_t snapshot_bytes() const noexcept;
-    /// Writes snapshot_bytes() bytes.
-    void snapshot(std::byte* out) const noexcept;
-    /// Goes on where the snapshot was taken. Checks its frame, model and checksum first; throws Error.
-    void restore(std::span<const std::byte> snapshot);
+    virtual ~Stream() = default;
+    Stream& operator=(const Stream&) = delete;
 
     const Model& model() const noexcept { return *model_; }
-    const ModelPtr& shared_model() const noexcept { return model_; }
-    /// Bytes that this stream holds: its state, and the workspace that it may share.
-    std::size_t state_bytes() const noexcept { return state_.bytes(); }
-    std::size_t scratch_bytes() const noexcept { return workspace_->scratch.bytes(); }
-    /// For those who step many streams at once.
-    std::byte* state() noexcept { return state_.data(); }
+    /// Bytes that the stream holds beside the weights, on the host and the device.
+    virtual std::size_t memory_bytes() const noexcept = 0;
+    virtual void reset() = 0;
+    /// Whether it was flushed: then it takes nothing until it is reset.
+    virtual bool ended() const noexcept = 0;
+    std::size_t snapshot_bytes() const noexcept { return core::snapshot_bytes(*model_, kind_); }
+    /// Writes snapshot_bytes() bytes. Error(unsupported) for what a device cannot move.
+    virtual void snapshot(std::byte* out) = 0;
 
   protected:
-    enum class Kind : std::uint32_t { encoder = 1, decoder = 2 };
+    Stream(StreamKind kind, ModelPtr model) : model_(std::move(model)), kind_(kind) {}
+    Stream(const Stream&) = default;
 
-    Stream(Kind kind, ModelPtr model, const ArenaLayout& state, std::shared_ptr<Workspace> workspace);
-    /// The copy has a workspace of its own.
-    Stream(const Stream& other);
-    Stream(Stream&&) noexcept = default;
-    Exec exec() const noexcept { return {&model_->backend, workspace_->pool.get()}; }
-    std::byte* scratch() const noexcept { return workspace_->scratch.data(); }
-
-    ModelPtr model_;
-    Arena state_;
+    const ModelPtr model_;
 
   private:
-    std::shared_ptr<Workspace> workspace_;
-    Kind kind_;
+    StreamKind kind_;
 };
 
+/// PCM to tokens.
 class EncoderStream : public Stream {
   public:
-    EncoderStream(ModelPtr model, int threads);
-    /// `workspace` has model->encoder_scratch.bytes().
-    EncoderStream(ModelPtr model, std::shared_ptr<Workspace> workspace);
+    static constexpr StreamKind kKind = StreamKind::encoder;
 
-    void reset() noexcept { state_.clear(); }
-    bool ended() const noexcept { return header().ended != 0; }
+    /// An independent stream in the same state.
+    virtual std::unique_ptr<EncoderStream> clone() = 0;
     /// Tokens that pushing exactly `samples` more returns.
-    std::size_t tokens_after_push(std::size_t samples) const noexcept;
+    virtual std::size_t tokens_after_push(std::size_t samples) const noexcept = 0;
     /// Tokens that pushing `samples` more and then flushing returns in all.
-    std::size_t tokens_after_flush(std::size_t samples) const noexcept;
+    virtual std::size_t tokens_after_flush(std::size_t samples) const noexcept = 0;
     /// `tokens` has room for tokens_after_push(samples). PCM is finite. Returns the number of tokens.
-    std::size_t push(const float* pcm, std::size_t samples, std::int32_t* tokens) noexcept;
-    std::size_t flush(std::int32_t* tokens) noexcept;
-    /// Counts a step that a group has made on this state.
-    void count(std::size_t samples, std::size_t tokens) noexcept;
+    virtual std::size_t push(const float* pcm, std::size_t samples, std::int32_t* tokens) = 0;
+    /// Ends the stream: writes its last tokens, returns how many.
+    virtual std::size_t flush(std::int32_t* tokens) = 0;
 
-  private:
-    EncoderStreamHeader& header() noexcept { return *model_->encoder_header.in(state_.data()); }
-    const EncoderStreamHeader& header() const noexcept { return *model_->encoder_header.in(state_.data()); }
-    std::size_t step(const float* pcm, int samples, bool end, std::int32_t* tokens) noexcept;
+  protected:
+    explicit EncoderStream(ModelPtr model) : Stream(kKind, std::move(model)) {}
 };
 
+/// Tokens to PCM or mel, or mel to PCM.
 class DecoderStream : public Stream {
   public:
-    /// Throws Error(unsupported) when the vocoder cannot do this look-ahead. A model without a vocoder decodes to mel.
-    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice, int threads);
-    /// `workspace` has model->decoder_scratch.bytes().
-    DecoderStream(ModelPtr model, const VocoderOptions& options, std::span<const float> voice,
-                  std::shared_ptr<Workspace> workspace);
+    static constexpr StreamKind kKind = StreamKind::decoder;
 
-    void reset() noexcept;
-    /// As a new stream with these options and this voice (empty: zeros). Throws as the constructor does, before it
-    /// changes anything.
-    void restart(const VocoderOptions& options, std::span<const float> voice);
-    DecoderUse use() const noexcept { return header().use; }
-    bool ended() const noexcept { return header().ended != 0; }
-    /// Whether a push of this kind fits the earlier ones and the model.
-    bool accepts(DecoderUse use) const noexcept;
-    void commit(DecoderUse use) noexcept { header().use = use; }
-    int latency() const noexcept { return model_->vocoder ? model_->vocoder->latency(header().look_ahead) : 0; }
-    std::span<const float> voice() const noexcept;
-    void set_voice(std::span<const float> values) noexcept;
+    /// An independent stream in the same state.
+    virtual std::unique_ptr<DecoderStream> clone() = 0;
+    /// What it has been used for since it started; a push of another kind does not fit.
+    virtual DecoderUse use() const noexcept = 0;
+    /// Samples by which PCM lags behind tokens.
+    virtual int latency() const noexcept = 0;
+    /// G [dimension].
+    virtual void get_voice(float* values) const = 0;
+    /// From the next token on.
+    virtual void set_voice(std::span<const float> values) = 0;
     /// Most samples that pushing `frames` more of mel (or tokens worth as many), or flushing after them, can return:
     /// all that are still owed.
-    std::size_t samples_owed(std::size_t frames) const noexcept;
-
-    /// `pcm` has room for samples_owed(count * frames_per_token); tokens are in range,
-    /// or null: `count` lost ones. Returns the number of samples.
-    std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) noexcept;
+    virtual std::size_t samples_owed(std::size_t frames) const noexcept = 0;
+    /// `pcm` has room for samples_owed(count * frames_per_token); tokens are in range, or null: `count` lost ones.
+    /// Returns the number of samples.
+    virtual std::size_t push(const std::int32_t* tokens, std::size_t count, float* pcm) = 0;
     /// Writes count * frames_per_token rows of mel; tokens as in push.
-    void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) noexcept;
+    virtual void push_to_mel(const std::int32_t* tokens, std::size_t count, float* mel) = 0;
     /// `pcm` has room for samples_owed(frames).
-    std::size_t push_from_mel(const float* mel, std::size_t frames, float* pcm) noexcept;
-    std::size_t flush(float* pcm) noexcept;
-    /// The vocoder's part of a push, with scratch memory for the vocoder.
-    int vocode(const Exec& run, std::byte* vocoder_scratch, const float* mel, int frames, float* pcm) noexcept;
+    virtual std::size_t push_from_mel(const float* mel, std::size_t frames, float* pcm) = 0;
+    /// Ends the stream: writes its last samples, returns how many.
+    virtual std::size_t flush(float* pcm) = 0;
 
-  private:
-    DecoderStreamHeader& header() noexcept { return *model_->decoder_header.in(state_.data()); }
-    const DecoderStreamHeader& header() const noexcept { return *model_->decoder_header.in(state_.data()); }
-    void start(const VocoderOptions& options) noexcept;
-    /// A step: count <= decoder.max_tokens().
-    void decode(const std::int32_t* tokens, int count, float* mel) noexcept;
-    int vocode(const float* mel, int frames, float* pcm) noexcept {
-        return vocode(exec(), model_->vocoder_scratch.in(scratch()), mel, frames, pcm);
-    }
+  protected:
+    explicit DecoderStream(ModelPtr model) : Stream(kKind, std::move(model)) {}
 };
 
 }  // namespace secousti::core

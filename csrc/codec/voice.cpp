@@ -5,8 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "base/arena.h"
-#include "codec/cuda.h"
+#include "codec/engine.h"
 #include "models/limits.h"
 #include "models/mel.h"
 
@@ -23,43 +22,11 @@ constexpr std::array<double, 3> kFirst = {1.0 / 6.0, 1.0 / 3.0, 2.0 / 3.0};
 /// Seconds of speech that the average remembers: a voice may change, and a speaker too.
 constexpr double kMemory = 35.0;
 
-class CpuVoiceMachine final : public VoiceMachine {
-  public:
-    explicit CpuVoiceMachine(ModelPtr model)
-        : model_(std::move(model)),
-          front_end_(model_->config, state_layout_, scratch_layout_),
-          renewal_(scratch_layout_.reserve<std::byte>(model_->voice_encoder.scratch_bytes())),
-          state_(state_layout_.bytes()),
-          scratch_(scratch_layout_.bytes()) {}
-
-    int max_samples() const noexcept override { return front_end_.max_samples(); }
-    int mel(const float* pcm, int samples, float* rows) override {
-        return front_end_.push(exec(), state_.data(), scratch_.data(), pcm, samples, false, rows);
-    }
-    void encode(const float* rows, std::size_t frames, float* g) override {
-        model_->voice_encoder.encode(exec(), renewal_.in(scratch_.data()), rows, frames, g);
-    }
-
-  private:
-    Exec exec() const noexcept { return {&model_->backend, nullptr}; }
-
-    ModelPtr model_;
-    ArenaLayout state_layout_, scratch_layout_;
-    MelFrontEnd front_end_;
-    Slice<std::byte> renewal_;  ///< scratch of the paralinguistic encoder
-    Arena state_, scratch_;
-};
-
-std::unique_ptr<VoiceMachine> make_machine(const ModelPtr& model) {
-    if (model->device) return make_device_voice_machine(model);
-    return std::make_unique<CpuVoiceMachine>(model);
-}
-
 }  // namespace
 
 VoiceEstimator::VoiceEstimator(ModelPtr model, std::span<const float> stored, double stored_seconds)
     : model_(std::move(model)),
-      machine_(make_machine(model_)),
+      features_(model_->engine->make_voice_features(model_)),
       mel_(area(kMaxFrames, model_->config.n_mels)),
       prompt_(area(model_->config.prompt_frames, model_->config.n_mels)),
       sum_(static_cast<std::size_t>(model_->config.dimension)),
@@ -79,8 +46,8 @@ double VoiceEstimator::seconds() const noexcept {
 bool VoiceEstimator::push(const float* pcm, std::size_t samples) {
     bool renewed = false;
     while (samples > 0) {
-        const std::size_t part = std::min(samples, static_cast<std::size_t>(machine_->max_samples()));
-        const int frames = machine_->mel(pcm, static_cast<int>(part), mel_.data());
+        const std::size_t part = std::min(samples, static_cast<std::size_t>(features_->max_samples()));
+        const int frames = features_->mel(pcm, static_cast<int>(part), mel_.data());
         for (int t = 0; t < frames; ++t) renewed |= add_frame(mel_.data() + t * model_->config.n_mels);
         pcm += part;
         samples -= part;
@@ -121,7 +88,7 @@ bool VoiceEstimator::add_frame(const float* mel) {
 }
 
 void VoiceEstimator::renew() {
-    machine_->encode(prompt_.data(), frames_, estimate_.data());
+    features_->encode(prompt_.data(), frames_, estimate_.data());
     const double frames = static_cast<double>(frames_), total = weight_ + frames;
     for (std::size_t i = 0; i < voice_.size(); ++i) {
         const double sum = sum_[i] + frames * static_cast<double>(estimate_[i]);

@@ -6,17 +6,17 @@
 #include <span>
 #include <vector>
 
-#include "codec/stream.h"
+#include "codec/model.h"
 
 namespace secousti::core {
 
-/// Where an estimate's arithmetic happens: the model's device.
-class VoiceMachine {
+/// What an estimate is made of, computed where the model works: log-mel of what is heard, and G of prompts.
+class VoiceFeatures {
   public:
-    VoiceMachine() = default;
-    virtual ~VoiceMachine() = default;
-    VoiceMachine(const VoiceMachine&) = delete;
-    VoiceMachine& operator=(const VoiceMachine&) = delete;
+    VoiceFeatures() = default;
+    virtual ~VoiceFeatures() = default;
+    VoiceFeatures(const VoiceFeatures&) = delete;
+    VoiceFeatures& operator=(const VoiceFeatures&) = delete;
 
     /// Most samples that one call of `mel` takes.
     virtual int max_samples() const noexcept = 0;
@@ -46,7 +46,7 @@ class VoiceEstimator {
     void renew();
 
     ModelPtr model_;
-    std::unique_ptr<VoiceMachine> machine_;
+    std::unique_ptr<VoiceFeatures> features_;
     std::vector<float> mel_;     ///< [kMaxFrames, n_mels]
     std::vector<float> prompt_;  ///< [prompt_frames, n_mels], of which frames_ are filled
     std::size_t frames_ = 0;

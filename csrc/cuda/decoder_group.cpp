@@ -5,15 +5,15 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/tokens.h"
 #include "cuda/snapshots.h"
 
 namespace secousti::core::cuda {
 
-DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const GroupOptions& options, const VocoderOptions& vocoder,
-                                       std::span<const float> voice)
+DeviceDecoderGroup::DeviceDecoderGroup(ModelPtr model, const DeviceModel& device, const GroupOptions& options,
+                                       const VocoderOptions& vocoder, std::span<const float> voice)
     : DecoderGroup(std::move(model), options),
-      device_(*model_->device),
-      snapshot_bytes_(DecoderStream(model_, {}, {}, 1).snapshot_bytes()),
+      device_(device),
       mel_size_(model_->config.frames_per_token() * model_->config.n_mels),
       state_(device_.decoder.make_state(stream_, capacity_, max_steps_)),
       scratch_(device_.decoder.make_scratch(stream_, capacity_, max_steps_)),
@@ -90,7 +90,7 @@ void DeviceDecoderGroup::start(int slot, const VocoderOptions& options, std::spa
 }
 
 void DeviceDecoderGroup::set_voice(int slot, std::span<const float> values) {
-    turns_.take(stream_);
+    order_.enter(stream_);
     const std::size_t begin = area(slot, model_->config.dimension);
     std::copy(values.begin(), values.end(), voices_.begin() + static_cast<std::ptrdiff_t>(begin));
     stream_.copy_to_device(voice_.data() + begin, voices_.data() + begin, values.size_bytes());
@@ -151,8 +151,8 @@ void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std:
                               const std::uint8_t* active) {
     for (std::size_t i = 0; i < slots(); ++i) {
         DecoderStreamHeader& slot = headers_[i];
-        const std::int32_t token = tokens != nullptr ? tokens[i * static_cast<std::size_t>(work.count)] : 0;
-        const bool wanted = tokens != nullptr ? token >= 0 || token == kLostToken : active == nullptr || active[i] != 0;
+        const bool wanted = tokens != nullptr ? tokens[i * static_cast<std::size_t>(work.count)] != kNoToken
+                                              : active == nullptr || active[i] != 0;
         const bool live = slot.ended == 0 && wanted;
         masks_.set(0, i, live);
         if (!live) continue;
@@ -168,7 +168,7 @@ void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std:
 
 void DeviceDecoderGroup::run(const Work& work, const void* in, std::size_t bytes, const std::int32_t* tokens,
                              const std::uint8_t* active) {
-    turns_.take(stream_);
+    order_.enter(stream_);
     const Graph& graph = graphs(work).from_host;
     plan(stream_, work, tokens, active);
     std::memcpy(tokens != nullptr ? host_tokens_.as<std::byte>() : host_mel_.as<std::byte>(), in, bytes);
@@ -208,9 +208,9 @@ void DeviceDecoderGroup::step_from_mel(const float* mel, const std::uint8_t* act
 void DeviceDecoderGroup::run_on_device(void* stream, const Work& work, const void* in, const std::uint8_t* active,
                                        float* mel, float* pcm, std::int32_t* samples) {
     const Stream queue = Stream::borrow(stream);
-    turns_.take(stream_);
+    order_.enter(stream_);
     const Graph& graph = graphs(work).on_device;
-    turns_.take(queue);
+    order_.enter(queue);
     plan(queue, work, nullptr, active);
     const std::size_t frames = area(capacity_, frames_of(work) * model_->config.n_mels) * sizeof(float);
     if (work.use == DecoderUse::mel_to_pcm) {
@@ -222,7 +222,7 @@ void DeviceDecoderGroup::run_on_device(void* stream, const Work& work, const voi
     if (mel != nullptr) queue.copy_on_device(mel, mel_.data(), frames);
     if (pcm != nullptr) queue.copy_on_device(pcm, pcm_.data(), slots() * pcm_row(work) * sizeof(float));
     if (samples != nullptr) queue.copy_on_device(samples, samples_.data(), samples_.bytes());
-    turns_.leave(queue);
+    order_.leave(queue);
 }
 
 void DeviceDecoderGroup::steps_on_device(void* stream, const std::int32_t* tokens, const std::uint8_t* active,
@@ -249,7 +249,7 @@ std::size_t DeviceDecoderGroup::samples_owed(int slot) const noexcept {
 std::size_t DeviceDecoderGroup::flush(int slot, float* pcm) {
     std::size_t count = 0;
     if (samples_owed(slot) != 0) {
-        turns_.take(stream_);
+        order_.enter(stream_);
         device_.vocoder->finish(stream_, *vocoder_, slot, pcm_.data(), samples_.data());
         stream_.copy_to_host(host_pcm_.as<float>(), pcm_.data(), samples_owed(slot) * sizeof(float));
         stream_.copy_to_host(host_samples_.as<std::int32_t>(), samples_.data(), sizeof(std::int32_t));
@@ -263,7 +263,7 @@ std::size_t DeviceDecoderGroup::flush(int slot, float* pcm) {
 }
 
 void DeviceDecoderGroup::reset(const std::uint8_t* mask) {
-    turns_.take(stream_);
+    order_.enter(stream_);
     for (int slot = 0; slot < capacity_; ++slot) {
         const std::size_t index = static_cast<std::size_t>(slot);
         const bool chosen = mask == nullptr || mask[index] != 0;
@@ -278,28 +278,34 @@ void DeviceDecoderGroup::reset(const std::uint8_t* mask) {
 }
 
 void DeviceDecoderGroup::snapshot(int slot, std::byte* out) const {
-    turns_.take(stream_);
+    order_.enter(stream_);
     const DecoderStreamHeader& from = header(slot);
-    DecoderStream stream(model_, {from.look_ahead, from.noise != 0, from.seed}, {}, 1);
-    std::byte* arena = stream.state();
+    Arena state(model_->decoder_state.bytes());
+    std::byte* arena = state.data();
     *model_->decoder_header.in(arena) = from;
     get_voice(slot, model_->decoder_voice.in(arena));
-    save_slot(stream_, decoder_machine(device_.decoder, model_->decoder), state_, slot, arena);
+    save_slot(stream_, decoder_layers(device_.decoder, model_->decoder), state_, slot, arena);
     save_tokens(stream_, state_, slot, model_->decoder.concealment(), arena);
-    if (vocoder_ && from.frames != 0 && from.ended == 0) {
-        device_.vocoder->save(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
+    if (vocoder_) {
+        model_->vocoder->start(model_->vocoder_state.in(arena), {from.look_ahead, from.noise != 0, from.seed});
+        if (from.frames != 0 && from.ended == 0) {
+            device_.vocoder->save(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
+        }
     }
-    stream.snapshot(out);
+    write_snapshot(*model_, StreamKind::decoder, arena, out);
 }
 
 void DeviceDecoderGroup::restore(int slot, std::span<const std::byte> snapshot) {
-    turns_.take(stream_);
-    DecoderStream stream(model_, {}, {}, 1);
-    stream.restore(snapshot);
-    const std::byte* arena = stream.state();
+    Arena state(model_->decoder_state.bytes());
+    read_snapshot(*model_, StreamKind::decoder, snapshot, state.data());
+    restore_state(slot, state.data());
+}
+
+void DeviceDecoderGroup::restore_state(int slot, const std::byte* arena) {
+    order_.enter(stream_);
     const DecoderStreamHeader& from = *model_->decoder_header.in(arena);
     begin(slot, resolve({from.look_ahead, from.noise != 0, from.seed}));
-    load_slot(stream_, decoder_machine(device_.decoder, model_->decoder), state_, slot, arena);
+    load_slot(stream_, decoder_layers(device_.decoder, model_->decoder), state_, slot, arena);
     load_tokens(stream_, state_, slot, model_->decoder.concealment(), arena);
     if (vocoder_ && from.frames != 0 && from.ended == 0) {
         device_.vocoder->load(stream_, *vocoder_, slot, model_->vocoder_state.in(arena));
@@ -309,13 +315,3 @@ void DeviceDecoderGroup::restore(int slot, std::span<const std::byte> snapshot) 
 }
 
 }  // namespace secousti::core::cuda
-
-namespace secousti::core {
-
-std::unique_ptr<DecoderGroup> make_device_decoder_group(ModelPtr model, const GroupOptions& options,
-                                                        const VocoderOptions& vocoder, std::span<const float> voice) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceDecoderGroup>(std::move(model), options, vocoder, voice);
-}
-
-}  // namespace secousti::core

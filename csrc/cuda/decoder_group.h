@@ -16,15 +16,16 @@ namespace secousti::core::cuda {
 
 class DeviceDecoderGroup final : public DecoderGroup {
   public:
-    DeviceDecoderGroup(ModelPtr model, const GroupOptions& options, const VocoderOptions& vocoder,
-                       std::span<const float> voice);
+    DeviceDecoderGroup(ModelPtr model, const DeviceModel& device, const GroupOptions& options,
+                       const VocoderOptions& vocoder, std::span<const float> voice);
 
     std::size_t memory_bytes() const noexcept override;
     void reset(const std::uint8_t* mask) override;
     bool ended(int slot) const noexcept override { return header(slot).ended != 0; }
-    std::size_t snapshot_bytes() const noexcept override { return snapshot_bytes_; }
     void snapshot(int slot, std::byte* out) const override;
     void restore(int slot, std::span<const std::byte> snapshot) override;
+    /// The same from the state arena of a stream on the CPU.
+    void restore_state(int slot, const std::byte* arena);
     void start(int slot, const VocoderOptions& options, std::span<const float> voice) override;
     void set_voice(int slot, std::span<const float> values) override;
     void get_voice(int slot, float* values) const override;
@@ -79,14 +80,13 @@ class DeviceDecoderGroup final : public DecoderGroup {
     Step step_of(const Stream& stream, int tokens) const;
 
     const DeviceModel& device_;
-    const std::size_t snapshot_bytes_;
     const int mel_size_;  ///< floats of a token's mel
     Stream stream_;
     SlotsState state_;
     StepScratch scratch_;
     std::unique_ptr<DeviceVocoder::Slots> vocoder_;  ///< null when the model has none
     SlotMasks masks_;
-    Turns turns_;
+    StreamOrder order_;
     DeviceArray<std::int32_t> tokens_;   ///< [slots, count]
     DeviceArray<float> voice_;           ///< [slots, dimension]
     DeviceArray<float> mel_;             ///< [slots, count*frames_per_token, n_mels]

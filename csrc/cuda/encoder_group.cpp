@@ -18,10 +18,9 @@ int tokens_at_the_end(const DeviceModel& device, const DeviceMel::State& state, 
 
 }  // namespace
 
-DeviceEncoderGroup::DeviceEncoderGroup(ModelPtr model, const GroupOptions& options)
+DeviceEncoderGroup::DeviceEncoderGroup(ModelPtr model, const DeviceModel& device, const GroupOptions& options)
     : EncoderGroup(std::move(model), options),
-      device_(*model_->device),
-      snapshot_bytes_(EncoderStream(model_, 1).snapshot_bytes()),
+      device_(device),
       frame_size_(model_->config.frame_size()),
       frames_per_token_(model_->config.frames_per_token()),
       flush_tokens_(
@@ -109,7 +108,7 @@ bool DeviceEncoderGroup::together(int count, const std::uint8_t* active) const n
 }
 
 void DeviceEncoderGroup::steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) {
-    turns_.take(stream_);
+    order_.enter(stream_);
     const bool once = together(count, active);
     const int each = once ? count : 1;
     const Graph& graph = graphs(each).from_host;
@@ -132,11 +131,11 @@ void DeviceEncoderGroup::steps(const float* pcm, const std::uint8_t* active, int
 void DeviceEncoderGroup::steps_on_device(void* stream, const float* pcm, const std::uint8_t* active, int count,
                                          std::int32_t* tokens) {
     const Stream queue = Stream::borrow(stream);
-    turns_.take(stream_);
+    order_.enter(stream_);
     const bool once = together(count, active);
     const int each = once ? count : 1;
     const Graph& graph = graphs(each).on_device;
-    turns_.take(queue);
+    order_.enter(queue);
     const int width = each * frame_size_;
     for (int first = 0; first < count; first += each) {
         plan(queue, width, active);
@@ -152,12 +151,12 @@ void DeviceEncoderGroup::steps_on_device(void* stream, const float* pcm, const s
             copy_rows(queue, tokens_.data(), each, tokens + first, count, capacity_, each);
         }
     }
-    turns_.leave(queue);
+    order_.leave(queue);
 }
 
 void DeviceEncoderGroup::feed(const float* pcm, int samples, const std::uint8_t* active, std::int32_t* tokens) {
     if (samples == frame_size_) return steps(pcm, active, 1, tokens);
-    turns_.take(stream_);
+    order_.enter(stream_);
     plan(stream_, samples, active);
     const std::size_t count = area(capacity_, samples);
     std::copy_n(pcm, count, host_pcm_.as<float>());
@@ -179,7 +178,7 @@ std::size_t DeviceEncoderGroup::flush(int slot, std::int32_t* tokens) {
     const std::size_t count = tokens_after_flush(slot), index = static_cast<std::size_t>(slot);
     if (count != 0) {
         // The slot alone: nothing is computed for the others.
-        turns_.take(stream_);
+        order_.enter(stream_);
         const SlotsState state = state_.slot_of(slot);
         device_.mel.push(stream_, mel_state_.slot_of(slot), nullptr, nullptr, 0, true, mel_.data(),
                          flush_tokens_ * frames_per_token_, frames_.data());
@@ -195,7 +194,7 @@ std::size_t DeviceEncoderGroup::flush(int slot, std::int32_t* tokens) {
 }
 
 void DeviceEncoderGroup::reset(const std::uint8_t* mask) {
-    turns_.take(stream_);
+    order_.enter(stream_);
     for (std::size_t i = 0; i < slots(); ++i) {
         const bool chosen = mask == nullptr || mask[i] != 0;
         masks_.set(kFed, i, chosen);
@@ -211,23 +210,23 @@ void DeviceEncoderGroup::reset(const std::uint8_t* mask) {
 }
 
 void DeviceEncoderGroup::snapshot(int slot, std::byte* out) const {
-    turns_.take(stream_);
-    EncoderStream stream(model_, 1);
-    std::byte* arena = stream.state();
+    order_.enter(stream_);
+    Arena state(model_->encoder_state.bytes());
+    std::byte* arena = state.data();
     const std::uint64_t samples = samples_[static_cast<std::size_t>(slot)];
     *model_->encoder_header.in(arena) = {samples, tokens_ready(model_->config, samples, ended(slot)),
                                          ended(slot) ? 1 : 0};
     device_.mel.save(stream_, mel_state_, slot, model_->mel, arena);
-    save_slot(stream_, encoder_machine(device_.encoder, model_->encoder), state_, slot, arena);
-    stream.snapshot(out);
+    save_slot(stream_, encoder_layers(device_.encoder, model_->encoder), state_, slot, arena);
+    write_snapshot(*model_, StreamKind::encoder, arena, out);
 }
 
 void DeviceEncoderGroup::restore(int slot, std::span<const std::byte> snapshot) {
-    turns_.take(stream_);
-    EncoderStream stream(model_, 1);
-    stream.restore(snapshot);
-    const std::byte* arena = stream.state();
-    load_slot(stream_, encoder_machine(device_.encoder, model_->encoder), state_, slot, arena);
+    Arena state(model_->encoder_state.bytes());
+    read_snapshot(*model_, StreamKind::encoder, snapshot, state.data());
+    const std::byte* arena = state.data();
+    order_.enter(stream_);
+    load_slot(stream_, encoder_layers(device_.encoder, model_->encoder), state_, slot, arena);
     device_.mel.load(stream_, mel_state_, slot, model_->mel, arena);
     const EncoderStreamHeader& header = *model_->encoder_header.in(arena);
     samples_[static_cast<std::size_t>(slot)] = header.samples;
@@ -235,12 +234,3 @@ void DeviceEncoderGroup::restore(int slot, std::span<const std::byte> snapshot) 
 }
 
 }  // namespace secousti::core::cuda
-
-namespace secousti::core {
-
-std::unique_ptr<EncoderGroup> make_device_encoder_group(ModelPtr model, const GroupOptions& options) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceEncoderGroup>(std::move(model), options);
-}
-
-}  // namespace secousti::core

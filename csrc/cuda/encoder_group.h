@@ -17,12 +17,11 @@ namespace secousti::core::cuda {
 
 class DeviceEncoderGroup final : public EncoderGroup {
   public:
-    DeviceEncoderGroup(ModelPtr model, const GroupOptions& options);
+    DeviceEncoderGroup(ModelPtr model, const DeviceModel& device, const GroupOptions& options);
 
     std::size_t memory_bytes() const noexcept override;
     void reset(const std::uint8_t* mask) override;
     bool ended(int slot) const noexcept override { return ended_[static_cast<std::size_t>(slot)] != 0; }
-    std::size_t snapshot_bytes() const noexcept override { return snapshot_bytes_; }
     void snapshot(int slot, std::byte* out) const override;
     void restore(int slot, std::span<const std::byte> snapshot) override;
     void steps(const float* pcm, const std::uint8_t* active, int count, std::int32_t* tokens) override;
@@ -35,6 +34,9 @@ class DeviceEncoderGroup final : public EncoderGroup {
     /// Feeds any number of samples, up to frame_size, to the slots that `active` names: a stream that is pushed in
     /// chunks. `pcm` is [capacity, samples].
     void feed(const float* pcm, int samples, const std::uint8_t* active, std::int32_t* tokens);
+
+    /// Pushed to the slot since it started.
+    std::uint64_t samples(int slot) const noexcept { return samples_[static_cast<std::size_t>(slot)]; }
 
   private:
     /// The masks: slots that are fed, and slots that give a token.
@@ -62,7 +64,6 @@ class DeviceEncoderGroup final : public EncoderGroup {
     std::size_t slots() const noexcept { return static_cast<std::size_t>(capacity_); }
 
     const DeviceModel& device_;
-    const std::size_t snapshot_bytes_;
     const int frame_size_, frames_per_token_, flush_tokens_, most_tokens_;  ///< tokens: of the end; of any pass
     Stream stream_;
     DeviceMel::State mel_state_;
@@ -70,7 +71,7 @@ class DeviceEncoderGroup final : public EncoderGroup {
     StepScratch scratch_;
     DeviceArray<float> pcm_;  ///< [slots, count*frame_size]
     SlotMasks masks_;
-    Turns turns_;
+    StreamOrder order_;
     DeviceArray<float> mel_;            ///< [slots, tokens*frames_per_token, n_mels]
     DeviceArray<std::int32_t> frames_;  ///< [slots]
     DeviceArray<std::int32_t> tokens_;  ///< [slots, tokens]

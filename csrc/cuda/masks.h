@@ -62,20 +62,23 @@ class SlotMasks {
     bool changed_ = false, in_use_ = false;
 };
 
-/// Keeps work of one group in order although it may come through different streams: the group's own and its callers'.
-class Turns {
+/// Keeps the work of one group in order although it may come through different streams: the group's own and its
+/// callers'.
+class StreamOrder {
   public:
-    void take(const Stream& stream) const {
-        if (taken_) last_.make_wait(stream);
+    /// What `stream` is given from now on comes after the work before the last `leave`.
+    void enter(const Stream& stream) const {
+        if (left_) last_.make_wait(stream);
     }
+    /// After the work given to a caller's stream.
     void leave(const Stream& stream) {
         last_.record(stream);
-        taken_ = true;
+        left_ = true;
     }
 
   private:
     Event last_;
-    bool taken_ = false;
+    bool left_ = false;
 };
 
 }  // namespace secousti::core::cuda

@@ -4,9 +4,7 @@
 
 #include "base/error.h"
 
-namespace secousti::core {
-
-namespace cuda {
+namespace secousti::core::cuda {
 
 namespace {
 
@@ -32,28 +30,4 @@ DeviceModel::DeviceModel(const Stream& stream, const Config& config, const Weigh
                                                       weights, "encoder_transformer.transformer")),
       vocoder(make_device_vocoder(stream, config, weights)) {}
 
-}  // namespace cuda
-
-std::shared_ptr<const cuda::DeviceModel> make_device_model(const Config& config, const WeightMap& weights) {
-    if (!cuda::available()) {
-        throw Error(Status::unsupported, std::string("device 'cuda': ") + cuda::why_unavailable());
-    }
-    const cuda::Stream stream;
-    auto model = std::make_shared<const cuda::DeviceModel>(stream, config, weights);
-    stream.synchronize();
-    return model;
-}
-
-void require_on_device(const Model& model) {
-    if (!cuda::available()) {
-        throw Error(Status::unsupported, std::string("device 'cuda': ") + cuda::why_unavailable());
-    }
-    if (!model.device) {
-        throw Error(Status::unsupported, "device 'cuda': the model " + model.config.name +
-                                             " was opened for the CPU: open it with device 'cuda'");
-    }
-}
-
-std::size_t device_weight_bytes(const cuda::DeviceModel& model) { return model.weight_bytes(); }
-
-}  // namespace secousti::core
+}  // namespace secousti::core::cuda

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "codec/cuda.h"
 #include "cuda/mel.h"
 #include "cuda/stages.h"
 #include "cuda/vocoder.h"
@@ -31,10 +30,3 @@ class DeviceModel {
 };
 
 }  // namespace secousti::core::cuda
-
-namespace secousti::core {
-
-/// Throws Error(unsupported) for a model that was loaded for the CPU alone.
-void require_on_device(const Model& model);
-
-}  // namespace secousti::core

@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "codec/cuda.h"
+#include "base/tokens.h"
+#include "cuda/engine.h"
 #include "cuda/model.h"
 
-namespace secousti::core {
-
-namespace cuda {
+namespace secousti::core::cuda {
 
 namespace {
 
@@ -65,11 +64,8 @@ Step step_of(const Stream& stream, const SlotsState& state, const StepScratch& s
 
 class DeviceOffline final : public Offline {
   public:
-    explicit DeviceOffline(const Model& model)
-        : Offline(model),
-          device_(*model.device),
-          ratio_(model.config.frames_per_token()),
-          bands_(model.config.n_mels) {}
+    DeviceOffline(const Model& model, const DeviceModel& device)
+        : Offline(model), device_(device), ratio_(model.config.frames_per_token()), bands_(model.config.n_mels) {}
 
     void mel(const float* pcm, std::size_t samples, float* out) const override;
     void encode_mel(const float* mel, std::size_t frames, const EncodeOutputs& out) const override;
@@ -463,7 +459,7 @@ void DeviceOffline::decode_wave(const std::vector<const ClipToDecode*>& wave, co
             host_active.as<std::uint8_t>()[s] = live ? 1 : 0;
             std::int32_t* to = host_tokens.as<std::int32_t>() + s * part;
             live ? static_cast<void>(std::copy_n(wave[s]->tokens + first, part, to))
-                 : static_cast<void>(std::fill_n(to, part, -1));
+                 : static_cast<void>(std::fill_n(to, part, kNoToken));
         }
         stream_.copy_to_device(tokens.data(), host_tokens.as<std::int32_t>(),
                                wave.size() * part * sizeof(std::int32_t));
@@ -485,11 +481,8 @@ void DeviceOffline::decode_wave(const std::vector<const ClipToDecode*>& wave, co
 
 }  // namespace
 
-}  // namespace cuda
-
-std::unique_ptr<Offline> make_device_offline(const Model& model) {
-    require_on_device(model);
-    return std::make_unique<cuda::DeviceOffline>(model);
+std::unique_ptr<Offline> make_device_offline(const Model& model, const DeviceModel& device) {
+    return std::make_unique<DeviceOffline>(model, device);
 }
 
-}  // namespace secousti::core
+}  // namespace secousti::core::cuda

@@ -83,13 +83,14 @@ void for_rings(const Transformer& cpu, const DeviceTransformer::State& state, co
 
 }  // namespace
 
-void save_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, std::byte* arena) {
+void save_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+               std::byte* arena) {
     const std::size_t slots = state.position.count();
     const Transformer::Clock clock{Part(state.position, slots, slot).fetch(stream).front(),
                                    Part(state.start, slots, slot).fetch(stream).front()};
-    for (std::size_t i = 0; i < machine.convolutions.size(); ++i) {
-        const DeviceConv& conv = machine.convolutions[i];
-        const Conv& cpu = *machine.cpu_convolutions[i];
+    for (std::size_t i = 0; i < layers.convolutions.size(); ++i) {
+        const DeviceConv& conv = layers.convolutions[i];
+        const Conv& cpu = *layers.cpu_convolutions[i];
         float* window = cpu.window().in(arena);
         std::fill_n(window, cpu.window().count, 0.0F);
         *cpu.appended().in(arena) = 0;
@@ -100,8 +101,8 @@ void save_slot(const Stream& stream, const Machine& machine, const SlotsState& s
             std::copy_n(ring.begin() + static_cast<std::ptrdiff_t>(there * width), width, window + here * width);
         });
     }
-    for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
-        const Transformer& cpu = *machine.cpu_transformers[t];
+    for (std::size_t t = 0; t < layers.transformers.size(); ++t) {
+        const Transformer& cpu = *layers.cpu_transformers[t];
         *cpu.clock().in(arena) = clock;
         const DeviceTransformer::State& rings = state.transformers[t];
         for_rings(cpu, rings, [&]<class T>(const DeviceArray<T>& from, const Slice<T>& to, std::size_t width) {
@@ -114,20 +115,20 @@ void save_slot(const Stream& stream, const Machine& machine, const SlotsState& s
     }
 }
 
-void load_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot,
+void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
                const std::byte* arena) {
     const std::size_t slots = state.position.count();
-    const Transformer::Clock clock = *machine.cpu_transformers.front()->clock().in(arena);
-    for (const Conv* conv : machine.cpu_convolutions) {
+    const Transformer::Clock clock = *layers.cpu_transformers.front()->clock().in(arena);
+    for (const Conv* conv : layers.cpu_convolutions) {
         if (*conv->appended().in(arena) != 0) {
             throw Error(Status::incompatible, "snapshot: taken within a token: a device takes streams between two");
         }
     }
     Part(state.position, slots, slot).put(stream, {clock.position});
     Part(state.start, slots, slot).put(stream, {clock.start});
-    for (std::size_t i = 0; i < machine.convolutions.size(); ++i) {
-        const DeviceConv& conv = machine.convolutions[i];
-        const float* window = machine.cpu_convolutions[i]->window().in(arena);
+    for (std::size_t i = 0; i < layers.convolutions.size(); ++i) {
+        const DeviceConv& conv = layers.convolutions[i];
+        const float* window = layers.cpu_convolutions[i]->window().in(arena);
         const Part part(state.rings[i], slots, slot);
         const std::size_t width = static_cast<std::size_t>(conv.shape().inputs);
         std::vector<float> ring(part.count);
@@ -136,8 +137,8 @@ void load_slot(const Stream& stream, const Machine& machine, const SlotsState& s
         });
         part.put(stream, ring);
     }
-    for (std::size_t t = 0; t < machine.transformers.size(); ++t) {
-        const Transformer& cpu = *machine.cpu_transformers[t];
+    for (std::size_t t = 0; t < layers.transformers.size(); ++t) {
+        const Transformer& cpu = *layers.cpu_transformers[t];
         const DeviceTransformer::State& rings = state.transformers[t];
         for_rings(cpu, rings, [&]<class T>(const DeviceArray<T>& to, const Slice<T>& from, std::size_t width) {
             const Part part(to, slots, slot);
@@ -175,11 +176,11 @@ void forget_tokens(const Stream& stream, const SlotsState& state, int slot) {
     stream.fill(floor.data, 0, floor.count * sizeof(float));
 }
 
-Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu) {
+SnapshotLayers encoder_layers(const DeviceEncoder& device, const Encoder& cpu) {
     return {device.convolutions(), cpu.seanet().convolutions(), {&device.transformer()}, {&cpu.transformer()}};
 }
 
-Machine decoder_machine(const DeviceDecoder& device, const Decoder& cpu) {
+SnapshotLayers decoder_layers(const DeviceDecoder& device, const Decoder& cpu) {
     return {device.convolutions(),
             cpu.seanet().convolutions(),
             {&device.connector(), &device.transformer()},

@@ -15,8 +15,9 @@
 
 namespace secousti::core::cuda {
 
-/// The layers of one of the two machines, on the device and on the CPU, each in order of application.
-struct Machine {
+/// The layers whose past a snapshot holds, of an encoder or a decoder: on the device and on the CPU, each in order of
+/// application.
+struct SnapshotLayers {
     const SeanetConvolutions& convolutions;
     std::array<const Conv*, kSeanetConvolutions> cpu_convolutions;
     std::vector<const DeviceTransformer*> transformers;
@@ -24,8 +25,9 @@ struct Machine {
 };
 
 /// Both wait for the stream. What is loaded lies between two tokens; otherwise Error(incompatible).
-void save_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, std::byte* arena);
-void load_slot(const Stream& stream, const Machine& machine, const SlotsState& state, int slot, const std::byte* arena);
+void save_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot, std::byte* arena);
+void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+               const std::byte* arena);
 
 /// What a decoder's slot remembers of its tokens, likewise; and a slot that has heard none.
 void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena);
@@ -33,7 +35,7 @@ void load_tokens(const Stream& stream, const SlotsState& state, int slot, const 
                  const std::byte* arena);
 void forget_tokens(const Stream& stream, const SlotsState& state, int slot);
 
-Machine encoder_machine(const DeviceEncoder& device, const Encoder& cpu);
-Machine decoder_machine(const DeviceDecoder& device, const Decoder& cpu);
+SnapshotLayers encoder_layers(const DeviceEncoder& device, const Encoder& cpu);
+SnapshotLayers decoder_layers(const DeviceDecoder& device, const Decoder& cpu);
 
 }  // namespace secousti::core::cuda

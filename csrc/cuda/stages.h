@@ -55,9 +55,9 @@ class DeviceEncoder {
     const SeanetConvolutions& convolutions() const noexcept { return convolutions_; }
     const DeviceTransformer& transformer() const noexcept { return transformer_; }
 
-    /// mel [slots, tokens*frames_per_token, n_mels] -> tokens [slots*tokens], -1 for inactive slots; time goes on by
-    /// step.tokens. `valid` [slots], null before the end of streams: mel frames that there are; the rest are completed.
-    /// Leaves mu [slots*tokens, dimension] in the scratch memory.
+    /// mel [slots, tokens*frames_per_token, n_mels] -> tokens [slots*tokens], kNoToken for inactive slots; time goes on
+    /// by step.tokens. `valid` [slots], null before the end of streams: mel frames that there are; the rest are
+    /// completed. Leaves mu [slots*tokens, dimension] in the scratch memory.
     void push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
               const std::int32_t* valid, std::int32_t* tokens, const EncoderExtras& extras = {}) const;
 

@@ -6,16 +6,14 @@
 #include <utility>
 #include <vector>
 
-#include "codec/cuda.h"
 #include "codec/progress.h"
-#include "codec/single.h"
+#include "codec/stream.h"
 #include "cuda/decoder_group.h"
 #include "cuda/encoder_group.h"
+#include "cuda/engine.h"
 #include "models/limits.h"
 
-namespace secousti::core {
-
-namespace cuda {
+namespace secousti::core::cuda {
 
 namespace {
 
@@ -27,20 +25,20 @@ GroupOptions one_slot(const Config& config) {
         .capacity = 1, .device = "cuda", .max_steps = std::clamp(kMaxFrames / config.frames_per_token(), 1, kSteps)};
 }
 
-class DeviceSingleEncoder final : public SingleEncoder {
+class DeviceEncoderStream final : public EncoderStream {
   public:
-    explicit DeviceSingleEncoder(ModelPtr model)
-        : SingleEncoder(std::move(model)),
-          group_(model_, one_slot(model_->config)),
+    DeviceEncoderStream(ModelPtr model, const DeviceModel& device)
+        : EncoderStream(std::move(model)),
+          device_(device),
+          group_(model_, device, one_slot(model_->config)),
           frame_size_(static_cast<std::uint64_t>(model_->config.frame_size())),
           phase_(static_cast<std::uint64_t>(model_->encoder_latency()) % frame_size_) {
         waiting_.reserve(frame_size_);
     }
-    DeviceSingleEncoder(ModelPtr model, std::span<const std::byte> snapshot) : DeviceSingleEncoder(std::move(model)) {
-        EncoderStream stream(model_, 1);
-        stream.restore(snapshot);
-        fed_ = model_->encoder_header.in(stream.state())->samples;
+    DeviceEncoderStream(ModelPtr model, const DeviceModel& device, std::span<const std::byte> snapshot)
+        : DeviceEncoderStream(std::move(model), device) {
         group_.restore(0, snapshot);
+        fed_ = group_.samples(0);
     }
 
     std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
@@ -50,15 +48,14 @@ class DeviceSingleEncoder final : public SingleEncoder {
         waiting_.clear();
     }
     bool ended() const noexcept override { return group_.ended(0); }
-    std::size_t snapshot_bytes() const noexcept override { return group_.snapshot_bytes(); }
     void snapshot(std::byte* out) override {
         feed_waiting();
         group_.snapshot(0, out);
     }
-    std::unique_ptr<SingleEncoder> clone() override {
+    std::unique_ptr<EncoderStream> clone() override {
         std::vector<std::byte> bytes(snapshot_bytes());
         snapshot(bytes.data());
-        return std::make_unique<DeviceSingleEncoder>(model_, bytes);
+        return std::make_unique<DeviceEncoderStream>(model_, device_, bytes);
     }
 
     std::size_t tokens_after_push(std::size_t samples) const noexcept override {
@@ -104,11 +101,11 @@ class DeviceSingleEncoder final : public SingleEncoder {
     /// Gives the group what waits; at most one token comes of it. Tokens that cannot come need no place.
     std::size_t feed_waiting(std::int32_t* tokens = nullptr) {
         if (waiting_.empty()) return 0;
-        std::int32_t token = -1;
+        std::int32_t token = kNoToken;
         group_.feed(waiting_.data(), static_cast<int>(waiting_.size()), nullptr, &token);
         fed_ += waiting_.size();
         waiting_.clear();
-        if (token < 0) return 0;
+        if (token == kNoToken) return 0;
         *tokens = token;
         return 1;
     }
@@ -119,33 +116,35 @@ class DeviceSingleEncoder final : public SingleEncoder {
         group_.steps(pcm, nullptr, group_.max_steps(), out);
         fed_ += static_cast<std::uint64_t>(group_.max_steps()) * frame_size_;
         return static_cast<std::size_t>(
-            std::copy_if(out, out + group_.max_steps(), tokens, [](std::int32_t token) { return token >= 0; }) -
+            std::copy_if(out, out + group_.max_steps(), tokens, [](std::int32_t token) { return token != kNoToken; }) -
             tokens);
     }
 
+    const DeviceModel& device_;
     DeviceEncoderGroup group_;
     const std::uint64_t frame_size_, phase_;  ///< tokens come when the samples fed are phase_ modulo frame_size_
     std::uint64_t fed_ = 0;
     std::vector<float> waiting_;  ///< pushed, not yet fed: less than brings a token
 };
 
-class DeviceSingleDecoder final : public SingleDecoder {
+class DeviceDecoderStream final : public DecoderStream {
   public:
-    DeviceSingleDecoder(ModelPtr model, const VocoderOptions& options, std::span<const float> voice)
-        : SingleDecoder(std::move(model)),
+    DeviceDecoderStream(ModelPtr model, const DeviceModel& device, const VocoderOptions& options,
+                        std::span<const float> voice)
+        : DecoderStream(std::move(model)),
+          device_(device),
           look_ahead_(model_->vocoder ? model_->vocoder->resolve(options).look_ahead : 0),
-          group_(model_, one_slot(model_->config), options, voice) {}
+          group_(model_, device, one_slot(model_->config), options, voice) {}
 
     std::size_t memory_bytes() const noexcept override { return group_.memory_bytes(); }
     void reset() override { group_.reset(nullptr); }
     bool ended() const noexcept override { return group_.ended(0); }
-    std::size_t snapshot_bytes() const noexcept override { return group_.snapshot_bytes(); }
     void snapshot(std::byte* out) override { group_.snapshot(0, out); }
-    void restore(std::span<const std::byte> snapshot) { group_.restore(0, snapshot); }
-    std::unique_ptr<SingleDecoder> clone() override {
+    void restore_state(const std::byte* arena) { group_.restore_state(0, arena); }
+    std::unique_ptr<DecoderStream> clone() override {
         std::vector<std::byte> bytes(snapshot_bytes());
         snapshot(bytes.data());
-        return restore_device_decoder(model_, bytes);
+        return restore_device_decoder(model_, device_, bytes);
     }
 
     DecoderUse use() const noexcept override { return group_.use(0); }
@@ -200,40 +199,38 @@ class DeviceSingleDecoder final : public SingleDecoder {
         }
     }
 
+    const DeviceModel& device_;
     const int look_ahead_;
     DeviceDecoderGroup group_;
 };
 
 }  // namespace
 
-}  // namespace cuda
-
-std::unique_ptr<SingleEncoder> make_device_encoder(ModelPtr model) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceSingleEncoder>(std::move(model));
+std::unique_ptr<EncoderStream> make_device_encoder(ModelPtr model, const DeviceModel& device) {
+    return std::make_unique<DeviceEncoderStream>(std::move(model), device);
 }
 
-std::unique_ptr<SingleEncoder> restore_device_encoder(ModelPtr model, std::span<const std::byte> snapshot) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceSingleEncoder>(std::move(model), snapshot);
+std::unique_ptr<EncoderStream> restore_device_encoder(ModelPtr model, const DeviceModel& device,
+                                                      std::span<const std::byte> snapshot) {
+    return std::make_unique<DeviceEncoderStream>(std::move(model), device, snapshot);
 }
 
-std::unique_ptr<SingleDecoder> make_device_decoder(ModelPtr model, const VocoderOptions& options,
-                                                   std::span<const float> voice) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceSingleDecoder>(std::move(model), options, voice);
+std::unique_ptr<DecoderStream> make_device_decoder(ModelPtr model, const DeviceModel& device,
+                                                   const VocoderOptions& options, std::span<const float> voice) {
+    return std::make_unique<DeviceDecoderStream>(std::move(model), device, options, voice);
 }
 
-std::unique_ptr<SingleDecoder> restore_device_decoder(ModelPtr model, std::span<const std::byte> snapshot) {
-    require_on_device(*model);
+std::unique_ptr<DecoderStream> restore_device_decoder(ModelPtr model, const DeviceModel& device,
+                                                      std::span<const std::byte> snapshot) {
+    Arena state(model->decoder_state.bytes());
+    read_snapshot(*model, StreamKind::decoder, snapshot, state.data());
     // The group has to be made for the look-ahead of the snapshot.
-    DecoderStream stream(model, {}, {}, 1);
-    stream.restore(snapshot);
-    const DecoderStreamHeader& from = *model->decoder_header.in(stream.state());
-    auto decoder = std::make_unique<cuda::DeviceSingleDecoder>(
-        std::move(model), VocoderOptions{from.look_ahead, from.noise != 0, from.seed}, std::span<const float>());
-    decoder->restore(snapshot);
+    const DecoderStreamHeader& from = *model->decoder_header.in(state.data());
+    auto decoder = std::make_unique<DeviceDecoderStream>(std::move(model), device,
+                                                         VocoderOptions{from.look_ahead, from.noise != 0, from.seed},
+                                                         std::span<const float>());
+    decoder->restore_state(state.data());
     return decoder;
 }
 
-}  // namespace secousti::core
+}  // namespace secousti::core::cuda

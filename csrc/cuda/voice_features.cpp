@@ -2,21 +2,20 @@
 #include <memory>
 #include <utility>
 
-#include "codec/cuda.h"
+#include "codec/voice.h"
+#include "cuda/engine.h"
 #include "cuda/model.h"
 #include "models/limits.h"
 
-namespace secousti::core {
-
-namespace cuda {
+namespace secousti::core::cuda {
 
 namespace {
 
-class DeviceVoiceMachine final : public VoiceMachine {
+class DeviceVoiceFeatures final : public VoiceFeatures {
   public:
-    explicit DeviceVoiceMachine(ModelPtr model)
+    DeviceVoiceFeatures(ModelPtr model, const DeviceModel& device)
         : model_(std::move(model)),
-          device_(*model_->device),
+          device_(device),
           bands_(static_cast<std::size_t>(model_->config.n_mels)),
           // Up to a window's worth is held back, so that a step gives a frame more than its own.
           max_samples_((kMaxFrames - 1) * model_->config.hop_length),
@@ -63,11 +62,8 @@ class DeviceVoiceMachine final : public VoiceMachine {
 
 }  // namespace
 
-}  // namespace cuda
-
-std::unique_ptr<VoiceMachine> make_device_voice_machine(ModelPtr model) {
-    require_on_device(*model);
-    return std::make_unique<cuda::DeviceVoiceMachine>(std::move(model));
+std::unique_ptr<VoiceFeatures> make_device_voice_features(ModelPtr model, const DeviceModel& device) {
+    return std::make_unique<DeviceVoiceFeatures>(std::move(model), device);
 }
 
-}  // namespace secousti::core
+}  // namespace secousti::core::cuda

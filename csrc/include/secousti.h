@@ -45,7 +45,7 @@ extern "C" {
  * @{ */
 
 /** Raised whenever a function or struct changes incompatibly. */
-#define SECOUSTI_ABI_VERSION 1
+#define SECOUSTI_ABI_VERSION 2
 
 /** Outcome of a call. */
 typedef enum secousti_status {
@@ -188,7 +188,10 @@ SECOUSTI_API secousti_status secousti_encoder_reset(secousti_encoder* encoder) S
 SECOUSTI_API size_t secousti_encoder_memory(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
 /** Most tokens that pushing `samples` more, or flushing after them, can return. */
 SECOUSTI_API size_t secousti_encoder_max_tokens(const secousti_encoder* encoder, size_t samples) SECOUSTI_NOEXCEPT;
-/** Feeds `samples` of PCM; writes the tokens that are ready and returns how many. */
+/** 1 after flush and until reset, when the stream takes nothing, else 0. */
+SECOUSTI_API int32_t secousti_encoder_ended(const secousti_encoder* encoder) SECOUSTI_NOEXCEPT;
+/** Feeds `samples` of PCM; writes the tokens that are ready and returns how many. A `capacity` of
+    samples / frame_size + 1 is always enough. */
 SECOUSTI_API int64_t secousti_encoder_push(secousti_encoder* encoder, const float* pcm, size_t samples, int32_t* tokens,
                                            size_t capacity) SECOUSTI_NOEXCEPT;
 /** Ends the stream: writes the remaining tokens. Only reset and destroy may follow. */
@@ -227,6 +230,8 @@ SECOUSTI_API secousti_status secousti_decoder_get_voice(const secousti_decoder* 
                                                         size_t dimension) SECOUSTI_NOEXCEPT;
 /** Most samples that pushing `tokens` more (or mel frames worth as many), or flushing after them, can return. */
 SECOUSTI_API size_t secousti_decoder_max_samples(const secousti_decoder* decoder, size_t tokens) SECOUSTI_NOEXCEPT;
+/** 1 after flush and until reset, when the stream takes nothing, else 0. */
+SECOUSTI_API int32_t secousti_decoder_ended(const secousti_decoder* decoder) SECOUSTI_NOEXCEPT;
 /** Tokens to PCM. `tokens` NULL: `count` tokens were lost; the decoder conceals them, going on with what is most likely
     and fading to the noise between words when the loss lasts, and is in step again at the next token that comes. A
     stream is used for one of the three kinds of push until it is reset. */
@@ -259,10 +264,11 @@ SECOUSTI_API secousti_status secousti_decoder_restore(secousti_model* model, con
  * interchangeable. A group is used by one thread at a time; the real-time contract is that of streams.
  * @{ */
 
-/** In a decoder group's tokens: the slot is not active. */
-#define SECOUSTI_TOKEN_NONE (-1)
-/** The slot's token never came: it is concealed, as in secousti_decoder_push. */
-#define SECOUSTI_TOKEN_LOST (-2)
+/** The token never came, as in containers and packets: a decoder group conceals it, as secousti_decoder_push does. */
+#define SECOUSTI_TOKEN_LOST (-1)
+/** There is none. To a decoder group: the slot is not active in this step. From an encoder group: the slot is not
+    active, or its stream so young that the first token is not complete. */
+#define SECOUSTI_TOKEN_NONE (-2)
 
 /** Encoder streams that step together. */
 typedef struct secousti_encoder_group secousti_encoder_group;
@@ -307,8 +313,8 @@ SECOUSTI_API void secousti_encoder_group_destroy(secousti_encoder_group* group) 
 /** Bytes that the group holds beside the weights. */
 SECOUSTI_API size_t secousti_encoder_group_memory(const secousti_encoder_group* group) SECOUSTI_NOEXCEPT;
 /** Feeds `pcm` [capacity, frame_size] to the slots whose `active` [capacity] is not 0 (NULL: all); rows of other slots
-    are not read. Writes tokens [capacity], -1 where there is none: the slot is not active, or its stream is so young
-    that the first token is not complete (secousti_model_info.encoder_latency). */
+    are not read. Writes tokens [capacity], SECOUSTI_TOKEN_NONE where there is none: the slot is not active, or its
+   stream is so young that the first token is not complete (secousti_model_info.encoder_latency). */
 SECOUSTI_API secousti_status secousti_encoder_group_step(secousti_encoder_group* group, const float* pcm,
                                                          const uint8_t* active, int32_t* tokens) SECOUSTI_NOEXCEPT;
 /** `count` steps at once, 1 up to the group's max_steps, with the bits that as many calls of

@@ -147,6 +147,8 @@ class Encoder {
     std::size_t max_tokens(std::size_t samples) const noexcept {
         return secousti_encoder_max_tokens(handle_.get(), samples);
     }
+    /// Whether it was flushed: then it takes nothing until reset.
+    bool ended() const noexcept { return secousti_encoder_ended(handle_.get()) != 0; }
     /// Writes the tokens that are ready to the front of `tokens` and returns how many.
     std::size_t push(std::span<const float> pcm, std::span<std::int32_t> tokens) {
         return detail::checked(
@@ -241,6 +243,8 @@ class Decoder {
     std::size_t max_samples(std::size_t tokens) const noexcept {
         return secousti_decoder_max_samples(handle_.get(), tokens);
     }
+    /// Whether it was flushed: then it takes nothing until reset.
+    bool ended() const noexcept { return secousti_decoder_ended(handle_.get()) != 0; }
     /// Writes the samples that are ready to the front of `pcm` and returns how many.
     std::size_t push(std::span<const std::int32_t> tokens, std::span<float> pcm) {
         return detail::checked(

@@ -95,8 +95,9 @@ SECOUSTI_API void secousti_packet_reader_destroy(secousti_packet_reader* reader)
  *  status for NULL arguments. Neither allocates nor locks; nor does pop. */
 SECOUSTI_API int64_t secousti_packet_reader_push(secousti_packet_reader* reader, const void* bytes,
                                                  size_t size) SECOUSTI_NOEXCEPT;
-/** Takes the next token in playing order, one for each frame_size samples played. Returns a secousti_packet_next;
- *  `token` is -1 unless it is SECOUSTI_PACKET_TOKEN. */
+/** Takes the next token in playing order, one for each frame_size samples played. Returns a secousti_packet_next.
+ *  `token` is what a decoder group's step takes: the token, SECOUSTI_TOKEN_LOST or, while waiting, SECOUSTI_TOKEN_NONE.
+ */
 SECOUSTI_API int64_t secousti_packet_reader_pop(secousti_packet_reader* reader, int32_t* token) SECOUSTI_NOEXCEPT;
 /** Tokens from the one to be played next to the newest that came, gaps included: the delay at hand. */
 SECOUSTI_API size_t secousti_packet_reader_buffered(const secousti_packet_reader* reader) SECOUSTI_NOEXCEPT;

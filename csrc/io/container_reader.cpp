@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/tokens.h"
 #include "io/bytes.h"
 #include "io/container.h"
 #include "io/container_format.h"
@@ -289,7 +290,7 @@ class Reader {
 
     void lose(std::int64_t first, std::int64_t count) {
         out_.lost.push_back({first, count});
-        if (first + count <= limit_) out_.tokens.resize(static_cast<std::size_t>(first + count), -1);
+        if (first + count <= limit_) out_.tokens.resize(static_cast<std::size_t>(first + count), kLostToken);
     }
 
     void count_info(const InfoRecord& record) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/tokens.h"
 #include "io/bytes.h"
 #include "io/crc32.h"
 #include "io/voice_code.h"
@@ -128,7 +129,7 @@ PacketReader::PacketReader(const PacketStream& stream, std::size_t depth)
       packing_(stream.cardinality),
       check_start_(check_start(stream)),
       depth_(static_cast<std::int64_t>(in_range("depth", depth, 1, kWindow / 2))),
-      slots_(kWindow, -1),
+      slots_(kWindow, kLostToken),
       voice_(voice_bytes(stream.dimension)),
       voice_versions_(part_count(voice_.size()), -1) {}
 
@@ -158,7 +159,7 @@ bool PacketReader::parse(std::span<const std::byte> packet, Parsed& parsed) noex
 }
 
 void PacketReader::restart(std::int64_t position) noexcept {
-    std::fill(slots_.begin(), slots_.end(), -1);
+    std::fill(slots_.begin(), slots_.end(), kLostToken);
     counts_.restarts += started_ ? 1 : 0;
     position_ = newest_ = position;
     started_ = true;
@@ -234,7 +235,7 @@ PacketResult PacketReader::push(std::span<const std::byte> packet) noexcept {
 }
 
 PacketReader::Next PacketReader::pop(std::int32_t& token) noexcept {
-    token = -1;
+    token = kNoToken;
     if (!started_) return Next::waiting;
     if (!playing_) {
         if (newest_ - position_ < depth_) return Next::waiting;
@@ -246,7 +247,7 @@ PacketReader::Next PacketReader::pop(std::int32_t& token) noexcept {
     }
     std::int32_t& place = slot(position_++);
     token = place;
-    place = -1;
+    place = kLostToken;
     counts_.lost += token < 0 ? 1 : 0;
     return token < 0 ? Next::lost : Next::token;
 }

@@ -88,8 +88,8 @@ class PacketReader {
     PacketResult push(std::span<const std::byte> packet) noexcept;
 
     enum class Next : std::int32_t { lost, token, waiting };
-    /// The next token in playing order; `token` is -1 unless there is one. `waiting`: nothing to play yet, or not for
-    /// long after the other end fell silent.
+    /// The next token in playing order, kLostToken, or kNoToken where the result is `waiting`: nothing to play yet, or
+    /// not for long after the other end fell silent.
     Next pop(std::int32_t& token) noexcept;
     /// Tokens from the one to be played next to the newest that came, gaps included.
     std::size_t buffered() const noexcept;
@@ -113,7 +113,7 @@ class PacketReader {
     TokenPacking packing_;
     std::uint32_t check_start_;
     std::int64_t depth_;
-    std::vector<std::int32_t> slots_;         ///< [kWindow]: tokens by index, -1 where none
+    std::vector<std::int32_t> slots_;         ///< [kWindow]: tokens by index, kLostToken where none
     std::int64_t position_ = 0, newest_ = 0;  ///< index to be played next; one past the newest that came
     bool started_ = false, playing_ = false;
     std::int32_t stray_next_ = -1;  ///< sequence number that would follow the last stray packet

@@ -6,7 +6,7 @@ import numpy as np
 
 from secousti_native._arrays import Array, Floats, as_floats
 
-#: Largest magnitude of a sample. The engine takes a million; resampling can raise peaks a few times over.
+#: Largest magnitude of a sample to be resampled. The engine takes a million; resampling can raise peaks a few times.
 MAX_SAMPLE = 1e5
 
 
@@ -54,11 +54,11 @@ def check_optional_voice(voice: Array | None, dimension: int) -> Floats | None:
     return None if voice is None else check_voice(voice, dimension)
 
 
-def check_magnitude(pcm: Floats) -> None:
-    """ValueError that names the first sample that is far too large: noise in a buffer, or integers as floats."""
-    bad = np.abs(pcm) > MAX_SAMPLE
-    if bad.any():
-        position = int(np.argmax(bad))
+def check_samples(pcm: Floats) -> None:
+    """ValueError that names the first sample that is not finite, or far too large: noise, or integers as floats."""
+    fits = np.abs(pcm) <= MAX_SAMPLE  # false for NaN
+    if not fits.all():
+        position = int(np.argmin(fits))
         raise ValueError(
             f"pcm[{position}] is {pcm[position]}, expected a sample of nominally -1 to 1 (at most {MAX_SAMPLE:g})"
         )

@@ -66,10 +66,11 @@ def check_finite(values: npt.NDArray[Any], name: str) -> None:
     raise ValueError(f"{name}[{index}] is {values[position]}; all values must be finite")
 
 
-def as_audio(audio: Array, name: str = "audio", ndim: int = 1) -> Floats:
+def as_audio(audio: Array, name: str = "audio", ndim: int = 1, check: bool = True) -> Floats:
     """Finite float32 audio from float (nominally in [-1, 1]), int16 or int32 PCM of ``ndim`` dimensions.
 
-    TypeError for another kind or dtype; ValueError for another number of dimensions, NaN or infinity.
+    TypeError for another kind or dtype; ValueError for another number of dimensions, NaN or infinity. Without ``check``
+    values are not looked at: for calls of the core that do.
     """
     values = _pcm(audio, name)
     if values.ndim != ndim:
@@ -77,7 +78,8 @@ def as_audio(audio: Array, name: str = "audio", ndim: int = 1) -> Floats:
         hint = "; mix channels down first (secousti_native.audio.to_mono)" if ndim == 1 and values.ndim == 2 else ""
         raise ValueError(f"{name}: expected shape {wanted}, got {list(values.shape)}{hint}")
     result = _to_unit_scale(values)
-    check_finite(result, name)
+    if check:
+        check_finite(result, name)
     return result
 
 

@@ -17,7 +17,7 @@ from secousti_native.errors import ContainerError
 from secousti_native.model import Model
 
 LOST = -1
-"""Stands for a token that a damaged file has lost."""
+"""In the place of a token, in files, packets and groups: it never came. Decoders conceal it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,17 +11,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from secousti_native import _core, _device
+from secousti_native import _core, _device, encoded
 from secousti_native._arguments import check_look_ahead, check_optional_voice, check_voice, seed_and_noise
 from secousti_native._arrays import Array, Tokens, as_frames, like, to_numpy
 from secousti_native.errors import SnapshotError
 from secousti_native.model import Model
 from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT, STREAM_OF, split_snapshot
 
-INACTIVE = -1
-"""In a decoder group's tokens: the slot does not take part in this step."""
-LOST = -2
-"""The slot's token never came: it is concealed, as by `DecoderStream.conceal`."""
+LOST = encoded.LOST
+"""It never came: concealed, as by `DecoderStream.conceal`."""
+INACTIVE = -2
+"""In a group's tokens: the slot does not take part in this step, or its stream is too young for a token."""
 
 
 class _Group:
@@ -96,8 +96,8 @@ class EncoderGroup(_Group):
             active: bool [capacity]; None: all.
 
         Returns:
-            int64 [capacity]: each slot's token, or -1 where there is none: the slot is not active, or its stream is so
-            young that its first token is not complete.
+            int64 [capacity]: each slot's token, or `INACTIVE` (-2) where there is none: the slot is not active, or its
+            stream is so young that its first token is not complete.
 
         Raises:
             ValueError: shapes, or a sample that is not finite. Nothing is consumed then.
@@ -179,7 +179,7 @@ class DecoderGroup(_Group):
         """Feeds one token to each slot.
 
         Args:
-            tokens: integers [capacity]: a token, `INACTIVE` (-1) or `LOST` (-2).
+            tokens: integers [capacity]: a token, `LOST` (-1) or `INACTIVE` (-2).
             active: bool [capacity], for tokens on the device only, where the host does not see which are `INACTIVE`;
                 None: all.
 

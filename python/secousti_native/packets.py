@@ -20,13 +20,13 @@ from enum import IntEnum
 
 import numpy as np
 
-from secousti_native import _core
+from secousti_native import _core, encoded
 from secousti_native._arguments import check_voice
 from secousti_native._arrays import Array, Floats, as_tokens
 from secousti_native.model import Model
 
-#: What `PacketReader.pop` gives for a token that did not come.
-LOST = -1
+LOST = encoded.LOST
+"""What `PacketReader.pop` gives for a token that did not come."""
 
 
 class PacketResult(IntEnum):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from secousti_native import _core
-from secousti_native._arguments import check_count, check_magnitude, check_voice
+from secousti_native._arguments import check_count, check_samples, check_voice
 from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
 from secousti_native.audio import Resampler
 from secousti_native.errors import SnapshotError, UnsupportedError
@@ -40,12 +40,14 @@ class EncoderStream:
     def push(self, pcm: Array) -> Array:
         """Feeds audio [samples] of any length (float, int16 or int32); returns the tokens that are ready, int64 [n].
 
-        Samples are nominally in [-1, 1], and at most 1e5 in magnitude. A call that raises consumes nothing.
+        Samples are nominally in [-1, 1]; ``ValueError`` for one beyond 1e6 in magnitude (1e5 if the stream resamples),
+        or that is not finite. A call that raises consumes nothing.
         """
-        values = as_audio(pcm, "pcm")
-        check_magnitude(values)
+        values = as_audio(pcm, "pcm", check=False)  # the core checks what it is given
         with self._exclusive():
-            self._check_open()
+            if self._resamples:
+                check_samples(values)
+                self._check_open()
             tokens = self._core.push(self._resampler.push(values))
             self._kind = pcm
             return self._result(tokens)
@@ -53,6 +55,8 @@ class EncoderStream:
     def flush(self) -> Array:
         """Ends the stream: the remaining tokens, int64 [n]. Only `reset` may follow."""
         with self._exclusive():
+            if not self._resamples:
+                return self._result(self._core.flush())
             self._check_open()
             head = self._core.push(self._resampler.flush())
             return self._result(np.concatenate([head, self._core.flush()]))
@@ -80,8 +84,12 @@ class EncoderStream:
         self._require_native_rate("snapshot")
         return ENCODER_SNAPSHOT + self._core.snapshot()
 
+    @property
+    def _resamples(self) -> bool:
+        return self.sample_rate != self._model.sample_rate
+
     def _require_native_rate(self, what: str) -> None:
-        if self.sample_rate != self._model.sample_rate:
+        if self._resamples:
             raise UnsupportedError(
                 f"{what}: soxr's resampling state cannot be copied; resample with secousti_native.audio.Resampler "
                 f"and push {self._model.sample_rate} Hz audio"
@@ -98,7 +106,8 @@ class EncoderStream:
 
     def _check_open(self) -> None:
         """The core's error if the stream was flushed, before the resampler takes anything in."""
-        self._core.push(np.zeros(0, np.float32))
+        if self._core.ended():
+            raise RuntimeError("the stream was flushed: reset it before it is used again")
 
     def _result(self, tokens: Tokens) -> Array:
         return like(tokens.astype(np.int64), self._kind)
@@ -119,7 +128,7 @@ class DecoderStream:
     @property
     def voice(self) -> Array:
         """G [dimension] float32, the voice. An assignment takes effect at the next token."""
-        return self._core.get_voice(self._model.dimension)
+        return self._core.get_voice()
 
     @voice.setter
     def voice(self, value: Array) -> None:
@@ -143,7 +152,7 @@ class DecoderStream:
 
     def conceal_to_mel(self, count: int = 1) -> Array:
         """`push_to_mel` for ``count`` tokens that were lost."""
-        return like(self._core.conceal_to_mel(check_count(count), *self._mel_shape()), self._kind)
+        return like(self._core.conceal_to_mel(check_count(count)), self._kind)
 
     def push_to_mel(self, tokens: Array) -> Array:
         """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
@@ -152,21 +161,15 @@ class DecoderStream:
         a ``RuntimeError``.
         """
         values = as_tokens(tokens, self._model.cardinality)
-        mel = self._core.push_to_mel(values, *self._mel_shape())
+        mel = self._core.push_to_mel(values)
         self._kind = tokens
         return like(mel, tokens)
 
     def push_from_mel(self, mel: Array) -> Array:
         """Feeds log-mel [T, n_mels] to the vocoder alone; returns the samples that are ready, float32 [samples]."""
-        frames, bands = self._mel_shape()
-        values = as_floats(mel, "mel", (None, bands))
-        pcm = self._core.push_from_mel(values, frames, bands)
+        pcm = self._core.push_from_mel(as_floats(mel, "mel", (None, self._model.n_mels)))
         self._kind = mel
         return like(pcm, mel)
-
-    def _mel_shape(self) -> tuple[int, int]:
-        """Mel frames per token, bands."""
-        return self._model.frames_per_token, self._model.n_mels
 
     def flush(self) -> Array:
         """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
@@ -200,9 +203,7 @@ class VoiceEstimator:
 
     def push(self, pcm: Array) -> bool:
         """Feeds audio [samples] at the codec's rate; returns whether the estimate was renewed. Pauses do not count."""
-        values = as_audio(pcm, "pcm")
-        check_magnitude(values)
-        return self._core.push(values)
+        return self._core.push(as_audio(pcm, "pcm", check=False))
 
     @property
     def voice(self) -> Floats:

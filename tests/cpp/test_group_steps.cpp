@@ -74,10 +74,10 @@ TEST(several_steps_are_checked_as_a_whole) {
                  [&] { encoders.steps(pcm.data(), nullptr, 3, tokens.data()); });
     expect_error(SECOUSTI_INVALID_ARGUMENT, "count is 0",
                  [&] { decoders.steps(tokens.data(), 0, pcm.data(), samples.data()); });
-    tokens = {1, 1, 0, -1};
-    expect_error(SECOUSTI_INVALID_ARGUMENT, "tokens[1][1] is -1: a slot is active in all steps",
+    tokens = {1, 1, 0, SECOUSTI_TOKEN_NONE};
+    expect_error(SECOUSTI_INVALID_ARGUMENT, "tokens[1][1] is -2: a slot is active in all steps",
                  [&] { decoders.steps(tokens.data(), 2, pcm.data(), samples.data()); });
-    tokens = {1, model.info().cardinality, -1, -1};
+    tokens = {1, model.info().cardinality, SECOUSTI_TOKEN_NONE, SECOUSTI_TOKEN_NONE};
     expect_error(SECOUSTI_INVALID_ARGUMENT, "tokens[0][1] is",
                  [&] { decoders.steps(tokens.data(), 2, pcm.data(), samples.data()); });
     // Callers from before max_steps.

@@ -53,7 +53,7 @@ struct Encoders {
         for (std::size_t at = 0; at < slots * count; ++at) {
             Tokens expected;
             if (active[at / count]) single[at / count].push(std::span(pcm).subspan(at * frame, frame), expected);
-            same &= expected.size() <= 1 && tokens[at] == (expected.empty() ? -1 : expected.front());
+            same &= expected.size() <= 1 && tokens[at] == (expected.empty() ? SECOUSTI_TOKEN_NONE : expected.front());
         }
         return same;
     }
@@ -386,11 +386,13 @@ TEST(groups_refuse_what_does_not_fit) {
     expect_error(SECOUSTI_INCOMPATIBLE, "taken from an encoder", [&] { decoders.restore(0, encoders.snapshot(0)); });
     Pcm out(2 * frame), mel(2 * static_cast<std::size_t>(model.info().n_mels));
     std::vector<std::int32_t> samples(2);
-    const std::int32_t bad[] = {-1, model.info().cardinality}, good[] = {-1, 0}, strange[] = {-3, 0};
+    const std::int32_t bad[] = {SECOUSTI_TOKEN_NONE, model.info().cardinality}, good[] = {SECOUSTI_TOKEN_NONE, 0},
+                       strange[] = {-3, 0};
     expect_error(invalid, "tokens[1] is 81", [&] { decoders.step(bad, out.data(), samples.data()); });
     expect_error(invalid, "tokens[0] is -3", [&] { decoders.step(strange, out.data(), samples.data()); });
     decoders.step(good, out.data(), samples.data());
-    expect_error(SECOUSTI_INVALID_STATE, "slot 1 was used otherwise", [&] { decoders.step_to_mel(good, mel.data()); });
+    expect_error(SECOUSTI_INVALID_STATE, "slot 1 is already used for tokens to PCM; reset it first",
+                 [&] { decoders.step_to_mel(good, mel.data()); });
     expect_error(invalid, "voice has 3 values", [&] { decoders.set_voice(0, Pcm(3)); });
     expect_error(invalid, "voice[1] is nan", [&] {
         Pcm voice(static_cast<std::size_t>(model.info().dimension));

@@ -177,7 +177,7 @@ TEST(packet_reader_waits_when_nothing_comes_for_long_and_starts_again) {
     Reader reader(options(), 8);
     std::int32_t token = 5;
     CHECK(secousti_packet_reader_pop(reader.handle, &token) == SECOUSTI_PACKET_WAITING);
-    CHECK(token == -1);
+    CHECK(token == SECOUSTI_TOKEN_NONE);
     for (const Bytes& packet : writer.write(random_tokens(8))) reader.push(packet);
     const Tokens all = reader.pop(10'000);
     CHECK(all.size() == 8 + 256);
@@ -247,7 +247,9 @@ TEST(packet_reader_survives_anything) {
         for (const std::int32_t token : {0, 1, 2, 3, 4}) {
             std::int32_t popped = token;
             const auto next = secousti_packet_reader_pop(reader.handle, &popped);
-            CHECK(next == SECOUSTI_PACKET_TOKEN ? popped >= 0 && popped < kCardinality : popped == -1);
+            CHECK(next == SECOUSTI_PACKET_TOKEN  ? popped >= 0 && popped < kCardinality
+                  : next == SECOUSTI_PACKET_LOST ? popped == SECOUSTI_TOKEN_LOST
+                                                 : popped == SECOUSTI_TOKEN_NONE);
         }
         secousti_packet_reader_take_voice(reader.handle, heard.data(), heard.size());
         allocated += allocations::count() - start;

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/tokens.h"
 #include "io/crc32.h"
 #include "io/packet.h"
 #include "secousti.h"
@@ -78,10 +79,11 @@ FUZZ_TARGET(packet) {
                 break;
             default:
                 for (std::size_t i = 0, count = input.below(40); i < count; ++i) {
-                    std::int32_t token = -2;
+                    std::int32_t token = 0;
                     const PacketReader::Next next = reader.pop(token);
                     REQUIRE((next == PacketReader::Next::token) == (token >= 0));
-                    REQUIRE(token < static_cast<std::int64_t>(stream.cardinality) && token >= -1);
+                    REQUIRE((next == PacketReader::Next::lost) == (token == kLostToken));
+                    REQUIRE(token < static_cast<std::int64_t>(stream.cardinality) && token >= kNoToken);
                     popped += next == PacketReader::Next::token;
                 }
         }
@@ -146,7 +148,8 @@ FUZZ_TARGET(group) {
                 if (input.below(8) == 0) pcm[input.below(pcm.size())] = input.take<float>();
                 if (secousti_encoder_group_step(g.encoders, pcm.data(), mask.data(), tokens.data()) == SECOUSTI_OK) {
                     for (std::size_t i = 0; i < kSlots; ++i) {
-                        REQUIRE(tokens[i] >= -1 && tokens[i] < g.info.cardinality && (mask[i] != 0 || tokens[i] == -1));
+                        const bool none = tokens[i] == SECOUSTI_TOKEN_NONE;
+                        REQUIRE(none || (mask[i] != 0 && tokens[i] >= 0 && tokens[i] < g.info.cardinality));
                     }
                 }
                 break;

@@ -146,6 +146,7 @@ def test_torch_streams_stay_torch(codec: Codec, speech: Floats) -> None:
     from_mel = codec.decoder()
     from_mel.push_from_mel(mel)
     assert isinstance(from_mel.clone().flush(), torch.Tensor)
+    encoder.reset()
     with pytest.raises(ValueError, match="pcm"):
         encoder.push(torch.full((3,), float("nan")))
     assert isinstance(codec.encoder().flush(), np.ndarray)

@@ -45,7 +45,7 @@ def test_cuda_where_it_cannot_be_says_why() -> None:
         Codec.from_pretrained(device="cuda")
     codec = Codec.from_pretrained()
     for make in (codec.encoder_group, codec.decoder_group):
-        with pytest.raises(UnsupportedError, match=f"'cuda'.*({reasons})"):
+        with pytest.raises(UnsupportedError, match=r"'cuda'.*(no CUDA|open it with)"):
             make(2, device="cuda")
 
 

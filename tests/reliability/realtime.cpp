@@ -199,12 +199,7 @@ class GroupsAndPackets {
                     return __LINE__;
                 }
             }
-            std::int32_t token = -1;
-            const auto next = secousti_packet_reader_pop(reader_, &token);
-            if (next < 0) return __LINE__;
-            tokens[0] = next == SECOUSTI_PACKET_TOKEN  ? token
-                        : next == SECOUSTI_PACKET_LOST ? SECOUSTI_TOKEN_LOST
-                                                       : SECOUSTI_TOKEN_NONE;
+            if (secousti_packet_reader_pop(reader_, &tokens[0]) < 0) return __LINE__;
             if (info_.has_vocoder != 0) {
                 if (secousti_decoder_group_step(decoders_, tokens, out_.data(), samples) != SECOUSTI_OK)
                     return __LINE__;

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "check.h"
-#include "codec/cuda.h"
-#include "codec/stream.h"
+#include "codec/cpu_stream.h"
+#include "codec/engine.h"
+#include "codec/group.h"
 #include "io/safetensors.h"
 #include "tiny_model.h"
 
@@ -55,7 +56,7 @@ inline constexpr tiny::Shape kShapes[] = {
 
 inline ModelPtr load(const tiny::Shape& shape, Precision precision) {
     const std::vector<std::byte> bytes = tiny::model_bytes(shape);
-    return Model::load(SafetensorsFile::from_memory(bytes), nullptr, precision, true);
+    return Model::load(SafetensorsFile::from_memory(bytes), nullptr, precision, "cuda");
 }
 
 inline Pcm random_pcm(const Model& model, int steps, int extra = 0) {
@@ -71,7 +72,7 @@ inline Pcm random_pcm(const Model& model, int steps, int extra = 0) {
 
 /// What a stream on the CPU gives for the whole clip.
 inline Tokens cpu_tokens(const ModelPtr& model, const Pcm& pcm) {
-    EncoderStream stream(model, 1);
+    CpuEncoderStream stream(model, 1);
     Tokens tokens(stream.tokens_after_flush(pcm.size()));
     const std::size_t count = stream.push(pcm.data(), pcm.size(), tokens.data());
     stream.flush(tokens.data() + count);

@@ -24,7 +24,7 @@ std::vector<float> random_voice(const Model& model) {
 }
 
 std::vector<float> cpu_mel(const ModelPtr& model, const Tokens& tokens, const std::vector<float>& voice) {
-    DecoderStream stream(model, {}, voice, 1);
+    CpuDecoderStream stream(model, {}, voice, 1);
     std::vector<float> mel(tokens.size() *
                            static_cast<std::size_t>(model->config.frames_per_token() * model->config.n_mels));
     stream.push_to_mel(tokens.data(), tokens.size(), mel.data());
@@ -38,7 +38,7 @@ TEST(engine_decoder_gives_the_mel_of_the_cpu) {
         const ModelPtr model = load(shape, Precision::fp32);
         const int steps = 9, slots = 2;
         const std::size_t width = static_cast<std::size_t>(model->config.frames_per_token() * model->config.n_mels);
-        const auto group = make_device_decoder_group(model, {.capacity = slots}, {}, {});
+        const auto group = make_decoder_group(model, {.capacity = slots}, {}, {});
         std::vector<Tokens> clips;
         std::vector<std::vector<float>> voices, heard(slots);
         for (int s = 0; s < slots; ++s) {
@@ -69,7 +69,7 @@ TEST(engine_decoder_conceals_lost_tokens_as_the_cpu_does) {
         for (std::size_t s = 0; s < slots; ++s) clips.push_back(random_tokens(*model, steps));
         for (const std::size_t at : {0, 1, 4, 7, 8, 9}) clips[0][at] = kLostToken;
         for (std::size_t at = 6; at < 20; ++at) clips[1][at] = kLostToken;  // until it has faded, if tokens are long
-        const auto group = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, {}, {});
+        const auto group = make_decoder_group(model, {.capacity = slots, .max_steps = 3}, {}, {});
         std::vector<std::vector<float>> heard(slots);
         std::size_t at = 0, call = 0;
         std::vector<std::byte> snapshot(group->snapshot_bytes());
@@ -96,7 +96,7 @@ TEST(engine_decoder_conceals_lost_tokens_as_the_cpu_does) {
             }
         }
         for (std::size_t s = 0; s < slots; ++s) {
-            DecoderStream stream(model, {}, {}, 1);
+            CpuDecoderStream stream(model, {}, {}, 1);
             std::vector<float> expected(steps * width);
             for (std::size_t i = 0; i < steps; ++i) {
                 const std::int32_t* token = clips[s][i] == kLostToken ? nullptr : &clips[s][i];

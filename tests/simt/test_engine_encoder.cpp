@@ -10,7 +10,7 @@ namespace {
 
 using namespace engine_test;
 
-/// Tokens that the slots of a group give one by one, -1 for none.
+/// Tokens that the slots of a group give one by one, kNoToken for none.
 std::vector<Tokens> run_group(EncoderGroup& group, const std::vector<Pcm>& clips, int steps) {
     const std::size_t slots = clips.size(), frame = static_cast<std::size_t>(group.model().config.frame_size());
     std::vector<Tokens> tokens(slots);
@@ -42,7 +42,7 @@ TEST(engine_encoder_gives_what_the_cpu_gives) {
         const int steps = 14, slots = 3;
         std::vector<Pcm> clips;
         for (int s = 0; s < slots; ++s) clips.push_back(random_pcm(*model, steps));
-        const auto group = make_device_encoder_group(model, {.capacity = slots});
+        const auto group = make_encoder_group(model, {.capacity = slots});
         std::vector<Tokens> tokens = run_group(*group, clips, steps);
         for (int s = 0; s < slots; ++s) {
             Tokens& mine = tokens[static_cast<std::size_t>(s)];
@@ -60,15 +60,15 @@ TEST(engine_encoder_makes_several_steps_at_once) {
         const int steps = 12, slots = 2, most = 3;
         const std::size_t frame = static_cast<std::size_t>(model->config.frame_size());
         const std::vector<Pcm> clips{random_pcm(*model, steps), random_pcm(*model, steps)};
-        const auto single = make_device_encoder_group(model, {.capacity = slots});
-        const auto several = make_device_encoder_group(model, {.capacity = slots, .max_steps = most});
+        const auto single = make_encoder_group(model, {.capacity = slots});
+        const auto several = make_encoder_group(model, {.capacity = slots, .max_steps = most});
         std::size_t given = 0;
         std::vector<int> at(slots);
         for (const int count : {2, 3, 1, 3, 2, 1}) {
             const std::vector<std::uint8_t> active{1, static_cast<std::uint8_t>(at[0] > 2)};
             const std::size_t n = static_cast<std::size_t>(count);
             std::vector<float> pcm(slots * n * frame);
-            Tokens together(slots * n, 7), expected(slots * n, -1);
+            Tokens together(slots * n, 7), expected(slots * n, kNoToken);
             for (int i = 0; i < count; ++i) {
                 std::vector<float> one(slots * frame);
                 Tokens tokens(slots);

@@ -7,7 +7,6 @@
 
 #include "check.h"
 #include "codec/offline.h"
-#include "codec/single.h"
 #include "engine_models.h"
 
 namespace {
@@ -18,7 +17,7 @@ constexpr double kTolerance = 2e-4;  // absolute, of rows and log-mel of order o
 
 ModelPtr on_cpu(const tiny::Shape& shape) {
     const std::vector<std::byte> bytes = tiny::model_bytes(shape);
-    return Model::load(SafetensorsFile::from_memory(bytes), nullptr, Precision::fp32, false);
+    return Model::load(SafetensorsFile::from_memory(bytes), nullptr, Precision::fp32);
 }
 
 /// Both: the stages have to agree, whichever vocoder the model has.
@@ -135,7 +134,7 @@ TEST(engine_clips_side_by_side_are_clips_alone) {
             list.push_back({codes[c].data(), codes[c].size(), g.data(), audio[c].data()});
         both.device->decode_clips(list, {.look_ahead = 1});
         for (std::size_t c = 0; c < codes.size(); ++c) {
-            const auto alone = make_decoder(both.device_model, {.look_ahead = 1}, g, 1);
+            const auto alone = both.device_model->engine->make_decoder(both.device_model, {.look_ahead = 1}, g, 1);
             Pcm expected(audio[c].size());
             const std::size_t count = alone->push(codes[c].data(), codes[c].size(), expected.data());
             CHECK(count + alone->flush(expected.data() + count) == expected.size());
@@ -149,8 +148,8 @@ TEST(engine_single_encoders_are_those_of_the_cpu) {
         const ModelPtr model = load(shape, Precision::fp32);
         const Pcm clip = random_pcm(*model, 9, 31);
         const Tokens expected = cpu_tokens(model, clip);
-        const auto device = make_encoder(model, 1);
-        EncoderStream cpu(model, 1);
+        const auto device = model->engine->make_encoder(model, 1);
+        CpuEncoderStream cpu(model, 1);
         Tokens tokens;
         for (std::size_t begin = 0; begin < clip.size();) {
             const std::size_t chunk = std::min(clip.size() - begin, std::size_t{1} + check::random()() % 600);

@@ -25,7 +25,7 @@ void feed(EncoderGroup& group, int slot, const Pcm& clip, int step, Tokens& toke
                 pcm.begin() + static_cast<std::ptrdiff_t>(size(slot) * frame));
     active[size(slot)] = 1;
     group.step(pcm.data(), active.data(), out.data());
-    for (int other = 0; other < group.capacity(); ++other) CHECK(other == slot || out[size(other)] == -1);
+    for (int other = 0; other < group.capacity(); ++other) CHECK(other == slot || out[size(other)] == kNoToken);
     if (out[size(slot)] >= 0) tokens.push_back(out[size(slot)]);
 }
 
@@ -39,7 +39,7 @@ std::vector<float> mel_of(DecoderGroup& group, int slot, const Tokens& tokens) {
     const std::size_t width = size(group.model().config.frames_per_token() * group.model().config.n_mels);
     std::vector<float> mel(size(group.capacity()) * width, 0.25F), heard;
     for (const std::int32_t token : tokens) {
-        Tokens now(size(group.capacity()), -1);
+        Tokens now(size(group.capacity()), kNoToken);
         now[size(slot)] = token;
         group.step_to_mel(now.data(), mel.data());
         const auto row = mel.begin() + static_cast<std::ptrdiff_t>(size(slot) * width);
@@ -95,8 +95,8 @@ TEST(engine_slots_do_not_see_each_other) {
     for (const tiny::Shape& shape : kShapes) {
         const ModelPtr model = load(shape, Precision::fp32);
         const int steps = 8;
-        const auto group = make_device_encoder_group(model, {.capacity = 3});
-        const auto alone = make_device_encoder_group(model, {.capacity = 1});
+        const auto group = make_encoder_group(model, {.capacity = 3});
+        const auto alone = make_encoder_group(model, {.capacity = 1});
         const Pcm first = random_pcm(*model, steps), second = random_pcm(*model, steps);
         Tokens a, b, again, single;
         // Slot 2 joins late and goes on in bursts; slot 0 is reset and starts again.
@@ -119,7 +119,7 @@ TEST(engine_slots_do_not_see_each_other) {
 
 TEST(engine_decoder_slots_restart) {
     const ModelPtr model = load(kShapes[0], Precision::fp32);
-    const auto group = make_device_decoder_group(model, {.capacity = 2}, {}, {});
+    const auto group = make_decoder_group(model, {.capacity = 2}, {}, {});
     const Tokens tokens = random_tokens(*model, 6), others = random_tokens(*model, 4);
     const std::vector<float> first = mel_of(*group, 1, tokens);
     mel_of(*group, 0, others);
@@ -137,14 +137,14 @@ TEST(engine_snapshots_go_between_cpu_and_device) {
         const std::size_t frame = size(model->config.frame_size());
         const Pcm clip = random_pcm(*model, steps);
         const Tokens expected = cpu_tokens(model, clip);
-        const auto group = make_device_encoder_group(model, {.capacity = 2});
+        const auto group = make_encoder_group(model, {.capacity = 2});
 
         // Device, then CPU.
         Tokens tokens;
         for (int i = 0; i < half; ++i) feed(*group, 1, clip, i, tokens);
         std::vector<std::byte> snapshot(group->snapshot_bytes());
         group->snapshot(1, snapshot.data());
-        EncoderStream cpu(model, 1);
+        CpuEncoderStream cpu(model, 1);
         cpu.restore(snapshot);
         Tokens rest(cpu.tokens_after_flush(clip.size() - size(half) * frame));
         std::size_t count = cpu.push(clip.data() + size(half) * frame, clip.size() - size(half) * frame, rest.data());
@@ -170,7 +170,7 @@ TEST(engine_flush_leaves_other_slots_alone) {
     for (const tiny::Shape& shape : kShapes) {
         const ModelPtr model = load(shape, Precision::fp32);
         const int steps = 9;
-        const auto group = make_device_encoder_group(model, {.capacity = 3, .max_steps = 2});
+        const auto group = make_encoder_group(model, {.capacity = 3, .max_steps = 2});
         std::vector<Pcm> clips;
         std::vector<Tokens> tokens(3);
         for (int slot = 0; slot < 3; ++slot) clips.push_back(random_pcm(*model, steps - 2 * slot));
@@ -194,8 +194,8 @@ TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
         const ModelPtr model = load(shape, Precision::int8), wide_model = load(shape, Precision::fp32);
         const int steps = 8;
         const std::uint8_t second[] = {0, 1};
-        const auto encoders = make_device_encoder_group(model, {.capacity = 2, .max_steps = 3});
-        const auto decoders = make_device_decoder_group(model, {.capacity = 2}, {}, {});
+        const auto encoders = make_encoder_group(model, {.capacity = 2, .max_steps = 3});
+        const auto decoders = make_decoder_group(model, {.capacity = 2}, {}, {});
         Int8Comparison comparison;
         for (int clip_number = 0; clip_number < kInt8Clips; ++clip_number) {
             encoders->reset(second);
@@ -211,8 +211,8 @@ TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
 
             const std::vector<float> mel = mel_of(*decoders, 1, expected);
             std::vector<float> on_cpu(mel.size()), wide(mel.size());
-            DecoderStream(model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), on_cpu.data());
-            DecoderStream(wide_model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), wide.data());
+            CpuDecoderStream(model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), on_cpu.data());
+            CpuDecoderStream(wide_model, {}, {}, 1).push_to_mel(expected.data(), expected.size(), wide.data());
             comparison.add(mel, on_cpu, wide);
         }
         comparison.check(shape.name);
@@ -223,7 +223,7 @@ TEST(engine_groups_at_int8_give_what_the_cpu_gives) {
 TEST(engine_snapshots_at_int8_keep_every_bit) {
     for (const tiny::Shape& shape : kShapes) {
         const ModelPtr model = load(shape, Precision::int8), wide_model = load(shape, Precision::fp32);
-        const auto group = make_device_decoder_group(model, {.capacity = 3}, {}, {});
+        const auto group = make_decoder_group(model, {.capacity = 3}, {}, {});
         Int8Comparison comparison;
         for (int clip = 0; clip < kInt8Clips; ++clip) {
             for (const int slot : {1, 2}) group->start(slot, {}, {});
@@ -234,7 +234,7 @@ TEST(engine_snapshots_at_int8_keep_every_bit) {
             group->snapshot(1, snapshot.data());
             const std::vector<float> expected = mel_of(*group, 1, later);
 
-            DecoderStream cpu(model, {}, {}, 1);
+            CpuDecoderStream cpu(model, {}, {}, 1);
             cpu.restore(snapshot);
             std::vector<std::byte> again(snapshot.size());
             cpu.snapshot(again.data());
@@ -243,7 +243,7 @@ TEST(engine_snapshots_at_int8_keep_every_bit) {
 
             std::vector<float> on_cpu(expected.size()), wide(expected.size());
             cpu.push_to_mel(later.data(), later.size(), on_cpu.data());
-            DecoderStream alone(wide_model, {}, {}, 1);
+            CpuDecoderStream alone(wide_model, {}, {}, 1);
             std::vector<float> ignored(before.size());
             alone.push_to_mel(tokens.data(), tokens.size(), ignored.data());
             alone.push_to_mel(later.data(), later.size(), wide.data());

@@ -34,11 +34,11 @@ Tokens random_tokens(const Model& model, int count) {
 /// Steps the clips side by side, each slot resting now and then, and flushes every slot.
 std::vector<Pcm> on_device(const ModelPtr& model, const std::vector<Tokens>& clips, const VocoderOptions& options) {
     const std::size_t slots = clips.size(), frame = static_cast<std::size_t>(model->config.frame_size());
-    const auto group = make_device_decoder_group(model, {.capacity = static_cast<int>(slots)}, options, {});
+    const auto group = make_decoder_group(model, {.capacity = static_cast<int>(slots)}, options, {});
     std::vector<Pcm> heard(slots);
     std::vector<std::size_t> at(slots, 0);
     while (true) {
-        Tokens now(slots, -1);
+        Tokens now(slots, kNoToken);
         bool any = false;
         for (std::size_t s = 0; s < slots; ++s) {
             if (at[s] == clips[s].size()) continue;
@@ -72,7 +72,7 @@ TEST(engine_decoder_with_hift_gives_the_samples_of_the_cpu) {
     const std::vector<Tokens> clips{random_tokens(*model, 4), random_tokens(*model, 6)};
     const std::vector<Pcm> heard = on_device(model, clips, options);
     for (std::size_t s = 0; s < clips.size(); ++s) {
-        DecoderStream stream(model, model->vocoder->resolve(options), {}, 1);
+        CpuDecoderStream stream(model, model->vocoder->resolve(options), {}, 1);
         Pcm expected(stream.samples_owed(clips[s].size() * static_cast<std::size_t>(model->config.frames_per_token())));
         const std::size_t count = stream.push(clips[s].data(), clips[s].size(), expected.data());
         stream.flush(expected.data() + count);
@@ -101,14 +101,14 @@ TEST(engine_decoder_makes_several_steps_at_once) {
         const std::size_t slots = 2, frame = static_cast<std::size_t>(model->config.frame_size());
         const VocoderOptions options{.noise = true, .seed = 5};
         const std::vector<Tokens> clips{random_tokens(*model, 6), random_tokens(*model, 6)};
-        const auto group = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
-        const auto to_mel = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
-        const auto from_mel = make_device_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        const auto group = make_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        const auto to_mel = make_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
+        const auto from_mel = make_decoder_group(model, {.capacity = slots, .max_steps = 3}, options, {});
         std::vector<Pcm> heard(slots), vocoded(slots);
         std::vector<std::size_t> at(slots);
         for (const std::size_t count : {2, 1, 3}) {
             for (const std::vector<std::uint8_t>& active : {std::vector<std::uint8_t>{1, 0}, {0, 1}}) {
-                Tokens tokens(slots * count, -1);
+                Tokens tokens(slots * count, kNoToken);
                 for (std::size_t s = 0; s < slots; ++s) {
                     if (active[s] == 0) continue;
                     std::copy_n(clips[s].begin() + static_cast<std::ptrdiff_t>(at[s]), count,
@@ -157,8 +157,8 @@ TEST(engine_streams_with_hift_move_between_cpu_and_device) {
         for (const int half : {3, forgotten + 4}) {
             const Tokens clip = random_tokens(*model, half + 8);
             const std::size_t first = static_cast<std::size_t>(half), rest = clip.size() - first;
-            const auto group = make_device_decoder_group(model, {.capacity = 2, .max_steps = 3}, options, {});
-            const auto other = make_device_decoder_group(model, {.capacity = 3}, options, {});
+            const auto group = make_decoder_group(model, {.capacity = 2, .max_steps = 3}, options, {});
+            const auto other = make_decoder_group(model, {.capacity = 3}, options, {});
             std::vector<std::byte> snapshot(group->snapshot_bytes());
 
             const auto cpu_push = [&](DecoderStream& stream, std::size_t from, std::size_t count, Pcm& heard) {
@@ -174,7 +174,7 @@ TEST(engine_streams_with_hift_move_between_cpu_and_device) {
             const auto push = [&](DecoderGroup& to, int slot, std::size_t from, std::size_t count, Pcm& heard) {
                 const std::size_t slots = static_cast<std::size_t>(to.capacity());
                 for (std::size_t i = from; i < from + count; ++i) {
-                    Tokens now(slots, -1);
+                    Tokens now(slots, kNoToken);
                     now[static_cast<std::size_t>(slot)] = clip[i];
                     Pcm pcm(slots * frame);
                     std::vector<std::int32_t> samples(slots);
@@ -190,7 +190,7 @@ TEST(engine_streams_with_hift_move_between_cpu_and_device) {
             };
 
             Pcm whole, on_device, moved, to_cpu, to_device;
-            DecoderStream stream(model, options, {}, 1);
+            CpuDecoderStream stream(model, options, {}, 1);
             cpu_push(stream, 0, first, whole);
             to_device = whole;
             stream.snapshot(snapshot.data());

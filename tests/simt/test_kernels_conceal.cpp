@@ -20,7 +20,7 @@ cuda::Concealing concealing(cuda::ConcealMemory* memory) {
 }
 
 /// Slots that hear all, lose some, have heard nothing and rest; the third one's counter is about to overflow.
-const std::vector<std::int32_t> kHeard{3, 0, 2, -2, 1, -2, -2, -2, -2, 0, 0, 0};
+const std::vector<std::int32_t> kHeard{3, 0, 2, -1, 1, -1, -1, -1, -1, 0, 0, 0};
 const std::vector<cuda::ConcealMemory> kBefore{{1, 2, 5}, {1, 1, 3}, {0, 0, 0xFFFFFFFE}, {1, 3, 7}};
 const std::vector<std::uint8_t> kActive{1, 1, 1, 0};
 
@@ -84,7 +84,7 @@ TEST(simt_lost_tokens_have_the_code_of_the_last_one) {
     const std::vector<cuda::ConcealMemory> before{{1, 2, 5}, {1, 0, 3}, {0, 0, 0}, {1, 2, 0xFFFFFFFF}};
     const Array<cuda::ConcealMemory> memory(before);
     const Array<float> weights(std::vector<float>{1.0F}), bias(std::vector<float>{0.0F}), y(kSlots * kTokens);
-    const std::vector<std::int32_t> values{2, 0, 2, -2, 0, -2, -2, -2, -2, -2, 2, -2};
+    const std::vector<std::int32_t> values{2, 0, 2, -1, 0, -1, -1, -1, -1, -1, 2, -1};
     const Array<std::int32_t> lost(values);
     cuda::Fsq fsq;
     fsq.dims = 1;

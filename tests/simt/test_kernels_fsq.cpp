@@ -1,6 +1,7 @@
 // The quantiser, and the mean of rows.
 #include <cmath>
 
+#include "base/tokens.h"
 #include "check.h"
 #include "device_array.h"
 #include "kernels/cuda/launchers.h"
@@ -58,7 +59,7 @@ TEST(simt_fsq_encode) {
                 basis *= levels[d];
             }
             if (r / kTokens == 2)
-                token = -1;
+                token = kNoToken;
             else if (near_tie)
                 continue;
             CHECK(found[r] == token);

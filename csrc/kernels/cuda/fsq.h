@@ -1,6 +1,7 @@
 // Finite scalar quantisation: projection to a few dimensions, rounding and packing to a token; and back.
 #pragma once
 
+#include "base/tokens.h"
 #include "kernels/cuda/conceal.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/simt.h"
@@ -48,7 +49,7 @@ struct FsqEncode {
             basis *= args.fsq.levels[d];
         }
         const auto active = global(args.active);
-        if (active && active[row / args.tokens_per_slot] == 0) token = -1;
+        if (active && active[row / args.tokens_per_slot] == 0) token = kNoToken;
         global(args.tokens)[row] = token;
     }
 };
