@@ -20,7 +20,7 @@ secousti_status secousti_device_memory_create(const secousti_model* model, size_
         require_pointer(model, "model");
         require_pointer(memory, "memory");
         *memory = nullptr;
-        if (bytes == 0) invalid("bytes is 0");
+        if (bytes == 0) invalid("bytes is 0, expected at least 1");
         const Model& m = *model->model;
         *memory = new secousti_device_memory{m.engine->make_memory(m, bytes)};
         return SECOUSTI_OK;

@@ -67,7 +67,7 @@ secousti_status secousti_voice_of_mel(const secousti_model* model, const float* 
                                       float* voice) SECOUSTI_NOEXCEPT {
     return guarded([&] {
         const Model& m = checked(model);
-        if (frames == 0) invalid("mel has no frames: the paralinguistic encoder needs at least one");
+        if (frames == 0) invalid("mel has no frames: a voice needs at least one");
         require_pointer(mel, "mel");
         require_pointer(voice, "voice");
         require_finite(mel, frames * static_cast<std::size_t>(m.config.n_mels), "mel");

@@ -27,12 +27,14 @@ void check(const Model& model, const GroupOptions& options) {
             "max_steps is " + std::to_string(options.max_steps) + ", expected 1 to " + std::to_string(most) + " (" +
                 std::to_string(kMaxFrames) + " mel frames)");
     if (model.config.frame_size() > model.mel.max_samples() || model.config.frames_per_token() > kMaxFrames) {
-        throw Error(Status::unsupported, "groups: a token of " + model.config.name + " is longer than a step takes");
+        throw Error(Status::unsupported,
+                    "groups: a token of " + model.config.name + " is longer than a step takes: use single streams");
     }
 }
 
 [[noreturn]] void on_the_cpu() {
-    throw Error(Status::unsupported, "this group is on the CPU: it takes arrays in host memory");
+    throw Error(Status::unsupported,
+                "this group is on the CPU: give it arrays in host memory, or make it on the device");
 }
 
 }  // namespace

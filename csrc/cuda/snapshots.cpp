@@ -121,7 +121,8 @@ void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsSt
     const Transformer::Clock clock = *layers.cpu_transformers.front()->clock().in(arena);
     for (const Conv* conv : layers.cpu_convolutions) {
         if (*conv->appended().in(arena) != 0) {
-            throw Error(Status::incompatible, "snapshot: taken within a token: a device takes streams between two");
+            throw Error(Status::incompatible,
+                        "snapshot: taken within a token; a device takes streams that stand between two");
         }
     }
     Part(state.position, slots, slot).put(stream, {clock.position});
