@@ -66,6 +66,24 @@ def test_every_page_is_in_the_index() -> None:
     assert [p for p in pages if f"\n{p.relative_to(DOCS).with_suffix('').as_posix()}\n" not in index] == []
 
 
+def missing_paths(page: Path) -> list[str]:
+    """Paths of this repository that a page names and that do not exist. `*`, `<topic>` and NAME stand for any name."""
+    folders = "csrc|python|tests|bench|recipes|tools|cmake|examples|docs"
+    named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w./*<>-]+", page.read_text(encoding="utf-8"))
+    patterns = {re.sub(r"<\w+>|NAME", "*", name).rstrip(".:") for name in named}
+    return sorted(pattern for pattern in patterns if not any(ROOT.glob(pattern.rstrip("/"))))
+
+
+def test_paths_in_documents_exist(tmp_path: Path) -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS.glob("guide/*.md")]
+    found = {
+        page.name: missing_paths(page) for page in [*pages, *DOCS.glob("design/*.md"), *DOCS.glob("measured/*.md")]
+    }
+    assert {name: paths for name, paths in found.items() if paths} == {}
+    (tmp_path / "a.md").write_text("see `csrc/nowhere/file.h`, `csrc/base/*.h`, build/release/tests/nothing")
+    assert missing_paths(tmp_path / "a.md") == ["csrc/nowhere/file.h"]
+
+
 def code(page: Path, language: str) -> str:
     return "\n".join(
         re.findall(rf"^```{language}\n(.+?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
