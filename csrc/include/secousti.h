@@ -6,7 +6,7 @@
  *    their model alive. A stream is used by one thread at a time.
  *  - Audio is mono float32 at the model's sample rate (22,050 Hz), nominally in [-1, 1]. Resampling is the host's.
  *  - Calls that return secousti_status give SECOUSTI_OK or a negative code. Step calls return a count >= 0 or a
- * negative code. After a failure, secousti_last_error() describes it for the calling thread.
+ *    negative code. After a failure, secousti_last_error() describes it for the calling thread.
  *  - After creation, push, flush and reset neither allocate nor lock (streams with more than one thread wake their
  *    workers), nor print, nor touch files: safe on an audio thread.
  *  - A failed step call (an argument that is null, too small or not finite) consumes nothing.
@@ -85,10 +85,10 @@ SECOUSTI_API const char* secousti_available_isas(void) SECOUSTI_NOEXCEPT;
 /** Of what most of the work is with: the transformers' weights in memory, their keys and values (int8: a scale for each
  * row), and weights and rows of HiFT's large convolutions. int8 weights multiply activations quantised to int8; else
  * activations and sums are float32. The decoder's convolutions have bf16 weights at bf16 and int8; a model file may
- * demand more for the transformer that leads to tokens (`token_precision`). Files of any precision open at any. */
+ * demand more for the transformer that leads to tokens (`token_precision`). Files of any precision open at any.
+ * Where a file does not name the CPU's default, that is fp32. */
 typedef enum secousti_precision {
-    SECOUSTI_PRECISION_DEFAULT = -1, /**< on the CPU what the model file says was measured to keep its quality, fp32 if
-                                        it says nothing; bf16 on a device */
+    SECOUSTI_PRECISION_DEFAULT = -1, /**< bf16 on a device; on the CPU what the model file says keeps its quality */
     SECOUSTI_PRECISION_FP32 = 0,
     SECOUSTI_PRECISION_BF16 = 1,
     SECOUSTI_PRECISION_INT8 = 2
@@ -99,8 +99,7 @@ typedef struct secousti_model_options {
     size_t struct_size; /**< set by secousti_model_options_init */
     const char* isa;    /**< kernel table by name; NULL: SECOUSTI_ISA if set, else the fastest */
     int32_t precision;  /**< a secousti_precision; default SECOUSTI_PRECISION_DEFAULT, but 0 is fp32 */
-    const char*
-        device; /**< "cpu" or "cuda": where all its calls work; default NULL: "cpu". Never falls back silently */
+    const char* device; /**< "cpu" or "cuda": where all its calls work, never another; default NULL: "cpu" */
 } secousti_model_options;
 
 /** What a model is. */
@@ -130,8 +129,7 @@ typedef struct secousti_model_info {
     int32_t precision;           /**< the secousti_precision in use, never SECOUSTI_PRECISION_DEFAULT */
     const char* device;          /**< "cpu" or "cuda" */
     uint64_t device_bytes;       /**< of the weights on the device; 0 on the CPU */
-    int32_t half_weights;        /**< 1 if the file holds all matrices as float16: what the CPU keeps at fp32 then takes
-                                      16 bits, with the same results; else 0 */
+    int32_t half_weights;        /**< 1: all matrices of the file are float16; at fp32 the CPU keeps them in 16 bits */
 } secousti_model_info;
 
 /** Defaults. */

@@ -16,7 +16,7 @@
 
 namespace secousti::core::cuda {
 
-// ---- Weights -------------------------------------------------------------------------------------------------------
+// ---- Weights
 
 /// Device bytes of a packed matrix [outputs, depth].
 std::size_t packed_bytes(Precision precision, int outputs, int depth);
@@ -40,7 +40,7 @@ struct Epilogue {
     const float* residual = nullptr;  ///< [rows, outputs] or null (0)
 };
 
-// ---- Matrix products -----------------------------------------------------------------------------------------------
+// ---- Matrix products
 
 /// Rows up to this many take one kernel and no scratch.
 inline constexpr int kFusedRows = 8;
@@ -68,7 +68,7 @@ struct LinearArgs {
 };
 void linear(const Stream& stream, const LinearArgs& args);
 
-// ---- Time of the slots ---------------------------------------------------------------------------------------------
+// ---- Time of the slots
 
 /// Where each slot's stream is. Kernels read it; `advance` and `seek` write it.
 struct Clock {
@@ -82,7 +82,7 @@ void advance(const Stream& stream, const Clock& clock, int tokens);
 /// position = start = `positions[slot]` (null: 0) where mask[slot] (null: all slots).
 void seek(const Stream& stream, const Clock& clock, const std::uint8_t* mask, const std::uint64_t* positions);
 
-// ---- Convolutions --------------------------------------------------------------------------------------------------
+// ---- Convolutions
 
 /// Streaming convolution, causal: output row o of a step covers the input rows up to o*stride + stride - 1. History
 /// lies in a ring: the (activated) input row of stream time t at ring[slot, t % ring_rows], t counted from position 0
@@ -121,7 +121,7 @@ void conv_matrix(const float* weight, int outputs, int inputs, int kernel, float
 /// layer's bias repeated `stride` times.
 void transposed_matrix(const float* weight, int inputs, int outputs, int stride, float* matrix);
 
-// ---- Attention -----------------------------------------------------------------------------------------------------
+// ---- Attention
 
 /// cos and sin [slots, tokens, half] of the rotary angles at positions position + 0 ... tokens - 1, exact for streams
 /// of any length. turns_per_frame [half]: fractions of a turn in units of 2^-64, as layers/rope.h makes them.
@@ -150,7 +150,7 @@ struct AttentionArgs {
 };
 void attention(const Stream& stream, const AttentionArgs& args);
 
-// ---- Quantiser -----------------------------------------------------------------------------------------------------
+// ---- Quantiser
 
 inline constexpr int kMaxFsqDims = 16;
 /// levels of each dimension; half = (levels - 1)/2; basis = product of the levels before.
@@ -222,7 +222,7 @@ void conceal(const Stream& stream, const ConcealArgs& args);
 /// active[slot] = tokens[slot*stride] >= 0: the mask of a decoder's step from its tokens.
 void mask_of_tokens(const Stream& stream, const std::int32_t* tokens, int slots, int stride, std::uint8_t* active);
 
-// ---- Rows ----------------------------------------------------------------------------------------------------------
+// ---- Rows
 
 /// y[i] = act(x[i]); y may be x.
 void activate(const Stream& stream, Activation activation, float slope, const float* x, std::size_t count, float* y);

@@ -10,7 +10,7 @@
 
 namespace secousti::core::cuda {
 
-// ---- Spectra -------------------------------------------------------------------------------------------------------
+// ---- Spectra
 
 /// A windowed real FFT and the mel bands of its magnitudes.
 struct Spectrum {
@@ -67,8 +67,8 @@ struct SpectralProgress {
 };
 
 /// The spectral vocoder (docs/design/spectral.md) of many streams, one block each: all iterations of a frame in one
-/// launch. Offsets count floats of a slot's state, which
-/// is laid out as in models/spectral.h.
+/// launch. Offsets count floats of a slot's state, which is
+/// laid out as in models/spectral.h.
 struct SpectralArgs {
     Spectrum spectrum;
     int hop = 0;
@@ -100,7 +100,6 @@ void spectral_step(const Stream& stream, const SpectralArgs& args);
 void spectral_finish(const Stream& stream, const SpectralArgs& args);
 
 // ---- HiFT
-// ------------------------------------------------------------------------------------------------------------
 
 /// A signal of HiFT in many streams. After t mel frames its rows [0, rate*t - lag) are known, and an utterance of T
 /// frames has rate*T + extra of them (models/hift_stream.h has the reasoning). Row r, counted from the utterance's
@@ -251,7 +250,6 @@ void hift_advance(const Stream& stream, const HiftStep& step);
 void hift_end(const Stream& stream, const HiftStep& step);
 
 // ---- Voice
-// -----------------------------------------------------------------------------------------------------------
 
 /// x *= 1 + logistic(gate), of each channel.
 struct ExciteArgs {
