@@ -19,7 +19,7 @@ namespace secousti::core::cuda {
 /// application.
 struct SnapshotLayers {
     const SeanetConvolutions& convolutions;
-    std::array<const Conv*, kSeanetConvolutions> cpu_convolutions;
+    std::array<const Conv*, kSeanetLayers> cpu_convolutions;
     std::vector<const DeviceTransformer*> transformers;
     std::vector<const Transformer*> cpu_transformers;
 };

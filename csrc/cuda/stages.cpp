@@ -11,8 +11,6 @@ namespace secousti::core::cuda {
 
 namespace {
 
-constexpr int kFirstKernel = 7, kLastKernel = 3, kResidualKernel = 3;
-
 Fsq make_fsq(const Config& config) {
     Fsq fsq;
     if (config.fsq_levels.size() > static_cast<std::size_t>(kMaxFsqDims)) {
@@ -91,11 +89,34 @@ std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {
     return total;
 }
 
-/// x + conv1x1(ELU(conv3(ELU(x)))) in place: convolutions i and i + 1.
-void residual(const Step& step, const SeanetConvolutions& convolutions, const SlotsState& state, std::size_t i,
-              float* x, float* hidden) {
-    convolutions[i].apply(step, state.rings[i], x, hidden);
-    convolutions[i + 1].apply(step, state.rings[i + 1], hidden, x, x);
+SeanetConvolutions make_convolutions(const Stream& stream, const SeanetLayers& layers, const WeightMap& weights) {
+    SeanetConvolutions made;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const SeanetLayer& layer = layers[i];
+        made[i] = layer.role == SeanetRole::up
+                      ? DeviceConv::transposed(stream, layer.inputs, layer.outputs, layer.ratio, layer.rows_per_token,
+                                               weights, layer.name, layer.precision)
+                      : DeviceConv(stream,
+                                   {.inputs = layer.inputs,
+                                    .outputs = layer.outputs,
+                                    .kernel = layer.kernel,
+                                    .stride = layer.stride(),
+                                    .rows_per_token = layer.rows_per_token,
+                                    .pre = layer.pre},
+                                   weights, layer.name, layer.precision);
+    }
+    return made;
+}
+
+/// Runs a network. `valid` as in DeviceEncoder::push.
+void run(const Step& step, const SeanetLayers& layers, const SeanetConvolutions& convolutions, const SlotsState& state,
+         const StepScratch& scratch, const float* in, const std::int32_t* valid, float* out) {
+    const SeanetRows rows{scratch.a.data(), scratch.b.data(), scratch.c.data()};
+    walk_seanet(layers, in, out, rows, [&](std::size_t i, const float* x, float* y, const float* residual) {
+        const bool completes = layers[i].role == SeanetRole::down;
+        convolutions[i].apply(step, state.rings[i], x, y, residual, completes ? valid : nullptr,
+                              completes ? layers[0].rows_per_token / layers[i].rows_per_token : 1);
+    });
 }
 
 }  // namespace
@@ -135,25 +156,9 @@ DeviceEncoder::DeviceEncoder(const Stream& stream, const Config& config, const W
       mu_(stream, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
           config.dimension, weights.get("vae_semantic_transformer.dense_mu.bias")),
       project_in_(vector(stream, weights, "fsq.project_in.weight")),
-      project_in_bias_(vector(stream, weights, "fsq.project_in.bias")) {
-    // What leads to tokens beside the transformers stays fp32, as on the CPU. The ratios come in reverse order.
-    const int n = config.n_filters, stride1 = config.ratios[1], stride2 = config.ratios[0];
-    const int rows1 = config.frames_per_token(), rows2 = stride2;
-    const auto conv = [&](const DeviceConv::Shape& shape, const char* name) {
-        return DeviceConv(stream, shape, weights, std::string("encoder.model.") + name + ".conv.conv", Precision::fp32);
-    };
-    constexpr Activation kElu = Activation::elu;
-    convolutions_ = {
-        conv({config.n_mels, n, kFirstKernel, 1, rows1}, "0"),
-        conv({n, n / 2, kResidualKernel, 1, rows1, kElu}, "1.block.1"),
-        conv({n / 2, n, 1, 1, rows1, kElu}, "1.block.3"),
-        conv({n, 2 * n, 2 * stride1, stride1, rows1, kElu}, "3"),
-        conv({2 * n, n, kResidualKernel, 1, rows2, kElu}, "4.block.1"),
-        conv({n, 2 * n, 1, 1, rows2, kElu}, "4.block.3"),
-        conv({2 * n, 4 * n, 2 * stride2, stride2, rows2, kElu}, "6"),
-        conv({4 * n, config.dimension, kLastKernel, 1, 1, kElu}, "8"),
-    };
-}
+      project_in_bias_(vector(stream, weights, "fsq.project_in.bias")),
+      layers_(seanet_encoder_layers(config)),
+      convolutions_(make_convolutions(stream, layers_, weights)) {}
 
 SlotsState DeviceEncoder::make_state(const Stream& stream, int slots, int max_tokens) const {
     return make_slots(stream, convolutions_, {&transformer_}, slots, max_tokens);
@@ -172,17 +177,8 @@ std::size_t DeviceEncoder::weight_bytes() const {
 
 void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepScratch& scratch, const float* mel,
                          const std::int32_t* valid, std::int32_t* tokens, const EncoderExtras& extras) const {
-    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
-    const auto apply = [&](std::size_t i, const float* in, float* out, const std::int32_t* frames = nullptr,
-                           int ratio = 1) {
-        convolutions_[i].apply(step, state.rings[i], in, out, nullptr, frames, ratio);
-    };
-    apply(0, mel, a);
-    residual(step, convolutions_, state, 1, a, b);
-    apply(3, a, b, valid);
-    residual(step, convolutions_, state, 4, b, c);
-    apply(6, b, a, valid, convolutions_[3].shape().stride);
-    apply(7, a, x);
+    float* x = scratch.x.data();
+    run(step, layers_, convolutions_, state, scratch, mel, valid, x);
     if (extras.encoder_out != nullptr) {
         step.stream.copy_on_device(extras.encoder_out, x, area(step.rows(), dimension_) * sizeof(float));
     }
@@ -220,29 +216,9 @@ DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const W
       project_out_bias_(vector(stream, weights, "fsq.project_out.bias")),
       connector_(stream, config.transformer(config.connector_layers), weights,
                  "semantic_connector.semantic_transformer.transformer"),
-      transformer_(stream, config.transformer(config.decoder_layers), weights, "decoder_transformer.transformer") {
-    const int n = config.n_filters, stride1 = config.ratios[0], stride2 = config.ratios[1];
-    const int rows2 = stride1, rows3 = config.frames_per_token();
-    const Precision precision = config.decoder_convolutions();
-    const auto conv = [&](const DeviceConv::Shape& shape, const char* name) {
-        return DeviceConv(stream, shape, weights, std::string("decoder.model.") + name + ".conv.conv", precision);
-    };
-    const auto up = [&](int inputs, int outputs, int stride, int rows, const char* name) {
-        return DeviceConv::transposed(stream, inputs, outputs, stride, rows, weights,
-                                      std::string("decoder.model.") + name + ".convtr.convtr", precision);
-    };
-    constexpr Activation kElu = Activation::elu;
-    convolutions_ = {
-        conv({config.dimension, 4 * n, kFirstKernel, 1, 1}, "0"),
-        up(4 * n, 2 * n, stride1, 1, "2"),
-        conv({2 * n, n, kResidualKernel, 1, rows2, kElu}, "3.block.1"),
-        conv({n, 2 * n, 1, 1, rows2, kElu}, "3.block.3"),
-        up(2 * n, n, stride2, rows2, "5"),
-        conv({n, n / 2, kResidualKernel, 1, rows3, kElu}, "6.block.1"),
-        conv({n / 2, n, 1, 1, rows3, kElu}, "6.block.3"),
-        conv({n, config.n_mels, kLastKernel, 1, rows3, kElu}, "8"),
-    };
-}
+      transformer_(stream, config.transformer(config.decoder_layers), weights, "decoder_transformer.transformer"),
+      layers_(seanet_decoder_layers(config)),
+      convolutions_(make_convolutions(stream, layers_, weights)) {}
 
 SlotsState DeviceDecoder::make_state(const Stream& stream, int slots, int max_tokens) const {
     SlotsState state = make_slots(stream, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
@@ -300,17 +276,9 @@ void DeviceDecoder::push_acoustic(const Step& step, const SlotsState& state, con
 }
 
 void DeviceDecoder::expand(const Step& step, const SlotsState& state, const StepScratch& scratch, float* mel) const {
-    float *a = scratch.a.data(), *b = scratch.b.data(), *c = scratch.c.data(), *x = scratch.x.data();
+    float* x = scratch.x.data();
     transformer_.apply(step, state.transformers[1], scratch.rows, x);
-    const auto apply = [&](std::size_t i, const float* in, float* out) {
-        convolutions_[i].apply(step, state.rings[i], in, out);
-    };
-    apply(0, x, a);
-    apply(1, a, b);
-    residual(step, convolutions_, state, 2, b, c);
-    apply(4, b, a);
-    residual(step, convolutions_, state, 5, a, c);
-    apply(7, a, mel);
+    run(step, layers_, convolutions_, state, scratch, x, nullptr, mel);
 }
 
 }  // namespace secousti::core::cuda

@@ -9,19 +9,19 @@
 
 #include "cuda/layers.h"
 #include "models/config.h"
+#include "models/seanet_layers.h"
 
 namespace secousti::core::cuda {
 
-inline constexpr std::size_t kSeanetConvolutions = 8;
-using SeanetConvolutions = std::array<DeviceConv, kSeanetConvolutions>;
+using SeanetConvolutions = std::array<DeviceConv, kSeanetLayers>;
 
 /// What a group's slots keep between steps of one of the two machines.
 struct SlotsState {
-    DeviceArray<std::uint64_t> position, start;                 ///< [slots]: clock
-    std::array<DeviceArray<float>, kSeanetConvolutions> rings;  ///< [slots, ring_rows, inputs], in order of application
-    std::vector<DeviceTransformer::State> transformers;         ///< in order of application
-    DeviceArray<ConcealMemory> memory;                          ///< [slots]; of decoders, and so is
-    DeviceArray<float> floor;                                   ///< [slots, n_mels]
+    DeviceArray<std::uint64_t> position, start;           ///< [slots]: clock
+    std::array<DeviceArray<float>, kSeanetLayers> rings;  ///< [slots, ring_rows, inputs], in order of application
+    std::vector<DeviceTransformer::State> transformers;   ///< in order of application
+    DeviceArray<ConcealMemory> memory;                    ///< [slots]; of decoders, and so is
+    DeviceArray<float> floor;                             ///< [slots, n_mels]
 
     /// Device memory that this holds.
     std::size_t bytes() const;
@@ -31,7 +31,7 @@ struct SlotsState {
 
 /// Memory between the parts of one step; its contents mean nothing from one step to the next.
 struct StepScratch {
-    DeviceArray<float> a, b, c;  ///< rows inside the SEANet
+    DeviceArray<float> a, b, c;  ///< SeanetRows
     DeviceArray<float> x, mu;    ///< [slots*tokens, dimension]
     DeviceTransformer::Scratch rows;
     DeviceArray<std::byte> operand;
@@ -64,6 +64,7 @@ class DeviceEncoder {
   private:
     int dimension_ = 0;
     Fsq fsq_;
+    SeanetLayers layers_;
     SeanetConvolutions convolutions_;
     DeviceTransformer transformer_;
     DeviceMatrix mu_;
@@ -98,6 +99,7 @@ class DeviceDecoder {
     Concealing concealing_;  ///< but for the memory
     DeviceArray<float> project_out_, project_out_bias_;
     DeviceTransformer connector_, transformer_;
+    SeanetLayers layers_;
     SeanetConvolutions convolutions_;
 };
 

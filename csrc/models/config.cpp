@@ -8,7 +8,7 @@
 #include "models/hift/hift.h"
 #include "models/paralinguistic.h"
 #include "models/quantiser.h"
-#include "models/seanet.h"
+#include "models/seanet_layers.h"
 
 namespace secousti::core {
 
@@ -153,7 +153,8 @@ Config Config::parse(std::string_view json, const std::string& file) {
 
 std::vector<TensorSpec> required_tensors(const Config& config) {
     std::vector<TensorSpec> tensors;
-    append_seanet_tensors(config, tensors);
+    append_seanet_tensors(seanet_encoder_layers(config), tensors);
+    append_seanet_tensors(seanet_decoder_layers(config), tensors);
     append_transformer(config, "encoder_transformer.transformer", config.acoustic_layers, config.precision, tensors);
     append_transformer(config, "vae_semantic_transformer.semantic_transformer.transformer", config.semantic_layers,
                        config.semantic_precision(), tensors);

@@ -24,7 +24,7 @@ Decoder::Decoder(const Backend& backend, const Config& config, const WeightMap& 
                     weights,    "decoder_transformer.transformer",
                     kMaxTokens, state,
                     scratch};
-    seanet_ = {backend, config, weights, state, convolutions};
+    seanet_ = {backend, seanet_decoder_layers(config), max_tokens_, weights, state, convolutions};
     scratch.include(connector);
     scratch.include(convolutions);
     concealment_ = {config, state};
@@ -61,7 +61,7 @@ void Decoder::push_acoustic(const Exec& exec, std::byte* state, std::byte* scrat
     Lane lane{state, count};
     const Batch batch{{&lane, 1}};
     transformer_.push(exec, batch, scratch, rows);
-    seanet_.push(exec, batch, scratch, rows, mel);
+    seanet_.push(exec, batch, scratch, rows, false, mel);
 }
 
 void Decoder::lost_code(const std::byte* state, int ahead, float* code) const noexcept {
@@ -93,7 +93,7 @@ void Decoder::transform(const Exec& exec, const Batch& batch, std::byte* scratch
 
 void Decoder::expand(const Exec& exec, const Batch& batch, std::byte* scratch, const std::int32_t* tokens,
                      const float* rows, float* mel) const noexcept {
-    seanet_.push(exec, batch, scratch, rows, mel);
+    seanet_.push(exec, batch, scratch, rows, false, mel);
     for (const Lane& lane : batch.lanes) {
         if (*tokens >= 0) {
             concealment_.received(lane.state, tokens, 1, mel);

@@ -42,7 +42,7 @@ class Decoder {
 
     const Transformer& connector() const noexcept { return connector_; }
     const Transformer& transformer() const noexcept { return transformer_; }
-    const SeanetDecoder& seanet() const noexcept { return seanet_; }
+    const Seanet& seanet() const noexcept { return seanet_; }
     const Concealment& concealment() const noexcept { return concealment_; }
 
   private:
@@ -55,7 +55,7 @@ class Decoder {
     int dimension_ = 0, max_tokens_ = 0, n_mels_ = 0;
     Quantiser quantiser_;
     Transformer connector_, transformer_;
-    SeanetDecoder seanet_;
+    Seanet seanet_;
     Concealment concealment_;
     Slice<float> rows_, codes_;
 };

@@ -15,7 +15,7 @@ Encoder::Encoder(const Backend& backend, const Config& config, const WeightMap& 
     fsq_in_ = scratch.reserve<float>(kRows * config.fsq_levels.size());
     tokens_ = scratch.reserve<std::int32_t>(kRows);
     ArenaLayout convolutions = scratch;
-    seanet_ = {backend, config, weights, state, convolutions};
+    seanet_ = {backend, seanet_encoder_layers(config), kMaxFrames, weights, state, convolutions};
     semantic_ = {backend,    config.semantic_transformer(),
                  weights,    "vae_semantic_transformer.semantic_transformer.transformer",
                  kMaxTokens, state,

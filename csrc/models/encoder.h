@@ -28,7 +28,7 @@ class Encoder {
     int push(const Exec& exec, std::byte* state, std::byte* scratch, const float* mel, int frames, bool end,
              const EncodedRows& out) const noexcept;
 
-    /// The two halves of it, for streams that step together. The convolutions: as SeanetEncoder::push.
+    /// The two halves of it, for streams that step together. The convolutions: as Seanet::push.
     int features(const Exec& exec, const Batch& batch, std::byte* scratch, const float* mel, bool end,
                  float* z) const noexcept {
         return seanet_.push(exec, batch, scratch, mel, end, z);
@@ -38,12 +38,12 @@ class Encoder {
     void quantise(const Exec& exec, const Batch& batch, std::byte* scratch, float* z,
                   const EncodedRows& out) const noexcept;
 
-    const SeanetEncoder& seanet() const noexcept { return seanet_; }
+    const Seanet& seanet() const noexcept { return seanet_; }
     const Transformer& transformer() const noexcept { return semantic_; }
 
   private:
     std::size_t dimension_ = 0;
-    SeanetEncoder seanet_;
+    Seanet seanet_;
     Transformer semantic_;
     Quantiser quantiser_;
     Slice<float> z_, mu_, fsq_in_;
