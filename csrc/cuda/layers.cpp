@@ -72,33 +72,19 @@ void DeviceConv::apply(const Step& step, const DeviceArray<float>& ring, const f
     conv(step.stream, args);
 }
 
-DeviceTransformer::DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights,
-                                     const std::string& prefix)
+DeviceTransformer::DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights)
     : spec_(spec) {
     const RotaryTable rotary(spec.head_dim, spec.rope_base);
     turns_per_frame_ = {stream, rotary.turns_per_frame(), "rotary frequencies"};
-    const int d = spec.dimension;
     for (int i = 0; i < spec.layers; ++i) {
-        const std::string name = prefix + ".layers." + std::to_string(i) + ".";
-        const auto vector = [&](const char* part) {
-            const AlignedVector<float> values = weights.get(name + part);
-            return DeviceArray<float>(stream, std::span<const float>(values), "the weights of a transformer");
-        };
-        const auto matrix = [&](const char* part, int outputs, int depth) {
-            return DeviceMatrix(stream, spec.precision, weights.get(name + part), outputs, depth);
-        };
-        Layer layer;
-        layer.norm1_weight = vector("norm1.weight");
-        layer.norm1_bias = vector("norm1.bias");
-        layer.norm2_weight = vector("norm2.weight");
-        layer.norm2_bias = vector("norm2.bias");
-        layer.scale1 = vector("layer_scale_1.scale");
-        layer.scale2 = vector("layer_scale_2.scale");
-        layer.in_projection = matrix("self_attn.in_proj_weight", 3 * d, d);
-        layer.out_projection = matrix("self_attn.out_proj.weight", d, d);
-        layer.expand = matrix("linear1.weight", spec.feedforward, d);
-        layer.contract = matrix("linear2.weight", d, spec.feedforward);
-        layers_.push_back(std::move(layer));
+        layers_.push_back(make_parts(
+            transformer_tensors(spec, i),
+            [&](const std::string& name) {
+                return DeviceArray<float>(stream, weights.get(name), "the weights of a transformer");
+            },
+            [&](const TransformerMatrix& matrix) {
+                return DeviceMatrix(stream, spec.precision, weights.get(matrix.name), matrix.outputs, matrix.inputs);
+            }));
     }
 }
 
@@ -151,8 +137,7 @@ DeviceTransformer::Scratch DeviceTransformer::make_scratch(const Stream& stream,
 std::size_t DeviceTransformer::operand(int rows) const {
     std::size_t most = 0;
     for (const Layer& layer : layers_) {
-        for (const DeviceMatrix* matrix : {&layer.in_projection, &layer.out_projection, &layer.expand, &layer.contract})
-            most = std::max(most, matrix->operand(rows));
+        for (const DeviceMatrix* matrix : layer.matrices()) most = std::max(most, matrix->operand(rows));
     }
     return most;
 }
@@ -160,11 +145,8 @@ std::size_t DeviceTransformer::operand(int rows) const {
 std::size_t DeviceTransformer::weight_bytes() const {
     std::size_t total = 0;
     for (const Layer& layer : layers_) {
-        for (const DeviceMatrix* matrix : {&layer.in_projection, &layer.out_projection, &layer.expand, &layer.contract})
-            total += matrix->bytes();
-        for (const DeviceArray<float>* vector : {&layer.norm1_weight, &layer.norm1_bias, &layer.norm2_weight,
-                                                 &layer.norm2_bias, &layer.scale1, &layer.scale2})
-            total += vector->bytes();
+        for (const DeviceMatrix* matrix : layer.matrices()) total += matrix->bytes();
+        for (const DeviceArray<float>* vector : layer.vectors()) total += vector->bytes();
     }
     return total;
 }

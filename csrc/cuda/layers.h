@@ -80,9 +80,7 @@ class DeviceTransformer {
         DeviceArray<float> qkv, attended, hidden, cosine, sine;
     };
 
-    /// Reads `<prefix>.layers.<i>.…`, as core::Transformer does.
-    DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights,
-                      const std::string& prefix);
+    DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights);
 
     State make_state(const Stream& stream, int slots, int max_tokens) const;
     Scratch make_scratch(const Stream& stream, int rows) const;
@@ -94,10 +92,7 @@ class DeviceTransformer {
     void apply(const Step& step, const State& state, const Scratch& scratch, float* x) const;
 
   private:
-    struct Layer {
-        DeviceArray<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
-        DeviceMatrix in_projection, out_projection, expand, contract;
-    };
+    using Layer = TransformerParts<DeviceArray<float>, DeviceMatrix>;
 
     TransformerSpec spec_;
     DeviceArray<std::uint64_t> turns_per_frame_;

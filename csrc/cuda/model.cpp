@@ -26,8 +26,7 @@ DeviceModel::DeviceModel(const Stream& stream, const Config& config, const Weigh
       voice(stream, config, weights),
       acoustic(config.acoustic_layers == 0
                    ? std::nullopt
-                   : std::optional<DeviceTransformer>(std::in_place, stream, config.transformer(config.acoustic_layers),
-                                                      weights, "encoder_transformer.transformer")),
+                   : std::optional<DeviceTransformer>(std::in_place, stream, config.acoustic_transformer(), weights)),
       vocoder(make_device_vocoder(stream, config, weights)) {}
 
 }  // namespace secousti::core::cuda

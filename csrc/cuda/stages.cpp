@@ -151,8 +151,7 @@ std::size_t StepScratch::bytes() const {
 DeviceEncoder::DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights)
     : dimension_(config.dimension),
       fsq_(make_fsq(config)),
-      transformer_(stream, config.semantic_transformer(), weights,
-                   "vae_semantic_transformer.semantic_transformer.transformer"),
+      transformer_(stream, config.semantic_transformer(), weights),
       mu_(stream, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
           config.dimension, weights.get("vae_semantic_transformer.dense_mu.bias")),
       project_in_(vector(stream, weights, "fsq.project_in.weight")),
@@ -214,9 +213,8 @@ DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const W
       concealing_(make_concealing(config)),
       project_out_(vector(stream, weights, "fsq.project_out.weight")),
       project_out_bias_(vector(stream, weights, "fsq.project_out.bias")),
-      connector_(stream, config.transformer(config.connector_layers), weights,
-                 "semantic_connector.semantic_transformer.transformer"),
-      transformer_(stream, config.transformer(config.decoder_layers), weights, "decoder_transformer.transformer"),
+      connector_(stream, config.connector_transformer(), weights),
+      transformer_(stream, config.decoder_transformer(), weights),
       layers_(seanet_decoder_layers(config)),
       convolutions_(make_convolutions(stream, layers_, weights)) {}
 

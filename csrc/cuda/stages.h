@@ -64,11 +64,11 @@ class DeviceEncoder {
   private:
     int dimension_ = 0;
     Fsq fsq_;
-    SeanetLayers layers_;
-    SeanetConvolutions convolutions_;
     DeviceTransformer transformer_;
     DeviceMatrix mu_;
     DeviceArray<float> project_in_, project_in_bias_;
+    SeanetLayers layers_;
+    SeanetConvolutions convolutions_;
 };
 
 class DeviceDecoder {

@@ -4,57 +4,66 @@
 #include <cstddef>
 #include <memory>
 
-#include "layers/weight_map.h"
-
 namespace secousti::core {
 
 namespace {
 constexpr float kLayerNormEpsilon = 1e-5F;
 constexpr int kAttentionTasks = 16;  // that attention is split into at most
-constexpr const char* kInProjection = "self_attn.in_proj_weight";
-constexpr const char* kOutProjection = "self_attn.out_proj.weight";
-constexpr const char* kExpand = "linear1.weight";
-constexpr const char* kContract = "linear2.weight";
 }  // namespace
 
-Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
-                         const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch)
+TransformerTensors transformer_tensors(const TransformerSpec& spec, int layer) {
+    const int d = spec.dimension;
+    const std::string name = spec.name + ".layers." + std::to_string(layer) + ".";
+    return {name + "norm1.weight",
+            name + "norm1.bias",
+            name + "norm2.weight",
+            name + "norm2.bias",
+            name + "layer_scale_1.scale",
+            name + "layer_scale_2.scale",
+            {name + "self_attn.in_proj_weight", 3 * d, d},
+            {name + "self_attn.out_proj.weight", d, d},
+            {name + "linear1.weight", spec.feedforward, d, spec.terms},
+            {name + "linear2.weight", d, spec.feedforward, spec.terms}};
+}
+
+void append_transformer_tensors(const TransformerSpec& spec, std::vector<TensorSpec>& tensors) {
+    for (int i = 0; i < spec.layers; ++i) {
+        const TransformerTensors of = transformer_tensors(spec, i);
+        for (const std::string* name : of.vectors()) tensors.push_back({*name, {spec.dimension}});
+        for (const TransformerMatrix* matrix : of.matrices()) {
+            tensors.push_back({matrix->name, {matrix->outputs, matrix->inputs}, spec.precision, true});
+        }
+    }
+}
+
+Transformer::Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights, int max_rows,
+                         ArenaLayout& state, ArenaLayout& scratch)
     : spec_(spec), rotary_(spec.head_dim, spec.rope_base) {
     const auto size = [](auto... factors) { return (static_cast<std::size_t>(factors) * ...); };
     const int d = spec.dimension;
     const Precision precision = spec.precision;
     const std::size_t ring = size(spec.context, d) * bytes_of(precision);
     const std::size_t scales = precision == Precision::int8 ? size(spec.context, d / spec.head_dim) : 0;
-    const auto prefix_of = [&](int layer) { return prefix + ".layers." + std::to_string(layer) + "."; };
+    const auto kept = [&](const TransformerMatrix& matrix) { return weights.kept_at(matrix.name, precision); };
     std::size_t total = 0;
     for (int i = 0; i < spec.layers; ++i) {
-        const auto add = [&](const char* matrix, int outputs, int inputs) {
-            const Precision kept = weights.kept_at(prefix_of(i) + matrix, precision);
-            total += WeightBlock::padded(backend.packed_bytes(kept, outputs, inputs));
-        };
-        add(kInProjection, 3 * d, d);
-        add(kOutProjection, d, d);
-        add(kExpand, spec.feedforward, d);
-        add(kContract, d, spec.feedforward);
+        const TransformerTensors of = transformer_tensors(spec, i);
+        for (const TransformerMatrix* matrix : of.matrices()) {
+            total += WeightBlock::padded(backend.packed_bytes(kept(*matrix), matrix->outputs, matrix->inputs));
+        }
     }
     const auto block = std::make_shared<WeightBlock>(total);
     for (int i = 0; i < spec.layers; ++i) {
-        const std::string name = prefix_of(i);
-        const auto matrix = [&](const char* of, int inputs, int outputs, int terms = 1) {
-            const Precision kept = weights.kept_at(name + of, precision);
-            return Linear(backend, inputs, outputs, weights.stored(name + of), kept, block, terms);
-        };
-        Layer layer;
-        layer.norm1_weight = weights.get(name + "norm1.weight");
-        layer.norm1_bias = weights.get(name + "norm1.bias");
-        layer.norm2_weight = weights.get(name + "norm2.weight");
-        layer.norm2_bias = weights.get(name + "norm2.bias");
-        layer.scale1 = weights.get(name + "layer_scale_1.scale");
-        layer.scale2 = weights.get(name + "layer_scale_2.scale");
-        layer.in_projection = matrix(kInProjection, d, 3 * d);
-        layer.out_projection = matrix(kOutProjection, d, d);
-        layer.expand = matrix(kExpand, d, spec.feedforward, spec.terms);
-        layer.contract = matrix(kContract, spec.feedforward, d, spec.terms);
+        Layer layer{make_parts(
+                        transformer_tensors(spec, i), [&](const std::string& name) { return weights.get(name); },
+                        [&](const TransformerMatrix& matrix) {
+                            return Linear(backend, matrix.inputs, matrix.outputs, weights.stored(matrix.name),
+                                          kept(matrix), block, matrix.terms);
+                        }),
+                    {},
+                    {},
+                    {},
+                    {}};
         layer.keys = state.reserve<std::byte>(ring);
         layer.values = state.reserve<std::byte>(ring);
         layer.key_scales = state.reserve<float>(scales);

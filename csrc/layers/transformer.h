@@ -2,6 +2,7 @@
 // streaming transformer of encoder, decoder, semantic branch and connector).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,12 +13,12 @@
 #include "layers/batch.h"
 #include "layers/linear.h"
 #include "layers/rope.h"
+#include "layers/weight_map.h"
 
 namespace secousti::core {
 
-class WeightMap;
-
 struct TransformerSpec {
+    std::string name;  ///< of its tensors in a model file: "<name>.layers.<i>.…"
     int layers = 0;
     int dimension = 0;
     int head_dim = 0;
@@ -28,6 +29,40 @@ struct TransformerSpec {
     int terms = 1;                          ///< of int8 activations in the feed-forward part: see LinearArgs
 };
 
+/// The parts of a layer, each as whoever has them keeps it.
+template <class Vector, class Matrix>
+struct TransformerParts {
+    Vector norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
+    Matrix in_projection, out_projection, expand, contract;
+
+    std::array<const Vector*, 6> vectors() const noexcept {
+        return {&norm1_weight, &norm1_bias, &norm2_weight, &norm2_bias, &scale1, &scale2};
+    }
+    /// In the order in which a step reads them.
+    std::array<const Matrix*, 4> matrices() const noexcept {
+        return {&in_projection, &out_projection, &expand, &contract};
+    }
+};
+struct TransformerMatrix {
+    std::string name;
+    int outputs = 0;
+    int inputs = 0;
+    int terms = 1;  ///< of int8 activations
+};
+/// A layer's tensors in a model file: what the CPU's layers and a device's are made from.
+using TransformerTensors = TransformerParts<std::string, TransformerMatrix>;
+TransformerTensors transformer_tensors(const TransformerSpec& spec, int layer);
+/// Makes the parts of a layer, one after the other.
+template <class MakeVector, class MakeMatrix>
+auto make_parts(const TransformerTensors& of, const MakeVector& vector, const MakeMatrix& matrix) {
+    return TransformerParts<decltype(vector(of.scale1)), decltype(matrix(of.expand))>{
+        vector(of.norm1_weight), vector(of.norm1_bias), vector(of.norm2_weight),  vector(of.norm2_bias),
+        vector(of.scale1),       vector(of.scale2),     matrix(of.in_projection), matrix(of.out_projection),
+        matrix(of.expand),       matrix(of.contract)};
+}
+/// Names and shapes of all layers' tensors.
+void append_transformer_tensors(const TransformerSpec& spec, std::vector<TensorSpec>& tensors);
+
 class Transformer {
   public:
     /// Of a stream.
@@ -37,9 +72,9 @@ class Transformer {
     };
 
     Transformer() = default;
-    /// Reads `<prefix>.layers.<i>.…`. At most `max_rows` rows a push.
-    Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights,
-                const std::string& prefix, int max_rows, ArenaLayout& state, ArenaLayout& scratch);
+    /// At most `max_rows` rows a push.
+    Transformer(const Backend& backend, const TransformerSpec& spec, const WeightMap& weights, int max_rows,
+                ArenaLayout& state, ArenaLayout& scratch);
 
     /// x [batch.rows(), dimension], updated in place; a lane's rows are consecutive positions.
     void push(const Exec& exec, const Batch& batch, std::byte* scratch, float* x) const noexcept;
@@ -62,9 +97,7 @@ class Transformer {
     const Slice<float>& value_scales(std::size_t layer) const noexcept { return layers_[layer].value_scales; }
 
   private:
-    struct Layer {
-        AlignedVector<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias, scale1, scale2;
-        Linear in_projection, out_projection, expand, contract;
+    struct Layer : TransformerParts<AlignedVector<float>, Linear> {
         Slice<std::byte> keys, values;
         Slice<float> key_scales, value_scales;
     };

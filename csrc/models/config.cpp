@@ -63,24 +63,6 @@ HiftConfig parse_hift(const JsonValue& object) {
     return hift;
 }
 
-void append_transformer(const Config& config, const std::string& prefix, int layers, Precision precision,
-                        std::vector<TensorSpec>& tensors) {
-    const int d = config.dimension;
-    for (int i = 0; i < layers; ++i) {
-        const std::string name = prefix + ".layers." + std::to_string(i) + ".";
-        tensors.push_back({name + "norm1.weight", {d}});
-        tensors.push_back({name + "norm1.bias", {d}});
-        tensors.push_back({name + "norm2.weight", {d}});
-        tensors.push_back({name + "norm2.bias", {d}});
-        tensors.push_back({name + "layer_scale_1.scale", {d}});
-        tensors.push_back({name + "layer_scale_2.scale", {d}});
-        tensors.push_back({name + "self_attn.in_proj_weight", {3 * d, d}, precision, true});
-        tensors.push_back({name + "self_attn.out_proj.weight", {d, d}, precision, true});
-        tensors.push_back({name + "linear1.weight", {config.feedforward, d}, precision, true});
-        tensors.push_back({name + "linear2.weight", {d, config.feedforward}, precision, true});
-    }
-}
-
 }  // namespace
 
 int Config::cardinality() const noexcept {
@@ -155,12 +137,10 @@ std::vector<TensorSpec> required_tensors(const Config& config) {
     std::vector<TensorSpec> tensors;
     append_seanet_tensors(seanet_encoder_layers(config), tensors);
     append_seanet_tensors(seanet_decoder_layers(config), tensors);
-    append_transformer(config, "encoder_transformer.transformer", config.acoustic_layers, config.precision, tensors);
-    append_transformer(config, "vae_semantic_transformer.semantic_transformer.transformer", config.semantic_layers,
-                       config.semantic_precision(), tensors);
-    append_transformer(config, "semantic_connector.semantic_transformer.transformer", config.connector_layers,
-                       config.precision, tensors);
-    append_transformer(config, "decoder_transformer.transformer", config.decoder_layers, config.precision, tensors);
+    append_transformer_tensors(config.acoustic_transformer(), tensors);
+    append_transformer_tensors(config.semantic_transformer(), tensors);
+    append_transformer_tensors(config.connector_transformer(), tensors);
+    append_transformer_tensors(config.decoder_transformer(), tensors);
     append_quantiser_tensors(config, tensors);
     append_paralinguistic_tensors(config, tensors);
     if (config.vocoder == VocoderKind::hift) {

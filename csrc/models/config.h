@@ -84,16 +84,28 @@ struct Config {
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
     int frame_size() const noexcept { return hop_length * frames_per_token(); }
     int cardinality() const noexcept;
-    TransformerSpec transformer(int layers) const noexcept {
-        return {layers, dimension, head_dim, feedforward, context, rope_base, precision};
+    TransformerSpec acoustic_transformer() const {
+        return transformer("encoder_transformer.transformer", acoustic_layers);
     }
-    /// The transformer that leads to tokens. Rounding its feed-forward part's activations to 8 bits is most of what
-    /// int8 costs in tokens, so they have two terms.
-    TransformerSpec semantic_transformer() const noexcept {
-        TransformerSpec spec = transformer(semantic_layers);
+    /// The one that leads to tokens. Rounding its feed-forward part's activations to 8 bits is most of what int8 costs
+    /// in tokens, so they have two terms.
+    TransformerSpec semantic_transformer() const {
+        TransformerSpec spec =
+            transformer("vae_semantic_transformer.semantic_transformer.transformer", semantic_layers);
         spec.precision = semantic_precision();
         spec.terms = 2;
         return spec;
+    }
+    TransformerSpec connector_transformer() const {
+        return transformer("semantic_connector.semantic_transformer.transformer", connector_layers);
+    }
+    TransformerSpec decoder_transformer() const {
+        return transformer("decoder_transformer.transformer", decoder_layers);
+    }
+
+  private:
+    TransformerSpec transformer(const char* tensors, int layers) const {
+        return {tensors, layers, dimension, head_dim, feedforward, context, rope_base, precision};
     }
 };
 

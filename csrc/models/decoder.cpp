@@ -16,14 +16,8 @@ Decoder::Decoder(const Backend& backend, const Config& config, const WeightMap& 
     codes_ = scratch.reserve<float>(area(kMaxTokens, quantiser_.dimensions()));
     // One stage runs at a time.
     ArenaLayout connector = scratch, convolutions = scratch;
-    connector_ = {backend,    config.transformer(config.connector_layers),
-                  weights,    "semantic_connector.semantic_transformer.transformer",
-                  kMaxTokens, state,
-                  connector};
-    transformer_ = {backend,    config.transformer(config.decoder_layers),
-                    weights,    "decoder_transformer.transformer",
-                    kMaxTokens, state,
-                    scratch};
+    connector_ = {backend, config.connector_transformer(), weights, kMaxTokens, state, connector};
+    transformer_ = {backend, config.decoder_transformer(), weights, kMaxTokens, state, scratch};
     seanet_ = {backend, seanet_decoder_layers(config), max_tokens_, weights, state, convolutions};
     scratch.include(connector);
     scratch.include(convolutions);

@@ -16,10 +16,7 @@ Encoder::Encoder(const Backend& backend, const Config& config, const WeightMap& 
     tokens_ = scratch.reserve<std::int32_t>(kRows);
     ArenaLayout convolutions = scratch;
     seanet_ = {backend, seanet_encoder_layers(config), kMaxFrames, weights, state, convolutions};
-    semantic_ = {backend,    config.semantic_transformer(),
-                 weights,    "vae_semantic_transformer.semantic_transformer.transformer",
-                 kMaxTokens, state,
-                 scratch};
+    semantic_ = {backend, config.semantic_transformer(), weights, kMaxTokens, state, scratch};
     scratch.include(convolutions);
 }
 
@@ -49,7 +46,6 @@ void Encoder::quantise(const Exec& exec, const Batch& batch, std::byte* scratch,
 
 AcousticBranch::AcousticBranch(const Backend& backend, const Config& config, const WeightMap& weights,
                                ArenaLayout& state, ArenaLayout& scratch)
-    : transformer_(backend, config.transformer(config.acoustic_layers), weights, "encoder_transformer.transformer",
-                   kMaxFrames, state, scratch) {}
+    : transformer_(backend, config.acoustic_transformer(), weights, kMaxFrames, state, scratch) {}
 
 }  // namespace secousti::core

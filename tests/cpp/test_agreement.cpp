@@ -116,8 +116,8 @@ TEST(a_transformer_at_position_two_to_the_31_equals_position_zero) {
         const Exec exec{backend, nullptr};
         ArenaLayout state_layout, scratch_layout;
         constexpr int kRows = 4;
-        const Transformer transformer(*backend, config.transformer(config.decoder_layers), weights,
-                                      "decoder_transformer.transformer", kRows, state_layout, scratch_layout);
+        const Transformer transformer(*backend, config.decoder_transformer(), weights, kRows, state_layout,
+                                      scratch_layout);
         const Pcm input = check::uniform_vector(static_cast<std::size_t>(kRows * 6 * config.dimension));
         const auto run_from = [&](std::uint64_t position) {
             Arena state(state_layout.bytes()), scratch(scratch_layout.bytes());
