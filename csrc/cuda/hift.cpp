@@ -1,62 +1,37 @@
 #include "cuda/hift.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <utility>
 
+#include "layers/conv_matrix.h"
 #include "models/hift/config.h"
-#include "models/hift/hift.h"
 #include "models/hift/stft.h"
 
 namespace secousti::core::cuda {
 
 namespace {
 
-using hift::indexed, hift::published, hift::StreamConv, hift::Timing;
+using hift::Timing;
 
-constexpr float kTrunkSlope = 0.1F;
-constexpr float kHeadSlope = 0.01F;
-constexpr float kMaxSample = 0.99F;
 constexpr std::size_t kRingAlignment = 256;
 
 int element_bytes(Precision precision) { return precision == Precision::bf16 ? 2 : 4; }
 int stride_of(int width) { return (width + 7) / 8 * 8; }
 
-double hann(int i, int n) {
-    const double s = std::sin(std::numbers::pi * i / n);
-    return s * s;
-}
-
 /// [n_fft + 2, n_fft]: a windowed frame to real, then imaginary parts.
 std::vector<float> analysis_basis(int n_fft) {
     std::vector<float> basis;
-    for (const bool imaginary : {false, true}) {
-        for (int k = 0; k <= n_fft / 2; ++k) {
-            for (int i = 0; i < n_fft; ++i) {
-                const double angle = 2.0 * std::numbers::pi * (k * i % n_fft) / n_fft;
-                basis.push_back(static_cast<float>(hann(i, n_fft) * (imaginary ? -std::sin(angle) : std::cos(angle))));
-            }
-        }
+    for (int k = 0; k < n_fft + 2; ++k) {
+        for (int i = 0; i < n_fft; ++i) basis.push_back(hift::analysis_weight(n_fft, k, i));
     }
     return basis;
 }
 
-/// [n_fft, n_fft + 2]: a spectrum to the samples of its frame, windowed and divided by the overlap of squared windows.
+/// [n_fft, n_fft + 2]: a spectrum to the samples of its frame.
 std::vector<float> synthesis_basis(int n_fft, int hop) {
     std::vector<float> basis;
     for (int i = 0; i < n_fft; ++i) {
-        double overlap = 0.0;
-        for (int j = i % hop; j < n_fft; j += hop) overlap += hann(j, n_fft) * hann(j, n_fft);
-        for (const bool imaginary : {false, true}) {
-            for (int k = 0; k <= n_fft / 2; ++k) {
-                const bool mirrored = k != 0 && 2 * k != n_fft;
-                const double gain = (mirrored ? 2.0 : 1.0) * hann(i, n_fft) / (n_fft * overlap);
-                const double angle = 2.0 * std::numbers::pi * (k * i % n_fft) / n_fft;
-                const double part = !imaginary ? std::cos(angle) : mirrored ? -std::sin(angle) : 0.0;
-                basis.push_back(static_cast<float>(gain * part));
-            }
-        }
+        for (int k = 0; k < n_fft + 2; ++k) basis.push_back(hift::synthesis_weight(n_fft, hop, i, k));
     }
     return basis;
 }
@@ -71,55 +46,44 @@ DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightM
       hop_length_(config.hop_length),
       sample_rate_(config.sample_rate) {
     hift::validate(config_, hop_length_);
-    const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1, taps = n_fft / hop;
+    const hift::Layers layers = hift::layers(config_, bands_);
+    const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, spectrum = n_fft + 2;
     mel_ = signal({}, bands_, Precision::fp32);
     read(mel_, past_.frames);
     rounded_mel_ = precision_ == Precision::fp32 ? mel_ : signal({}, bands_, precision_);
 
-    int features = mel_;
-    for (int i = 0; i < config_.f0_layers; ++i) {
-        const ConvSpec spec =
-            ConvSpec::same(i == 0 ? bands_ : config_.f0_channels, config_.f0_channels, config_.f0_kernel);
-        Convolution conv =
-            convolution(stream, weights, indexed("f0_predictor.condnet", static_cast<std::size_t>(2 * i)), spec,
-                        features, Precision::fp32);
+    features_ = mel_;
+    for (const hift::ConvLayer& layer : layers.pitch) {
+        Convolution conv = convolution(stream, weights, layer, features_, Precision::fp32);
         conv.args.activation = Activation::elu;
-        conv.next = features = signal({conv.args.rate, conv.args.lag, conv.args.extra}, spec.outputs, Precision::fp32);
+        conv.next = features_ = signal(conv.timing, layer.spec.outputs, Precision::fp32);
         f0_.push_back({Precision::fp32, {conv}});
     }
-    features_ = features;
-    classifier_ = keep(stream, weights.get(published("f0_predictor.classifier.weight")));
-    classifier_bias_ = weights.get(published("f0_predictor.classifier.bias"))[0];
-    mix_ = keep(stream, weights.get(published("m_source.l_linear.weight")));
-    mix_bias_ = weights.get(published("m_source.l_linear.bias"))[0];
+    classifier_ = keep(stream, weights.get(layers.classifier + ".weight"));
+    classifier_bias_ = weights.get(layers.classifier + ".bias")[0];
+    mix_ = keep(stream, weights.get(layers.mix + ".weight"));
+    mix_bias_ = weights.get(layers.mix + ".bias")[0];
 
     const int f0_lag = timing(features_).lag, rows = hop_length_ / hop;
     excitation_ = signal({hop_length_, f0_lag * hop_length_, 0}, 1, Precision::fp32);
-    const ConvSpec analysis{hop, 2 * bins, taps, 1, 1, taps / 2, taps / 2};
-    spectra_ = signal(StreamConv::after(analysis, taps / 2, {rows, f0_lag * rows, 0}), 2 * bins, precision_);
+    const ConvSpec analysis = hift::analysis_spec(n_fft, hop), synthesis = hift::synthesis_spec(n_fft, hop);
+    spectra_ = signal(Timing{rows, f0_lag * rows, 0}.after(analysis, analysis.pad_right), spectrum, precision_);
     // A reflection at the end reaches back by another half frame.
     read(excitation_, timing(spectra_).lag * hop - timing(excitation_).lag + 2 * n_fft);
     analysis_ = keep(stream, analysis_basis(n_fft));
 
-    Convolution pre =
-        convolution(stream, weights, published("conv_pre"),
-                    ConvSpec::same(bands_, config_.channels, hift::kOuterKernel), rounded_mel_, precision_);
+    Convolution pre = convolution(stream, weights, layers.pre, rounded_mel_, precision_);
     pre.args.activation = Activation::leaky_relu;
-    pre.args.slope = kTrunkSlope;
-    int trunk = pre.next = signal({pre.args.rate, pre.args.lag, pre.args.extra}, config_.channels, precision_);
+    pre.args.slope = hift::kTrunkSlope;
+    int trunk = pre.next = signal(pre.timing, config_.channels, precision_);
     trunk_.push_back(Convolve{precision_, {pre}});
-    const std::size_t stages = config_.upsample_rates.size();
-    for (std::size_t i = 0; i < stages; ++i) {
-        trunk = stage(stream, weights, i, trunk, i + 1 == stages ? kHeadSlope : kTrunkSlope);
-    }
-    Convolution post =
-        convolution(stream, weights, published("conv_post"),
-                    ConvSpec::same(config_.channels >> stages, 2 * bins, hift::kOuterKernel), trunk, precision_);
-    head_ = post.raw = signal({post.args.rate, post.args.lag, post.args.extra}, 2 * bins, Precision::fp32);
+    for (const hift::StageLayers& each : layers.stages) trunk = stage(stream, weights, each, trunk);
+    Convolution post = convolution(stream, weights, layers.post, trunk, precision_);
+    head_ = post.raw = signal(post.timing, spectrum, Precision::fp32);
     trunk_.push_back(Convolve{precision_, {post}});
-    samples_ = StreamConv::after({2 * bins, hop, taps, 1, 1, taps / 2, taps / 2 - 1}, taps / 2 - 1, timing(head_));
+    samples_ = timing(head_).after(synthesis, synthesis.pad_right);
     latency_ = hop * (samples_.lag + 1) - 1;
-    read(head_, samples_.lag - timing(head_).lag + taps / 2 + 3);
+    read(head_, samples_.lag - timing(head_).lag + synthesis.kernel / 2 + 3);
     synthesis_ = keep(stream, synthesis_basis(n_fft, hop));
     const hift::EdgeGains gains(n_fft, hop);
     start_gain_ = keep(stream, gains.start);
@@ -150,53 +114,56 @@ void DeviceHift::set_snake(Convolution& convolution, const Snake& snake) const {
     convolution.args.inverse_alpha = snake.inverse;
 }
 
-DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const WeightMap& weights, const std::string& name,
-                                                const ConvSpec& spec, int in, Precision precision) {
-    const Timing out = StreamConv::after(spec, spec.pad_right, timing(in));
-    read(in, spec.stride * out.lag - timing(in).lag + spec.pad_left);
-    std::vector<float> matrix(area(spec.outputs, spec.kernel * spec.inputs));
-    conv_matrix(weights.get(name + ".weight").data(), spec.outputs, spec.inputs, spec.kernel, matrix.data());
+DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const WeightMap& weights,
+                                                const hift::ConvLayer& layer, int in, Precision precision) {
+    const ConvSpec& spec = layer.spec;
+    const std::vector<float> matrix =
+        conv_matrix(weights.get(layer.name + ".weight"), spec.outputs, spec.inputs, spec.kernel);
+    return convolution(stream, spec, spec.pad_right, matrix, weights.get(layer.name + ".bias"), in, precision);
+}
+
+DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const ConvSpec& spec, int pad_right,
+                                                std::span<const float> matrix, std::span<const float> bias, int in,
+                                                Precision precision) {
     const int stride = stride_of(spec.inputs);
     std::vector<std::byte> packed(hift_packed_bytes(precision, spec.outputs, spec.kernel, stride));
     hift_pack(precision, matrix.data(), spec.outputs, spec.kernel, spec.inputs, stride, packed.data());
     Convolution convolution;
     convolution.in = in;
+    convolution.timing = timing(in).after(spec, pad_right);
+    read(in, spec.stride * convolution.timing.lag - timing(in).lag + spec.pad_left);
     HiftConv& args = convolution.args;
     args.weights = matrices_.emplace_back(stream, std::span<const std::byte>(packed), "the vocoder's weights").data();
-    args.bias = keep(stream, weights.get(name + ".bias"));
+    args.bias = keep(stream, bias);
     args.taps = spec.kernel;
     args.dilation = spec.dilation;
     args.stride = spec.stride;
     args.pad_left = spec.pad_left;
-    args.rate = out.rate;
-    args.lag = out.lag;
-    args.extra = out.extra;
+    args.rate = convolution.timing.rate;
+    args.lag = convolution.timing.lag;
+    args.extra = convolution.timing.extra;
     args.outputs = spec.outputs;
     return convolution;
 }
 
 std::vector<int> DeviceHift::blocks(const Stream& stream, const WeightMap& weights,
-                                    const std::vector<std::string>& names, const std::vector<int>& kernels,
-                                    std::vector<Ends> ends, int width) {
-    const std::size_t layers = config_.resblock_dilations.size();
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-        const std::string number = "." + std::to_string(layer);
+                                    std::span<const hift::BlockLayers> blocks, std::vector<Ends> ends) {
+    const std::size_t units = blocks.front().units.size();
+    for (std::size_t i = 0; i < units; ++i) {
         Convolve first{precision_, {}}, second{precision_, {}};
-        for (std::size_t b = 0; b < names.size(); ++b) {
-            const ConvSpec dilated = ConvSpec::same(width, width, kernels[b], config_.resblock_dilations[layer]);
-            Convolution a =
-                convolution(stream, weights, names[b] + ".convs1" + number, dilated, ends[b].next, precision_);
-            set_snake(a, snake(stream, weights, names[b] + ".activations2" + number));
-            a.next = signal({a.args.rate, a.args.lag, a.args.extra}, width, precision_);
-            Convolution c = convolution(stream, weights, names[b] + ".convs2" + number,
-                                        ConvSpec::same(width, width, kernels[b]), a.next, precision_);
-            const Timing out{c.args.rate, c.args.lag, c.args.extra};
+        for (std::size_t b = 0; b < blocks.size(); ++b) {
+            const hift::BlockLayers::Unit& unit = blocks[b].units[i];
+            const int width = unit.first.spec.outputs;
+            Convolution a = convolution(stream, weights, unit.first, ends[b].next, precision_);
+            set_snake(a, snake(stream, weights, unit.snake2));
+            a.next = signal(a.timing, width, precision_);
+            Convolution c = convolution(stream, weights, unit.second, a.next, precision_);
             c.residual = ends[b].raw;
-            read(c.residual, out.lag - timing(c.residual).lag);
-            ends[b].raw = c.raw = signal(out, width, Precision::fp32);
-            if (layer + 1 < layers) {
-                set_snake(c, snake(stream, weights, names[b] + ".activations1." + std::to_string(layer + 1)));
-                ends[b].next = c.next = signal(out, width, precision_);
+            read(c.residual, c.timing.lag - timing(c.residual).lag);
+            ends[b].raw = c.raw = signal(c.timing, width, Precision::fp32);
+            if (i + 1 < units) {
+                set_snake(c, snake(stream, weights, blocks[b].units[i + 1].snake1));
+                ends[b].next = c.next = signal(c.timing, width, precision_);
             }
             first.jobs.push_back(a);
             second.jobs.push_back(c);
@@ -209,53 +176,24 @@ std::vector<int> DeviceHift::blocks(const Stream& stream, const WeightMap& weigh
     return outputs;
 }
 
-int DeviceHift::stage(const Stream& stream, const WeightMap& weights, std::size_t index, int in, float slope) {
-    const int width = hift::stage_width(config_, index), rate = config_.upsample_rates[index];
-    const int reflects = index + 1 == config_.upsample_rates.size() ? 1 : 0;
-
-    // The transposed convolution: two taps whose outputs are the phases side by side (layers/conv.h).
-    const std::string name = indexed("ups", index);
-    const Timing from = timing(in);
-    Convolution up;
-    up.in = in;
-    {
-        const ConvSpec spec = ConvSpec::causal(2 * width, rate * width, 2);
-        const Timing out = StreamConv::after(spec, 1, from);
-        read(in, out.lag - from.lag + spec.pad_left);
-        std::vector<float> matrix(area(spec.outputs, 2 * spec.inputs)), bias;
-        transposed_matrix(weights.get(name + ".weight").data(), spec.inputs, width, rate, matrix.data());
-        const AlignedVector<float> one = weights.get(name + ".bias");
-        for (int phase = 0; phase < rate; ++phase) bias.insert(bias.end(), one.begin(), one.end());
-        const int stride = stride_of(spec.inputs);
-        std::vector<std::byte> packed(hift_packed_bytes(precision_, spec.outputs, 2, stride));
-        hift_pack(precision_, matrix.data(), spec.outputs, 2, spec.inputs, stride, packed.data());
-        up.args.weights =
-            matrices_.emplace_back(stream, std::span<const std::byte>(packed), "the vocoder's weights").data();
-        up.args.bias = keep(stream, bias);
-        up.args.taps = 2;
-        up.args.pad_left = spec.pad_left;
-        up.args.rate = out.rate;
-        up.args.lag = out.lag;
-        up.args.extra = out.extra;
-        up.args.outputs = spec.outputs;
-        up.args.phases = rate;
-        up.args.shift = reflects - rate / 2;
-        up.args.reflects = reflects != 0;
-        up.raw = signal({out.rate * rate, out.lag * rate + rate / 2 - reflects, from.extra * rate + reflects}, width,
-                        Precision::fp32);
-    }
+int DeviceHift::stage(const Stream& stream, const WeightMap& weights, const hift::StageLayers& layers, int in) {
+    const int width = layers.width, rate = layers.rate;
+    const hift::ConvLayer& taps = layers.up;
+    Convolution up = convolution(stream, taps.spec, 1,
+                                 transposed_matrix(weights.get(taps.name + ".weight"), taps.spec.inputs, width, rate),
+                                 transposed_bias(weights.get(taps.name + ".bias"), rate), in, precision_);
+    up.args.phases = rate;
+    up.args.shift = (layers.reflects ? 1 : 0) - rate / 2;
+    up.args.reflects = layers.reflects;
+    up.raw = signal(layers.upsampled(timing(in)), width, Precision::fp32);
     trunk_.push_back(Convolve{precision_, {up}});
 
-    const std::string source_name = indexed("source_resblocks", index);
-    Convolution down = convolution(stream, weights, indexed("source_downs", index), hift::down_spec(config_, index),
-                                   spectra_, precision_);
-    set_snake(down, snake(stream, weights, source_name + ".activations1.0"));
-    const Timing below{down.args.rate, down.args.lag, down.args.extra};
-    down.raw = signal(below, width, Precision::fp32);
-    down.next = signal(below, width, precision_);
+    Convolution down = convolution(stream, weights, layers.down, spectra_, precision_);
+    set_snake(down, snake(stream, weights, layers.source.units.front().snake1));
+    down.raw = signal(down.timing, width, Precision::fp32);
+    down.next = signal(down.timing, width, precision_);
     trunk_.push_back(Convolve{precision_, {down}});
-    const int source = blocks(stream, weights, {source_name}, {config_.source_resblock_kernels[index]},
-                              {{down.raw, down.next}}, width)[0];
+    const int source = blocks(stream, weights, {&layers.source, 1}, {{down.raw, down.next}})[0];
 
     // Whichever branch is ahead waits in its ring.
     Timing joined = timing(source);
@@ -267,18 +205,17 @@ int DeviceHift::stage(const Stream& stream, const WeightMap& weights, std::size_
     sum.width = width;
     read(up.raw, joined.lag - timing(up.raw).lag);
     read(source, joined.lag - timing(source).lag);
-    std::vector<std::string> names;
+    static_assert(kHiftJobs == hift::kBlocks);
     std::vector<Ends> ends;
     for (std::size_t b = 0; b < kHiftJobs; ++b) {
-        names.push_back(indexed("resblocks", index * kHiftJobs + b));
-        const Snake first = snake(stream, weights, names.back() + ".activations1.0");
+        const Snake first = snake(stream, weights, layers.blocks[b].units.front().snake1);
         sum.alpha[b] = first.alpha;
         sum.inverse_alpha[b] = first.inverse;
         sum.next[b] = signal(joined, width, precision_);
         ends.push_back({sum.sum, sum.next[b]});
     }
     trunk_.push_back(sum);
-    const std::vector<int> outputs = blocks(stream, weights, names, config_.resblock_kernels, ends, width);
+    const std::vector<int> outputs = blocks(stream, weights, layers.blocks, ends);
 
     Mean mean{};
     Timing all = timing(outputs[0]);
@@ -288,7 +225,7 @@ int DeviceHift::stage(const Stream& stream, const WeightMap& weights, std::size_
         read(outputs[b], all.lag - timing(outputs[b]).lag);
     }
     mean.mean = signal(all, width, precision_);
-    mean.slope = slope;
+    mean.slope = layers.slope;
     mean.width = width;
     trunk_.push_back(mean);
     return mean.mean;
@@ -392,7 +329,7 @@ HiftEmitArgs DeviceHift::head(const State& state, float* pcm, std::ptrdiff_t pcm
     args.lag = samples_.lag;
     args.hop_length = hop_length_;
     args.latency = latency_;
-    args.limit = kMaxSample;
+    args.limit = hift::kMaxSample;
     args.pcm = pcm;
     args.pcm_stride = pcm_stride;
     args.samples = samples;

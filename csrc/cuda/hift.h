@@ -13,14 +13,15 @@
 #include "layers/conv.h"
 #include "layers/weight_map.h"
 #include "models/config.h"
+#include "models/hift/config.h"
 #include "models/hift/past.h"
 #include "models/hift/stream.h"
 #include "models/vocoder.h"
 
 namespace secousti::core::cuda {
 
-/// Weights and the plan of a step; the streams' memory is a group's. The same signals as on the CPU (models/hift.cpp),
-/// each in a ring per slot, so that a step copies no history: see HiftSignal.
+/// Weights and the plan of a step; the streams' memory is a group's. The same signals as on the CPU
+/// (models/hift/hift.cpp), each in a ring per slot, so that a step copies no history: see HiftSignal.
 class DeviceHift {
   public:
     struct State {
@@ -58,7 +59,7 @@ class DeviceHift {
     void finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
                 std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
 
-    /// A slot's past to and from a CPU vocoder's state (models/hift_past.h); these wait for the stream. What has been
+    /// A slot's past to and from a CPU vocoder's state (models/hift/past.h); these wait for the stream. What has been
     /// saved is still to be computed on the CPU; loading computes it. A slot that is finished cannot be saved.
     void save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const;
     void load(const Stream& stream, const State& state, int slot, const std::byte* vocoder_state) const;
@@ -74,7 +75,8 @@ class DeviceHift {
     static constexpr int kNone = -1;
     struct Convolution {
         int in = kNone, residual = kNone, raw = kNone, next = kNone;
-        HiftConv args;  ///< all but the signals
+        hift::Timing timing;  ///< of its outputs
+        HiftConv args;        ///< all but the signals
     };
     struct Convolve {
         Precision precision;
@@ -105,13 +107,16 @@ class DeviceHift {
     const hift::Timing& timing(int index) const { return signals_[static_cast<std::size_t>(index)].timing; }
     Snake snake(const Stream& stream, const WeightMap& weights, const std::string& name);
     /// A convolution of signal `in`; its outputs are still to be set.
-    Convolution convolution(const Stream& stream, const WeightMap& weights, const std::string& name,
-                            const ConvSpec& spec, int in, Precision precision);
+    Convolution convolution(const Stream& stream, const WeightMap& weights, const hift::ConvLayer& layer, int in,
+                            Precision precision);
+    /// The same from matrix [outputs, kernel*inputs].
+    Convolution convolution(const Stream& stream, const ConvSpec& spec, int pad_right, std::span<const float> matrix,
+                            std::span<const float> bias, int in, Precision precision);
     void set_snake(Convolution& convolution, const Snake& snake) const;
     /// Residual blocks side by side, of raw and activated inputs; returns their outputs.
-    std::vector<int> blocks(const Stream& stream, const WeightMap& weights, const std::vector<std::string>& names,
-                            const std::vector<int>& kernels, std::vector<Ends> ends, int width);
-    int stage(const Stream& stream, const WeightMap& weights, std::size_t index, int in, float slope);
+    std::vector<int> blocks(const Stream& stream, const WeightMap& weights, std::span<const hift::BlockLayers> blocks,
+                            std::vector<Ends> ends);
+    int stage(const Stream& stream, const WeightMap& weights, const hift::StageLayers& layers, int in);
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Convolve& op) const;
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Sum& op) const;
     void launch(const Stream& stream, const State& state, const HiftStep& step, const Mean& op) const;

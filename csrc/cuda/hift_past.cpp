@@ -1,4 +1,4 @@
-// Single slots of HiFT on the device, and their way to and from the CPU: by what they were fed (models/hift_past.h).
+// Single slots of HiFT on the device, and their way to and from the CPU: by what they were fed (models/hift/past.h).
 #include <algorithm>
 
 #include "cuda/hift.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "layers/conv_matrix.h"
 #include "layers/rope.h"
 
 namespace secousti::core::cuda {
@@ -31,22 +32,18 @@ void product(const Step& step, const DeviceMatrix& matrix, const float* x, float
 DeviceConv::DeviceConv(const Stream& stream, const Shape& shape, const WeightMap& weights, const std::string& name,
                        Precision precision)
     : shape_(shape) {
-    const int depth = shape.kernel * shape.inputs;
-    std::vector<float> rows(area(shape.outputs, depth));
-    conv_matrix(weights.get(name + ".weight").data(), shape.outputs, shape.inputs, shape.kernel, rows.data());
-    matrix_ = {stream, precision, rows, shape.outputs, depth, weights.get(name + ".bias")};
+    const std::vector<float> matrix =
+        conv_matrix(weights.get(name + ".weight"), shape.outputs, shape.inputs, shape.kernel);
+    matrix_ = {stream, precision, matrix, shape.outputs, shape.kernel * shape.inputs, weights.get(name + ".bias")};
 }
 
 DeviceConv DeviceConv::transposed(const Stream& stream, int inputs, int outputs, int stride, int rows_per_token,
                                   const WeightMap& weights, const std::string& name, Precision precision) {
     DeviceConv conv;
     conv.shape_ = {inputs, stride * outputs, 2, 1, rows_per_token, Activation::elu};
-    std::vector<float> rows(area(stride * outputs, 2 * inputs));
-    transposed_matrix(weights.get(name + ".weight").data(), inputs, outputs, stride, rows.data());
-    const AlignedVector<float> bias = weights.get(name + ".bias");
-    std::vector<float> biases;
-    for (int phase = 0; phase < stride; ++phase) biases.insert(biases.end(), bias.begin(), bias.end());
-    conv.matrix_ = {stream, precision, rows, stride * outputs, 2 * inputs, biases};
+    const std::vector<float> matrix = transposed_matrix(weights.get(name + ".weight"), inputs, outputs, stride);
+    conv.matrix_ = {stream,           precision,  matrix,
+                    stride * outputs, 2 * inputs, transposed_bias(weights.get(name + ".bias"), stride)};
     return conv;
 }
 

@@ -52,7 +52,7 @@ class DeviceVocoder {
                         std::int32_t* samples) const = 0;
 
     /// A slot's state, if it is not finished, to and from a CPU vocoder's state, which is as when it was started; these
-    /// wait for the stream. HiFT's goes by what the stream was fed last (models/hift_past.h).
+    /// wait for the stream. HiFT's goes by what the stream was fed last (models/hift/past.h).
     virtual void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const = 0;
     virtual void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const = 0;
 };

@@ -1,20 +1,21 @@
 #include "cuda/voice.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "base/arena.h"
 #include "kernels/cuda/vocoder_launchers.h"
+#include "layers/conv_matrix.h"
+#include "models/paralinguistic.h"
 
 namespace secousti::core::cuda {
 
 namespace {
 
-constexpr std::array<int, 6> kWidths{32, 32, 64, 64, 128, 128};
-constexpr int kKernel = 3;
-constexpr int kSqueeze = 8;
+using Layers = ParalinguisticLayers;
+
 constexpr int kGates = 3 * kGruHidden;
+static_assert(kGruHidden == Layers::kHidden, "the kernel has its size at compile time");
 
 /// y [rows, outputs] from windows of `taps` rows of x.
 void product(const Stream& stream, const DeviceVoice::Scratch& scratch, const DeviceMatrix& matrix, int taps,
@@ -37,40 +38,40 @@ void product(const Stream& stream, const DeviceVoice::Scratch& scratch, const De
 
 DeviceVoice::DeviceVoice(const Stream& stream, const Config& config, const WeightMap& weights)
     : bands_(config.n_mels), prompt_frames_(config.prompt_frames), dimension_(config.dimension) {
-    const std::string root = "paralinguistic_encoder.";
-    int inputs = bands_;
-    for (std::size_t i = 0; i < kWidths.size(); ++i) {
-        const std::string name = root + "conv_" + std::to_string(i + 1);
-        std::vector<float> matrix(area(kWidths[i], kKernel * inputs));
-        conv_matrix(weights.get(name + ".weight").data(), kWidths[i], inputs, kKernel, matrix.data());
-        convolutions_.emplace_back(stream, Precision::fp32, matrix, kWidths[i], kKernel * inputs,
-                                   weights.get(name + ".bias"));
-        inputs = kWidths[i];
+    const Layers layers(config);
+    width_ = layers.width;
+    for (const Layers::Convolution& conv : layers.convolutions) {
+        const int depth = Layers::kKernel * conv.inputs;
+        const std::vector<float> matrix =
+            conv_matrix(weights.get(conv.weight), conv.outputs, conv.inputs, Layers::kKernel);
+        convolutions_.emplace_back(stream, Precision::fp32, matrix, conv.outputs, depth, weights.get(conv.bias));
     }
-    squeeze_ = {stream, Precision::fp32, weights.get(root + "senet.fc.0.weight"), kSqueeze, inputs};
-    excite_ = {stream, Precision::fp32, weights.get(root + "senet.fc.2.weight"), inputs, kSqueeze};
-    gru_input_ = {stream, Precision::fp32, weights.get(root + "gru.weight_ih_l0"),
-                  kGates, inputs,          weights.get(root + "gru.bias_ih_l0")};
-    const AlignedVector<float> hidden = weights.get(root + "gru.weight_hh_l0");
+    const auto linear = [&](const std::string& weight, int outputs, int inputs, const std::string& bias = {}) {
+        return DeviceMatrix(stream, Precision::fp32, weights.get(weight), outputs, inputs,
+                            bias.empty() ? AlignedVector<float>() : weights.get(bias));
+    };
+    squeeze_ = linear(layers.squeeze, Layers::kSqueeze, width_);
+    excite_ = linear(layers.excite, width_, Layers::kSqueeze);
+    gru_input_ = linear(layers.gru_input, kGates, width_, layers.gru_input_bias);
+    const AlignedVector<float> hidden = weights.get(layers.gru_hidden);
     std::vector<float> transposed(hidden.size());
     for (std::size_t gate = 0; gate < kGates; ++gate) {
         for (std::size_t i = 0; i < kGruHidden; ++i) transposed[i * kGates + gate] = hidden[gate * kGruHidden + i];
     }
     gru_hidden_ = {stream, transposed, "the voice encoder"};
-    gru_hidden_bias_ = {stream, weights.get(root + "gru.bias_hh_l0"), "the voice encoder"};
-    mu_ = {stream,     Precision::fp32, weights.get(root + "dense_mu.weight"),
-           dimension_, kGruHidden,      weights.get(root + "dense_mu.bias")};
+    gru_hidden_bias_ = {stream, weights.get(layers.gru_hidden_bias), "the voice encoder"};
+    mu_ = linear(layers.mu, dimension_, kGruHidden, layers.mu_bias);
 }
 
 DeviceVoice::Scratch DeviceVoice::make_scratch(const Stream& stream) const {
     const char* what = "the voice encoder";
-    const int width = std::max(bands_, kWidths.back());
+    const int width = std::max(bands_, width_);
     Scratch scratch;
     scratch.a = {stream, area(prompt_frames_ + 2, width), what};
     scratch.b = {stream, area(prompt_frames_ + 2, width), what};
-    scratch.mean = {stream, static_cast<std::size_t>(kWidths.back()), what};
-    scratch.squeezed = {stream, static_cast<std::size_t>(kSqueeze), what};
-    scratch.gate = {stream, static_cast<std::size_t>(kWidths.back()), what};
+    scratch.mean = {stream, static_cast<std::size_t>(width_), what};
+    scratch.squeezed = {stream, static_cast<std::size_t>(Layers::kSqueeze), what};
+    scratch.gate = {stream, static_cast<std::size_t>(width_), what};
     scratch.gates = {stream, area(prompt_frames_, kGates), what};
     scratch.last = {stream, static_cast<std::size_t>(kGruHidden), what};
     std::size_t operand =
@@ -106,15 +107,14 @@ void DeviceVoice::encode(const Stream& stream, const Scratch& scratch, const flo
                           area(rows, bands_) * sizeof(float));
     for (const DeviceMatrix& conv : convolutions_) {
         pad(y, conv.outputs());
-        product(stream, scratch, conv, kKernel, x, rows, Activation::relu, y + conv.outputs());
+        product(stream, scratch, conv, Layers::kKernel, x, rows, Activation::relu, y + conv.outputs());
         std::swap(x, y);
     }
-    const int width = kWidths.back();
-    float* top = x + width;
-    mean_rows(stream, top, 1, rows, width, nullptr, scratch.mean.data());
+    float* top = x + width_;
+    mean_rows(stream, top, 1, rows, width_, nullptr, scratch.mean.data());
     product(stream, scratch, squeeze_, 1, scratch.mean.data(), 1, Activation::relu, scratch.squeezed.data());
     product(stream, scratch, excite_, 1, scratch.squeezed.data(), 1, Activation::none, scratch.gate.data());
-    excite(stream, {top, scratch.gate.data(), rows, width});
+    excite(stream, {top, scratch.gate.data(), rows, width_});
     product(stream, scratch, gru_input_, 1, top, rows, Activation::none, scratch.gates.data());
     gru(stream, {scratch.gates.data(), rows, gru_hidden_.data(), gru_hidden_bias_.data(), scratch.last.data()});
     product(stream, scratch, mu_, 1, scratch.last.data(), 1, Activation::none, g);

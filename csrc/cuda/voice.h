@@ -28,7 +28,7 @@ class DeviceVoice {
     void encode(const Stream& stream, const Scratch& scratch, const float* mel, std::size_t frames, float* g) const;
 
   private:
-    int bands_, prompt_frames_, dimension_;
+    int bands_, prompt_frames_, dimension_, width_ = 0;
     std::vector<DeviceMatrix> convolutions_;
     DeviceMatrix squeeze_, excite_, gru_input_, mu_;
     DeviceArray<float> gru_hidden_, gru_hidden_bias_;

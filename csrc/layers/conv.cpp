@@ -4,7 +4,8 @@
 #include <cstring>
 #include <memory>
 #include <utility>
-#include <vector>
+
+#include "layers/conv_matrix.h"
 
 namespace secousti::core {
 
@@ -39,51 +40,29 @@ std::size_t WindowConv::weight_bytes(const Backend& backend, const ConvSpec& spe
             : backend.packed_bytes(wide_precision(precision), spec.outputs, spec.inputs * spec.kernel));
 }
 
+WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, const Matrix& matrix, std::span<const float> bias,
+                       Precision precision, Rows rows, std::shared_ptr<WeightBlock> block)
+    : spec_(spec),
+      weights_(is_narrow(spec, precision, rows)
+                   ? PackedWeights::narrow(backend, precision, matrix.values, spec.outputs, spec.kernel, spec.inputs,
+                                           std::move(block))
+                   : PackedWeights(backend, wide_precision(precision), matrix.values, spec.outputs,
+                                   spec.inputs * spec.kernel, std::move(block))),
+      bias_(bias.begin(), bias.end()),
+      narrow_(is_narrow(spec, precision, rows)) {}
+
 WindowConv::WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight,
                        std::span<const float> bias, Precision precision, Rows rows, std::shared_ptr<WeightBlock> block)
-    : spec_(spec), bias_(bias.begin(), bias.end()), narrow_(is_narrow(spec, precision, rows)) {
-    // torch keeps the taps innermost; a window over time-major rows reads tap by tap.
-    const std::size_t inputs = static_cast<std::size_t>(spec.inputs);
-    const std::size_t kernel = static_cast<std::size_t>(spec.kernel);
-    const auto by_tap = std::make_unique_for_overwrite<float[]>(weight.size());
-    for (std::size_t o = 0; o < static_cast<std::size_t>(spec.outputs); ++o) {
-        const float* from = weight.data() + o * inputs * kernel;
-        float* to = by_tap.get() + o * kernel * inputs;
-        for (std::size_t k = 0; k < kernel; ++k, to += inputs)
-            for (std::size_t i = 0; i < inputs; ++i) to[i] = from[i * kernel + k];
-    }
-    const std::span<const float> taps(by_tap.get(), weight.size());
-    weights_ = narrow_ ? PackedWeights::narrow(backend, precision, taps, spec.outputs, spec.kernel, spec.inputs,
-                                               std::move(block))
-                       : PackedWeights(backend, wide_precision(precision), taps, spec.outputs,
-                                       spec.inputs * spec.kernel, std::move(block));
-}
+    : WindowConv(backend, spec, Matrix{conv_matrix(weight, spec.outputs, spec.inputs, spec.kernel)}, bias, precision,
+                 rows, std::move(block)) {}
 
 WindowConv WindowConv::transposed(const Backend& backend, int inputs, int outputs, int stride,
                                   std::span<const float> weight, std::span<const float> bias, Precision precision,
                                   Rows rows, std::shared_ptr<WeightBlock> block) {
-    // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1]: a causal convolution of two taps whose
-    // outputs are the `stride` phases side by side.
-    const std::size_t ins = static_cast<std::size_t>(inputs), outs = static_cast<std::size_t>(outputs);
-    const std::size_t phases = static_cast<std::size_t>(stride);
-    const std::size_t count = phases * outs * ins * 2;
-    const auto two_taps = std::make_unique_for_overwrite<float[]>(count);
-    std::vector<float> biases(phases * outs);
-    for (std::size_t p = 0; p < phases; ++p) {
-        for (std::size_t o = 0; o < outs; ++o) {
-            biases[p * outs + o] = bias[o];
-            for (std::size_t i = 0; i < ins; ++i) {
-                const float* taps = &weight[(i * outs + o) * 2 * phases];
-                float* row = &two_taps[((p * outs + o) * ins + i) * 2];
-                row[0] = taps[p + phases];
-                row[1] = taps[p];
-            }
-        }
-    }
     return {backend,
             ConvSpec::causal(inputs, stride * outputs, 2),
-            std::span<const float>(two_taps.get(), count),
-            biases,
+            Matrix{transposed_matrix(weight, inputs, outputs, stride)},
+            transposed_bias(bias, stride),
             precision,
             rows,
             std::move(block)};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/aligned_vector.h"
 #include "base/arena.h"
@@ -90,6 +91,12 @@ class WindowConv {
     }
 
   private:
+    struct Matrix {
+        std::vector<float> values;  ///< [outputs, kernel*inputs]
+    };
+    WindowConv(const Backend& backend, const ConvSpec& spec, const Matrix& matrix, std::span<const float> bias,
+               Precision precision, Rows rows, std::shared_ptr<WeightBlock> block);
+
     /// From window to window and from tap to tap in rows.
     void multiply(const Exec& exec, const void* window, int stride, int dilation, int rows, float* y,
                   const Epilogue& epilogue) const noexcept;

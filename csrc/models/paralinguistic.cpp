@@ -10,37 +10,49 @@ namespace secousti::core {
 namespace {
 
 constexpr std::array<int, 6> kWidths{32, 32, 64, 64, 128, 128};
-constexpr int kKernel = 3;
-constexpr int kSqueeze = 8;
-constexpr int kGruHidden = 64;
+constexpr int kGates = 3 * ParalinguisticLayers::kHidden;
 
 float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 
 }  // namespace
 
-ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights)
-    : n_mels_(config.n_mels), prompt_frames_(config.prompt_frames), hidden_(kGruHidden) {
+ParalinguisticLayers::ParalinguisticLayers(const Config& config) : dimension(config.dimension) {
     const std::string root = "paralinguistic_encoder.";
+    width = config.n_mels;
+    for (const int outputs : kWidths) {
+        const std::string name = root + "conv_" + std::to_string(convolutions.size() + 1);
+        convolutions.push_back({name + ".weight", name + ".bias", width, outputs});
+        width = outputs;
+    }
+    squeeze = root + "senet.fc.0.weight";
+    excite = root + "senet.fc.2.weight";
+    gru_input = root + "gru.weight_ih_l0";
+    gru_input_bias = root + "gru.bias_ih_l0";
+    gru_hidden = root + "gru.weight_hh_l0";
+    gru_hidden_bias = root + "gru.bias_hh_l0";
+    mu = root + "dense_mu.weight";
+    mu_bias = root + "dense_mu.bias";
+}
+
+ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights)
+    : n_mels_(config.n_mels), prompt_frames_(config.prompt_frames) {
+    const ParalinguisticLayers layers(config);
+    width_ = layers.width;
     ArenaLayout conv_state;
-    int inputs = n_mels_;
-    for (std::size_t i = 0; i < kWidths.size(); ++i) {
-        const std::string name = root + "conv_" + std::to_string(i + 1);
-        convs_.emplace_back(backend, ConvSpec::same(inputs, kWidths[i], kKernel), weights.get(name + ".weight"),
-                            weights.get(name + ".bias"), prompt_frames_, conv_state);
-        inputs = kWidths[i];
+    for (const ParalinguisticLayers::Convolution& conv : layers.convolutions) {
+        convs_.emplace_back(backend, ConvSpec::same(conv.inputs, conv.outputs, layers.kKernel),
+                            weights.get(conv.weight), weights.get(conv.bias), prompt_frames_, conv_state);
     }
     const AlignedVector<float> none;
-    squeeze_ = {backend, inputs, kSqueeze, weights.get(root + "senet.fc.0.weight"), none};
-    excite_ = {backend, kSqueeze, inputs, weights.get(root + "senet.fc.2.weight"), none};
-    gru_input_ = {backend, inputs, 3 * hidden_, weights.get(root + "gru.weight_ih_l0"),
-                  weights.get(root + "gru.bias_ih_l0")};
-    gru_hidden_ = {backend, hidden_, 3 * hidden_, weights.get(root + "gru.weight_hh_l0"),
-                   weights.get(root + "gru.bias_hh_l0")};
-    mu_ = {backend, hidden_, config.dimension, weights.get(root + "dense_mu.weight"),
-           weights.get(root + "dense_mu.bias")};
+    squeeze_ = {backend, width_, layers.kSqueeze, weights.get(layers.squeeze), none};
+    excite_ = {backend, layers.kSqueeze, width_, weights.get(layers.excite), none};
+    gru_input_ = {backend, width_, kGates, weights.get(layers.gru_input), weights.get(layers.gru_input_bias)};
+    gru_hidden_ = {backend, layers.kHidden, kGates, weights.get(layers.gru_hidden),
+                   weights.get(layers.gru_hidden_bias)};
+    mu_ = {backend, layers.kHidden, layers.dimension, weights.get(layers.mu), weights.get(layers.mu_bias)};
 
-    const std::size_t layer = area(prompt_frames_ + 1, std::max(n_mels_, kWidths.back()));
-    const std::size_t width = static_cast<std::size_t>(kWidths.back()), hidden = static_cast<std::size_t>(hidden_);
+    const std::size_t layer = area(prompt_frames_ + 1, std::max(n_mels_, width_));
+    const std::size_t width = static_cast<std::size_t>(width_), hidden = layers.kHidden;
     conv_state_ = scratch_.reserve<std::byte>(conv_state.bytes());
     std::size_t window = 0;
     for (const Conv& conv : convs_) window = std::max(window, conv.window_floats());
@@ -48,9 +60,9 @@ ParalinguisticEncoder::ParalinguisticEncoder(const Backend& backend, const Confi
     a_ = scratch_.reserve<float>(layer);
     b_ = scratch_.reserve<float>(layer);
     mean_ = scratch_.reserve<float>(width);
-    squeezed_ = scratch_.reserve<float>(kSqueeze);
+    squeezed_ = scratch_.reserve<float>(layers.kSqueeze);
     gate_ = scratch_.reserve<float>(width);
-    from_input_ = scratch_.reserve<float>(area(prompt_frames_, 3 * hidden_));
+    from_input_ = scratch_.reserve<float>(area(prompt_frames_, kGates));
     from_hidden_ = scratch_.reserve<float>(3 * hidden);
     h_ = scratch_.reserve<float>(hidden);
 }
@@ -61,7 +73,7 @@ void ParalinguisticEncoder::encode(const Exec& exec, std::byte* scratch, const f
     const std::size_t prompt = static_cast<std::size_t>(prompt_frames_);
     const std::size_t first = frames > prompt ? (frames - prompt) / 2 : 0;
     const int rows = static_cast<int>(std::min(frames, prompt));
-    const std::size_t length = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(kWidths.back());
+    const std::size_t length = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(width_);
 
     std::byte* state = conv_state_.in(scratch);
     std::fill_n(state, conv_state_.count, std::byte{0});
@@ -88,7 +100,7 @@ void ParalinguisticEncoder::encode(const Exec& exec, std::byte* scratch, const f
         for (std::size_t c = 0; c < width; ++c) x[t * width + c] *= gate[c];
     }
 
-    const std::size_t hidden = static_cast<std::size_t>(hidden_);
+    constexpr std::size_t hidden = ParalinguisticLayers::kHidden;
     float *from_input = from_input_.in(scratch), *from_hidden = from_hidden_.in(scratch), *h = h_.in(scratch);
     gru_input_.apply(exec, x, rows, from_input);
     std::fill_n(h, hidden, 0.0F);
@@ -113,22 +125,19 @@ std::vector<float> ParalinguisticEncoder::encode(const Exec& exec, const float* 
 }
 
 void append_paralinguistic_tensors(const Config& config, std::vector<TensorSpec>& tensors) {
-    const std::string root = "paralinguistic_encoder.";
-    int inputs = config.n_mels;
-    for (std::size_t i = 0; i < kWidths.size(); ++i) {
-        const std::string name = root + "conv_" + std::to_string(i + 1);
-        tensors.push_back({name + ".weight", {kWidths[i], inputs, kKernel}});
-        tensors.push_back({name + ".bias", {kWidths[i]}});
-        inputs = kWidths[i];
+    const ParalinguisticLayers layers(config);
+    for (const ParalinguisticLayers::Convolution& conv : layers.convolutions) {
+        tensors.push_back({conv.weight, {conv.outputs, conv.inputs, layers.kKernel}});
+        tensors.push_back({conv.bias, {conv.outputs}});
     }
-    tensors.push_back({root + "senet.fc.0.weight", {kSqueeze, inputs}});
-    tensors.push_back({root + "senet.fc.2.weight", {inputs, kSqueeze}});
-    tensors.push_back({root + "gru.weight_ih_l0", {3 * kGruHidden, inputs}});
-    tensors.push_back({root + "gru.weight_hh_l0", {3 * kGruHidden, kGruHidden}});
-    tensors.push_back({root + "gru.bias_ih_l0", {3 * kGruHidden}});
-    tensors.push_back({root + "gru.bias_hh_l0", {3 * kGruHidden}});
-    tensors.push_back({root + "dense_mu.weight", {config.dimension, kGruHidden}});
-    tensors.push_back({root + "dense_mu.bias", {config.dimension}});
+    tensors.push_back({layers.squeeze, {layers.kSqueeze, layers.width}});
+    tensors.push_back({layers.excite, {layers.width, layers.kSqueeze}});
+    tensors.push_back({layers.gru_input, {kGates, layers.width}});
+    tensors.push_back({layers.gru_hidden, {kGates, layers.kHidden}});
+    tensors.push_back({layers.gru_input_bias, {kGates}});
+    tensors.push_back({layers.gru_hidden_bias, {kGates}});
+    tensors.push_back({layers.mu, {layers.dimension, layers.kHidden}});
+    tensors.push_back({layers.mu_bias, {layers.dimension}});
 }
 
 }  // namespace secousti::core

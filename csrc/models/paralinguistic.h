@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "base/arena.h"
@@ -13,6 +14,26 @@
 #include "models/config.h"
 
 namespace secousti::core {
+
+/// Its layers, from which a device's (cuda/voice.h) are built too.
+struct ParalinguisticLayers {
+    static constexpr int kKernel = 3;   ///< of the convolutions, each of which is followed by a ReLU
+    static constexpr int kSqueeze = 8;  ///< between squeeze (ReLU) and excitation
+    static constexpr int kHidden = 64;  ///< of the recurrent layer, whose gates are in torch's order
+    struct Convolution {
+        std::string weight, bias;
+        int inputs, outputs;
+    };
+
+    explicit ParalinguisticLayers(const Config& config);
+
+    std::vector<Convolution> convolutions;
+    int width = 0;      ///< of what the last convolution gives
+    int dimension = 0;  ///< of G
+    /// Tensors of linear layers: squeeze and excitation of channels (no biases), what the recurrent layer makes of its
+    /// input and of its last state (three gates each), and G.
+    std::string squeeze, excite, gru_input, gru_input_bias, gru_hidden, gru_hidden_bias, mu, mu_bias;
+};
 
 class ParalinguisticEncoder {
   public:
@@ -27,7 +48,7 @@ class ParalinguisticEncoder {
     std::vector<float> encode(const Exec& exec, const float* mel, std::size_t frames) const;
 
   private:
-    int n_mels_ = 0, prompt_frames_ = 0, hidden_ = 0;
+    int n_mels_ = 0, prompt_frames_ = 0, width_ = 0;
     std::vector<Conv> convs_;
     Linear squeeze_, excite_, gru_input_, gru_hidden_, mu_;
     ArenaLayout scratch_;

@@ -53,8 +53,8 @@ struct SeanetRows {
     float* hidden = nullptr;  ///< inside a residual unit
 };
 
-/// Calls apply(index, in, out, residual) for every layer in order; `residual`, which may be `out`, is null or what is to
-/// be added to the outputs.
+/// Calls apply(index, in, out, residual) for every layer in order; `residual` is null or rows to be added to the
+/// outputs, which may be `out`.
 template <class Apply>
 void walk_seanet(const SeanetLayers& layers, const float* in, float* out, const SeanetRows& rows, const Apply& apply) {
     float* x = nullptr;

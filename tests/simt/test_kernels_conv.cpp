@@ -6,6 +6,7 @@
 #include "check.h"
 #include "device_array.h"
 #include "kernels/cuda/launchers.h"
+#include "layers/conv_matrix.h"
 #include "naive.h"
 
 namespace {
@@ -42,8 +43,7 @@ class Layer {
           ring_(size(shape.slots, ring_rows_, shape.inputs), "ring"),
           given_(positions.size()) {
         const int depth = shape.kernel * shape.inputs;
-        std::vector<float> matrix(weight_.size());
-        cuda::conv_matrix(weight_.data(), shape.outputs, shape.inputs, shape.kernel, matrix.data());
+        const std::vector<float> matrix = conv_matrix(weight_, shape.outputs, shape.inputs, shape.kernel);
         std::vector<char> packed(cuda::packed_bytes(shape.precision, shape.outputs, depth));
         cuda::pack_matrix(shape.precision, matrix.data(), shape.outputs, depth, packed.data());
         matrix_ = std::make_unique<Array<char>>(packed, "matrix");
@@ -219,8 +219,7 @@ TEST(simt_transposed_matrix) {
     constexpr int kInputs = 3, kOutputs = 4, kStride = 3, kLength = 5;
     const std::vector<float> weight = check::uniform_vector(kInputs * kOutputs * 2 * kStride),
                              x = check::uniform_vector(kLength * kInputs);
-    std::vector<float> matrix(weight.size());
-    cuda::transposed_matrix(weight.data(), kInputs, kOutputs, kStride, matrix.data());
+    const std::vector<float> matrix = transposed_matrix(weight, kInputs, kOutputs, kStride);
     std::vector<double> expected((kLength + 1) * kStride * kOutputs), actual;
     for (int t = 0; t < kLength; ++t) {
         for (int i = 0; i < kInputs; ++i) {

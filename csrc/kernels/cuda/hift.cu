@@ -1,6 +1,6 @@
-#include <bit>
 #include <cstring>
 
+#include "kernels/cuda/bf16.h"
 #include "kernels/cuda/hift_conv.h"
 #include "kernels/cuda/hift_kernels.h"
 #include "kernels/cuda/launch_shapes.h"
@@ -65,12 +65,6 @@ void launch_fitting(const Stream& stream, const HiftConvArgs& args) {
     } else {
         launch_tiles<Narrow>(stream, args);
     }
-}
-
-/// To nearest, ties to even; weights are finite.
-std::uint16_t to_bf16(float x) {
-    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
-    return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
 }
 
 int per_word(Precision precision) { return precision == Precision::bf16 ? 2 : 1; }

@@ -63,6 +63,21 @@ class HiftRings {
         simt::barrier();
     }
 
+    /// Calls body(rings, slot, r, c) for this block's pairs of channels c, c + 1 of the rows r that exist; `of`: the
+    /// signal whose rows they are. Grid: (blocks of kItems pairs of channels, slots).
+    template <class Args, class Body>
+    SIMT_DEVICE static void for_pairs(const Args& args, const HiftSignal& of, const Body& body) {
+        simt::wait_for_previous();
+        const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
+        if (!hift_active(args.step, slot)) return;
+        const HiftRings rings(args.step, of, slot, args.signals);
+        for (int i = 0; i < kItems; i += kThreads) {
+            const int item = simt::block_x() * kItems + i + simt::thread();
+            const int r = item / pairs, c = 2 * (item - r * pairs);
+            if (rings.exists(r)) body(rings, slot, r, c);
+        }
+    }
+
     SIMT_DEVICE bool exists(int r) const { return r >= low_ && r < high_; }
     template <int kSignal>
     SIMT_DEVICE int at(int r) const {
@@ -82,16 +97,8 @@ struct HiftSum {
     static constexpr int kThreads = 256;
     using Rings = HiftRings<6, kThreads>;
 
-    /// Grid: (blocks of Rings::kItems pairs of channels, slots).
     SIMT_DEVICE static void run(const Args& args) {
-        simt::wait_for_previous();
-        const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
-        if (!hift_active(args.step, slot)) return;
-        const Rings rings(args.step, args.signals[2], slot, args.signals);
-        for (int i = 0; i < Rings::kItems; i += kThreads) {
-            const int item = simt::block_x() * Rings::kItems + i + simt::thread();
-            const int r = item / pairs, c = 2 * (item - r * pairs);
-            if (!rings.exists(r)) continue;
+        Rings::for_pairs(args, args.signals[2], [&](const Rings& rings, int slot, int r, int c) {
             const auto trunk = simt::load<2>(hift_floats(args.signals[0], slot, rings.template at<0>(r)) + c);
             const auto source = simt::load<2>(hift_floats(args.signals[1], slot, rings.template at<1>(r)) + c);
             const bool both = c + 1 < args.width;
@@ -103,7 +110,7 @@ struct HiftSum {
                      v1);
             activate(args.signals[5], args.alpha[2], args.inverse_alpha[2], slot, rings.template at<5>(r), c, both, v0,
                      v1);
-        }
+        });
     }
 
   private:
@@ -123,16 +130,8 @@ struct HiftMean {
     static constexpr int kThreads = 256;
     using Rings = HiftRings<4, kThreads>;
 
-    /// Grid: (blocks of Rings::kItems pairs of channels, slots).
     SIMT_DEVICE static void run(const Args& args) {
-        simt::wait_for_previous();
-        const int slot = simt::block_y(), pairs = (args.width + 1) / 2;
-        if (!hift_active(args.step, slot)) return;
-        const Rings rings(args.step, args.signals[3], slot, args.signals);
-        for (int i = 0; i < Rings::kItems; i += kThreads) {
-            const int item = simt::block_x() * Rings::kItems + i + simt::thread();
-            const int r = item / pairs, c = 2 * (item - r * pairs);
-            if (!rings.exists(r)) continue;
+        Rings::for_pairs(args, args.signals[3], [&](const Rings& rings, int slot, int r, int c) {
             const auto x0 = simt::load<2>(hift_floats(args.signals[0], slot, rings.template at<0>(r)) + c);
             const auto x1 = simt::load<2>(hift_floats(args.signals[1], slot, rings.template at<1>(r)) + c);
             const auto x2 = simt::load<2>(hift_floats(args.signals[2], slot, rings.template at<2>(r)) + c);
@@ -140,7 +139,7 @@ struct HiftMean {
             const float v0 = (x0[0] + x1[0] + x2[0]) * kShare, v1 = (x0[1] + x1[1] + x2[1]) * kShare;
             hift_store<kBf16>(args.signals[3], slot, rings.template at<3>(r), c, v0 > 0.0F ? v0 : args.slope * v0,
                               v1 > 0.0F ? v1 : args.slope * v1);
-        }
+        });
     }
 };
 

@@ -88,7 +88,7 @@ void seek(const Stream& stream, const Clock& clock, const std::uint8_t* mask, co
 /// lies in a ring: the (activated) input row of stream time t at ring[slot, t % ring_rows], t counted from position 0
 /// (t = position*rows_per_token at the step's first row). Rows before the stream's start are zeros, so a reset only
 /// moves the clock. A transposed convolution (kernel 2*stride, last `stride` outputs dropped) is one of two taps whose
-/// outputs are the phases side by side: see transposed_matrix.
+/// outputs are the phases side by side (layers/conv_matrix.h).
 struct ConvArgs {
     Clock clock;
     int tokens = 1;            ///< token frames of this step
@@ -115,11 +115,6 @@ constexpr int conv_ring_rows(int kernel, int stride, int dilation, int rows) noe
     const int history = (kernel - 1) * dilation + 1 - stride;
     return (history > 0 ? history : 0) + rows;
 }
-/// torch's Conv1d weight [outputs, inputs, kernel] -> [outputs, kernel*inputs]; host.
-void conv_matrix(const float* weight, int outputs, int inputs, int kernel, float* matrix);
-/// torch's ConvTranspose1d weight [inputs, outputs, 2*stride] -> [stride*outputs, 2*inputs]; host. Its bias is the
-/// layer's bias repeated `stride` times.
-void transposed_matrix(const float* weight, int inputs, int outputs, int stride, float* matrix);
 
 // ---- Attention
 

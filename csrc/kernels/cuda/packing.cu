@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cuda/bf16.h"
 #include "kernels/cuda/launch_shapes.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/matrix_layout.h"
@@ -12,12 +13,6 @@ namespace secousti::core::cuda {
 namespace {
 
 constexpr const char* kNoHalves = "a device keeps weights as fp32, bf16 or int8";
-
-std::uint16_t to_bf16(float x) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, &x, sizeof bits);
-    return static_cast<std::uint16_t>((x == x ? bits + 0x7FFFU + ((bits >> 16U) & 1U) : bits | 0x00400000U) >> 16U);
-}
 
 /// Row `output`, column `k` of the matrix, zero outside.
 struct Padded {
@@ -110,28 +105,6 @@ void pack_matrix(Precision precision, const float* weights, int outputs, int dep
             return pack_int8(matrix, packed);
         case Precision::fp16:
             require(false, kNoHalves);
-    }
-}
-
-void conv_matrix(const float* weight, int outputs, int inputs, int kernel, float* matrix) {
-    for (int o = 0; o < outputs; ++o) {
-        for (int k = 0; k < kernel; ++k) {
-            for (int i = 0; i < inputs; ++i)
-                *matrix++ = weight[(static_cast<std::ptrdiff_t>(o) * inputs + i) * kernel + k];
-        }
-    }
-}
-
-void transposed_matrix(const float* weight, int inputs, int outputs, int stride, float* matrix) {
-    // Output row t*stride + p is W[:, :, p]' x[t] + W[:, :, p + stride]' x[t-1].
-    for (int p = 0; p < stride; ++p) {
-        for (int o = 0; o < outputs; ++o) {
-            for (const int tap : {p + stride, p}) {
-                for (int i = 0; i < inputs; ++i) {
-                    *matrix++ = weight[(static_cast<std::ptrdiff_t>(i) * outputs + o) * 2 * stride + tap];
-                }
-            }
-        }
     }
 }
 

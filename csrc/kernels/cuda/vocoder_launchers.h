@@ -102,7 +102,7 @@ void spectral_finish(const Stream& stream, const SpectralArgs& args);
 // ---- HiFT
 
 /// A signal of HiFT in many streams. After t mel frames its rows [0, rate*t - lag) are known, and an utterance of T
-/// frames has rate*T + extra of them (models/hift_stream.h has the reasoning). Row r, counted from the utterance's
+/// frames has rate*T + extra of them (models/hift/stream.h has the reasoning). Row r, counted from the utterance's
 /// start, lies at r % rows of the slot's ring: histories need no copies, and rows that do not exist are zeros for every
 /// reader.
 struct HiftSignal {
@@ -178,7 +178,7 @@ struct HiftConvArgs {
 };
 void hift_conv(const Stream& stream, const HiftConvArgs& args);
 
-/// f0 = |classifier . features| of each frame; then the harmonic excitation (models/hift_source.h).
+/// f0 = |classifier . features| of each frame; then the harmonic excitation (models/hift/source.h).
 struct HiftSourceArgs {
     HiftStep step;
     HiftSignal features;                ///< float32

@@ -58,64 +58,119 @@ void validate(const HiftConfig& config, int hop_length) {
     require(config.istft_n_fft <= hop_length, "istft_n_fft: is above hop_length");
 }
 
-std::string published(const std::string& name) { return "vocoder." + name; }
+namespace {
 
-std::string indexed(const std::string& name, std::size_t index) {
-    return published(name) + "." + std::to_string(index);
+constexpr int kOuterKernel = 7;  // of the trunk's first and last convolutions
+
+std::string indexed(const std::string& name, std::size_t index) { return name + "." + std::to_string(index); }
+
+BlockLayers block(const HiftConfig& config, const std::string& name, int width, int kernel) {
+    BlockLayers block;
+    for (std::size_t i = 0; i < config.resblock_dilations.size(); ++i) {
+        block.units.push_back(
+            {indexed(name + ".activations1", i),
+             {indexed(name + ".convs1", i), ConvSpec::same(width, width, kernel, config.resblock_dilations[i])},
+             indexed(name + ".activations2", i),
+             {indexed(name + ".convs2", i), ConvSpec::same(width, width, kernel)}});
+    }
+    return block;
 }
 
-int stage_width(const HiftConfig& config, std::size_t index) noexcept { return config.channels >> (index + 1); }
-
-ConvSpec down_spec(const HiftConfig& config, std::size_t index) noexcept {
+/// From spectra of the source to rows of stage `index`.
+ConvSpec down_spec(const HiftConfig& config, std::size_t index, int width) noexcept {
     int rate = 1;
     for (std::size_t later = index + 1; later < config.upsample_rates.size(); ++later) {
         rate *= config.upsample_rates[later];
     }
-    const int inputs = config.istft_n_fft + 2, outputs = stage_width(config, index);
-    if (rate == 1) return ConvSpec::same(inputs, outputs, 1);
-    return {inputs, outputs, 2 * rate, rate, 1, rate / 2, rate / 2};
+    const int inputs = config.istft_n_fft + 2;
+    if (rate == 1) return ConvSpec::same(inputs, width, 1);
+    return {inputs, width, 2 * rate, rate, 1, rate / 2, rate / 2};
+}
+
+StageLayers stage(const HiftConfig& config, std::size_t index) {
+    StageLayers stage;
+    const bool last = index + 1 == config.upsample_rates.size();
+    stage.width = config.channels >> (index + 1);
+    stage.rate = config.upsample_rates[index];
+    stage.reflects = last;
+    stage.up = {indexed("vocoder.ups", index), ConvSpec::causal(2 * stage.width, stage.rate * stage.width, 2)};
+    stage.down = {indexed("vocoder.source_downs", index), down_spec(config, index, stage.width)};
+    stage.source =
+        block(config, indexed("vocoder.source_resblocks", index), stage.width, config.source_resblock_kernels[index]);
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+        stage.blocks[b] =
+            block(config, indexed("vocoder.resblocks", index * kBlocks + b), stage.width, config.resblock_kernels[b]);
+    }
+    stage.slope = last ? kHeadSlope : kTrunkSlope;
+    return stage;
+}
+
+}  // namespace
+
+int BlockLayers::lag() const noexcept {
+    int rows = 0;
+    for (const Unit& unit : units) rows += unit.first.spec.pad_right + unit.second.spec.pad_right;
+    return rows;
+}
+
+Timing StageLayers::upsampled(const Timing& in) const noexcept {
+    // A zero row on either side of the input; pad and the reflected row shift the result.
+    const Timing taps = in.after(up.spec, 1);
+    const int reflected = reflects ? 1 : 0;
+    return {taps.rate * rate, taps.lag * rate + rate / 2 - reflected, in.extra * rate + reflected};
+}
+
+Layers layers(const HiftConfig& config, int n_mels) {
+    validate(config);
+    Layers all;
+    all.mix = "vocoder.m_source.l_linear";
+    for (int i = 0; i < config.f0_layers; ++i) {
+        // Between them lie the ELUs, which have no tensors.
+        all.pitch.push_back(
+            {indexed("vocoder.f0_predictor.condnet", static_cast<std::size_t>(2 * i)),
+             ConvSpec::same(i == 0 ? n_mels : config.f0_channels, config.f0_channels, config.f0_kernel)});
+    }
+    all.classifier = "vocoder.f0_predictor.classifier";
+    all.pre = {"vocoder.conv_pre", ConvSpec::same(n_mels, config.channels, kOuterKernel)};
+    for (std::size_t i = 0; i < config.upsample_rates.size(); ++i) all.stages.push_back(stage(config, i));
+    all.post = {"vocoder.conv_post", ConvSpec::same(all.stages.back().width, config.istft_n_fft + 2, kOuterKernel)};
+    return all;
 }
 
 }  // namespace hift
 
 std::vector<TensorSpec> hift_tensors(const HiftConfig& config, int n_mels, Precision precision) {
-    using hift::indexed, hift::published;
-    hift::validate(config);
+    const hift::Layers all = hift::layers(config, n_mels);
     std::vector<TensorSpec> tensors;
-    const auto layer = [&](const std::string& name, std::vector<std::int64_t> shape, int outputs,
-                           Precision kept = Precision::fp32) {
-        tensors.push_back({name + ".weight", std::move(shape), kept});
-        tensors.push_back({name + ".bias", {outputs}});
+    const auto linear = [&](const std::string& name, int inputs) {
+        tensors.push_back({name + ".weight", {1, inputs}});
+        tensors.push_back({name + ".bias", {1}});
     };
-    const auto block = [&](const std::string& name, int width, int kernel) {
-        for (std::size_t i = 0; i < config.resblock_dilations.size(); ++i) {
-            const std::string index = "." + std::to_string(i);
-            for (const char* half : {"1", "2"}) {
-                layer(name + ".convs" + half + index, {width, width, kernel}, width, precision);
-                tensors.push_back({name + ".activations" + half + index + ".alpha", {width}});
-            }
+    const auto convolution = [&](const hift::ConvLayer& layer, Precision kept = Precision::fp32) {
+        const ConvSpec& spec = layer.spec;
+        tensors.push_back({layer.name + ".weight", {spec.outputs, spec.inputs, spec.kernel}, kept});
+        tensors.push_back({layer.name + ".bias", {spec.outputs}});
+    };
+    const auto block = [&](const hift::BlockLayers& layers) {
+        for (const hift::BlockLayers::Unit& unit : layers.units) {
+            convolution(unit.first, precision);
+            tensors.push_back({unit.snake1 + ".alpha", {unit.first.spec.inputs}});
+            convolution(unit.second, precision);
+            tensors.push_back({unit.snake2 + ".alpha", {unit.second.spec.inputs}});
         }
     };
-    layer(published("m_source.l_linear"), {1, config.harmonics}, 1);
-    for (int i = 0; i < config.f0_layers; ++i) {
-        layer(indexed("f0_predictor.condnet", static_cast<std::size_t>(2 * i)),
-              {config.f0_channels, i == 0 ? n_mels : config.f0_channels, config.f0_kernel}, config.f0_channels);
+    linear(all.mix, config.harmonics);
+    for (const hift::ConvLayer& layer : all.pitch) convolution(layer);
+    linear(all.classifier, config.f0_channels);
+    convolution(all.pre);
+    for (const hift::StageLayers& stage : all.stages) {
+        tensors.push_back({stage.up.name + ".weight", {2 * stage.width, stage.width, 2 * stage.rate}, precision});
+        tensors.push_back({stage.up.name + ".bias", {stage.width}});
+        convolution(stage.down);
+        block(stage.source);
+        for (const hift::BlockLayers& layers : stage.blocks) block(layers);
     }
-    layer(published("f0_predictor.classifier"), {1, config.f0_channels}, 1);
-    layer(published("conv_pre"), {config.channels, n_mels, hift::kOuterKernel}, config.channels);
-    int width = config.channels;
-    for (std::size_t i = 0; i < config.upsample_rates.size(); ++i) {
-        const ConvSpec down = hift::down_spec(config, i);
-        layer(indexed("ups", i), {width, down.outputs, config.upsample_kernels[i]}, down.outputs, precision);
-        width = down.outputs;
-        layer(indexed("source_downs", i), {width, down.inputs, down.kernel}, width);
-        block(indexed("source_resblocks", i), width, config.source_resblock_kernels[i]);
-        for (std::size_t b = 0; b < hift::kBlocks; ++b) {
-            block(indexed("resblocks", i * hift::kBlocks + b), width, config.resblock_kernels[b]);
-        }
-    }
-    const int spectrum = config.istft_n_fft + 2;
-    layer(published("conv_post"), {spectrum, width, hift::kOuterKernel}, spectrum);
+    convolution(all.post);
     return tensors;
 }
 

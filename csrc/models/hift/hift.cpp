@@ -20,84 +20,64 @@ namespace secousti::core {
 namespace hift {
 namespace {
 
-constexpr float kTrunkSlope = 0.1F;
-constexpr float kHeadSlope = 0.01F;
-constexpr float kMaxSample = 0.99F;
-
 /// Buffers that all stages share, for rate*kStepFrames rows, each with room for history before its rows.
 constexpr std::size_t kBuffers = 6;
 using Buffers = std::array<float*, kBuffers>;
 
 /// Bytes of the packed weights of all convolutions.
-std::size_t weight_bytes(const Backend& backend, const Config& config) {
-    const HiftConfig& h = config.hift;
+std::size_t weight_bytes(const Backend& backend, const Layers& layers, Precision precision) {
     std::size_t total = 0;
-    const auto add = [&](const ConvSpec& spec, Precision precision, Rows rows) {
-        total += WindowConv::weight_bytes(backend, spec, precision, rows);
+    const auto add_wide = [&](const ConvLayer& layer) { total += WindowConv::weight_bytes(backend, layer.spec); };
+    const auto add_narrow = [&](const ConvLayer& layer) {
+        total += WindowConv::weight_bytes(backend, layer.spec, precision, Rows::narrow);
     };
-    const auto add_wide = [&](int inputs, int outputs, int kernel) {
-        add(ConvSpec::same(inputs, outputs, kernel), Precision::fp32, Rows::wide);
+    const auto add_block = [&](const BlockLayers& block) {
+        for (const BlockLayers::Unit& unit : block.units) add_narrow(unit.first), add_narrow(unit.second);
     };
-    for (int i = 0; i < h.f0_layers; ++i) add_wide(i == 0 ? config.n_mels : h.f0_channels, h.f0_channels, h.f0_kernel);
-    add_wide(config.n_mels, h.channels, kOuterKernel);
-    for (std::size_t i = 0; i < h.upsample_rates.size(); ++i) {
-        const int width = stage_width(h, i);
-        add(ConvSpec::causal(2 * width, h.upsample_rates[i] * width, 2), config.precision, Rows::narrow);
-        add(down_spec(h, i), Precision::fp32, Rows::wide);
-        std::vector<int> kernels = h.resblock_kernels;
-        kernels.push_back(h.source_resblock_kernels[i]);
-        for (const int kernel : kernels) {
-            for (std::size_t layer = 0; layer < 2 * h.resblock_dilations.size(); ++layer) {
-                add(ConvSpec::same(width, width, kernel), config.precision, Rows::narrow);
-            }
-        }
+    for (const ConvLayer& layer : layers.pitch) add_wide(layer);
+    add_wide(layers.pre);
+    for (const StageLayers& stage : layers.stages) {
+        add_narrow(stage.up);
+        add_wide(stage.down);
+        add_block(stage.source);
+        for (const BlockLayers& block : stage.blocks) add_block(block);
     }
-    add_wide(h.channels >> h.upsample_rates.size(), h.istft_n_fft + 2, kOuterKernel);
+    add_wide(layers.post);
     return total;
 }
 
-/// Upsampling, source branch, sum, mean of the residual blocks.
+StreamConv wide_convolution(const Backend& backend, const WeightMap& weights, const ConvLayer& layer, const Timing& in,
+                            Plan& plan, int delay = 0) {
+    return StreamConv({backend, layer.spec, weights.get(layer.name + ".weight"), weights.get(layer.name + ".bias"),
+                       Precision::fp32, Rows::wide, plan.weights},
+                      layer.spec.pad_right, in, plan, delay);
+}
+
+/// See StageLayers.
 class Stage {
   public:
-    Stage(const Backend& backend, const HiftConfig& config, const WeightMap& weights, std::size_t index,
-          const Timing& in, const Timing& spectrum, Precision precision, Plan& plan)
-        : width_(stage_width(config, index)),
-          rate_(config.upsample_rates[index]),
-          reflects_(index + 1 == config.upsample_rates.size()) {
-        const std::string up = indexed("ups", index), down = indexed("source_downs", index);
-        // A zero row on either side of the input; pad and the reflected row shift the result.
-        up_ = StreamConv(WindowConv::transposed(backend, 2 * width_, width_, rate_, weights.get(up + ".weight"),
+    Stage(const Backend& backend, const StageLayers& layers, const WeightMap& weights, const Timing& in,
+          const Timing& spectrum, Precision precision, Plan& plan)
+        : width_(layers.width), reflects_(layers.reflects), rows_(layers.upsampled(in)) {
+        const std::string& up = layers.up.name;
+        up_ = StreamConv(WindowConv::transposed(backend, 2 * width_, width_, layers.rate, weights.get(up + ".weight"),
                                                 weights.get(up + ".bias"), precision, Rows::narrow, plan.weights),
                          1, in, plan);
-        const Timing& blocks = up_.timing();
-        rows_ = {blocks.rate * rate_, blocks.lag * rate_ + rate_ / 2 - reflects_,
-                 in.extra * rate_ + static_cast<int>(reflects_)};
 
         // Whichever branch is ahead waits: the source as narrow spectra, the trunk as rows.
-        const int source_kernel = config.source_resblock_kernels[index];
-        const ConvSpec spec = down_spec(config, index);
-        const int source_lag = StreamConv::after(spec, spec.pad_right, spectrum).lag +
-                               ResBlock::lag(source_kernel, config.resblock_dilations);
-        down_ = StreamConv({backend, spec, weights.get(down + ".weight"), weights.get(down + ".bias"), Precision::fp32,
-                            Rows::wide, plan.weights},
-                           spec.pad_right, spectrum, plan, std::max(0, rows_.lag - source_lag));
-        source_ = ResBlock(backend, weights, indexed("source_resblocks", index), width_, source_kernel,
-                           config.resblock_dilations, down_.timing(), 0, plan, precision);
+        const ConvSpec& spec = layers.down.spec;
+        const int source_lag = spectrum.after(spec, spec.pad_right).lag + layers.source.lag();
+        down_ = wide_convolution(backend, weights, layers.down, spectrum, plan, std::max(0, rows_.lag - source_lag));
+        source_ = ResBlock(backend, weights, layers.source, down_.timing(), 0, plan, precision);
         source_history_ = History::floats(source_.input_history(), width_, plan);
         trunk_history_ = History::floats(std::max(0, source_lag - rows_.lag), width_, plan);
 
         const Timing sum = source_.timing();
-        int longest = 0;
-        for (const int kernel : config.resblock_kernels) {
-            longest = std::max(longest, ResBlock::lag(kernel, config.resblock_dilations));
-        }
-        int history = 0;
-        for (std::size_t b = 0; b < kBlocks; ++b) {
-            const int kernel = config.resblock_kernels[b];
-            blocks_.emplace_back(backend, weights, indexed("resblocks", index * kBlocks + b), width_, kernel,
-                                 config.resblock_dilations, sum,
-                                 longest - ResBlock::lag(kernel, config.resblock_dilations), plan, precision);
-            history = std::max(history, blocks_[b].input_history());
+        int longest = 0, history = 0;
+        for (const BlockLayers& block : layers.blocks) longest = std::max(longest, block.lag());
+        for (const BlockLayers& block : layers.blocks) {
+            blocks_.emplace_back(backend, weights, block, sum, longest - block.lag(), plan, precision);
+            history = std::max(history, blocks_.back().input_history());
         }
         sum_history_ = History::floats(history, width_, plan);
     }
@@ -145,7 +125,6 @@ class Stage {
 
   private:
     int width_;
-    int rate_;
     bool reflects_;
     Timing rows_;  // of the upsampled trunk
     StreamConv up_, down_;
@@ -216,36 +195,30 @@ Hift::Hift(const Backend& backend, const Config& config, const WeightMap& weight
       hop_length_(config.hop_length),
       past_(config, plan_.state),
       edges_(config_.istft_n_fft, config_.istft_hop) {
-    plan_.weights = std::make_shared<WeightBlock>(weight_bytes(backend, config));
-    const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1, taps = n_fft / hop;
-    const auto same = [&](const std::string& name, int inputs, int outputs, int kernel, const Timing& in) {
-        const ConvSpec spec = ConvSpec::same(inputs, outputs, kernel);
-        return StreamConv({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), Precision::fp32,
-                           Rows::wide, plan_.weights},
-                          spec.pad_right, in, plan_);
-    };
+    const Layers all = layers(config_, n_mels_);
+    plan_.weights = std::make_shared<WeightBlock>(weight_bytes(backend, all, config.precision));
+    const int n_fft = config_.istft_n_fft, hop = config_.istft_hop, bins = n_fft / 2 + 1;
     Timing f0;
-    for (int i = 0; i < config_.f0_layers; ++i) {
-        f0_convs_.push_back(same(indexed("f0_predictor.condnet", static_cast<std::size_t>(2 * i)),
-                                 i == 0 ? n_mels_ : config_.f0_channels, config_.f0_channels, config_.f0_kernel, f0));
+    for (const ConvLayer& layer : all.pitch) {
+        f0_convs_.push_back(wide_convolution(backend, weights, layer, f0, plan_));
         f0 = f0_convs_.back().timing();
     }
-    f0_classifier_ = {backend, config_.f0_channels, 1, weights.get(published("f0_predictor.classifier.weight")),
-                      weights.get(published("f0_predictor.classifier.bias"))};
-    source_ = {config.sample_rate, hop_length_, weights.get(published("m_source.l_linear.weight")),
-               weights.get(published("m_source.l_linear.bias"))[0]};
+    f0_classifier_ = {backend, config_.f0_channels, 1, weights.get(all.classifier + ".weight"),
+                      weights.get(all.classifier + ".bias")};
+    source_ = {config.sample_rate, hop_length_, weights.get(all.mix + ".weight"), weights.get(all.mix + ".bias")[0]};
     const int rows = hop_length_ / hop;
-    analysis_ = StreamConv(analysis(backend, n_fft, hop), taps / 2, {rows, f0.lag * rows, 0}, plan_);
+    analysis_ =
+        StreamConv(analysis(backend, n_fft, hop), analysis_spec(n_fft, hop).pad_right, {rows, f0.lag * rows, 0}, plan_);
 
-    pre_ = same(published("conv_pre"), n_mels_, config_.channels, kOuterKernel, {});
+    pre_ = wide_convolution(backend, weights, all.pre, {}, plan_);
     Timing trunk = pre_.timing();
-    for (std::size_t i = 0; i < config_.upsample_rates.size(); ++i) {
-        stages_.emplace_back(backend, config_, weights, i, trunk, analysis_.timing(), config.precision, plan_);
+    for (const StageLayers& stage : all.stages) {
+        stages_.emplace_back(backend, stage, weights, trunk, analysis_.timing(), config.precision, plan_);
         trunk = stages_.back().timing();
     }
-    post_ =
-        same(published("conv_post"), config_.channels >> config_.upsample_rates.size(), 2 * bins, kOuterKernel, trunk);
-    synthesis_ = StreamConv(synthesis(backend, n_fft, hop), taps / 2 - 1, post_.timing(), plan_);
+    post_ = wide_convolution(backend, weights, all.post, trunk, plan_);
+    synthesis_ =
+        StreamConv(synthesis(backend, n_fft, hop), synthesis_spec(n_fft, hop).pad_right, post_.timing(), plan_);
     latency_ = hop * (synthesis_.timing().lag + 1) - 1;
 
     const std::size_t least = area(kStepFrames, std::max({config_.channels, config_.f0_channels, rows * 2 * bins}));

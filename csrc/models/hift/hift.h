@@ -1,5 +1,5 @@
 // HiFT, the published vocoder (arXiv 2508.02849, section on the vocoder; harmonic source and inverse STFT head), as an
-// exact stream: see hift_stream.h for how a non-causal graph streams, vocoder.h for what a vocoder is.
+// exact stream: see stream.h for how a non-causal graph streams, vocoder.h for what a vocoder is.
 #pragma once
 
 #include <string>

@@ -29,39 +29,53 @@ std::size_t at(int output, int input, int tap, int inputs, int taps) {
 
 }  // namespace
 
+ConvSpec analysis_spec(int n_fft, int hop) noexcept {
+    const int taps = n_fft / hop;
+    return {hop, n_fft + 2, taps, 1, 1, taps / 2, taps / 2};
+}
+
+ConvSpec synthesis_spec(int n_fft, int hop) noexcept {
+    const int taps = n_fft / hop;
+    return {n_fft + 2, hop, taps, 1, 1, taps / 2, taps / 2 - 1};
+}
+
+float analysis_weight(int n_fft, int k, int i) noexcept {
+    const int bins = n_fft / 2 + 1;
+    return static_cast<float>(k < bins ? hann(i, n_fft) * std::cos(angle(k, i, n_fft))
+                                       : -hann(i, n_fft) * std::sin(angle(k - bins, i, n_fft)));
+}
+
+float synthesis_weight(int n_fft, int hop, int i, int k) noexcept {
+    const int bins = n_fft / 2 + 1, bin = k % bins;
+    const bool mirrored = bin != 0 && 2 * bin != n_fft;
+    const double gain = (mirrored ? 2.0 : 1.0) * hann(i, n_fft) / (n_fft * overlap(i % hop, n_fft, hop));
+    if (k < bins) return static_cast<float>(gain * std::cos(angle(bin, i, n_fft)));
+    return mirrored ? static_cast<float>(-gain * std::sin(angle(bin, i, n_fft))) : 0.0F;  // else no imaginary part
+}
+
 WindowConv analysis(const Backend& backend, int n_fft, int hop) {
-    const int bins = n_fft / 2 + 1, taps = n_fft / hop;
-    std::vector<float> weight(static_cast<std::size_t>(2 * bins * n_fft));
-    for (int k = 0; k < bins; ++k) {
-        for (int i = 0; i < n_fft; ++i) {
-            weight[at(k, i % hop, i / hop, hop, taps)] =
-                static_cast<float>(hann(i, n_fft) * std::cos(angle(k, i, n_fft)));
-            weight[at(bins + k, i % hop, i / hop, hop, taps)] =
-                static_cast<float>(-hann(i, n_fft) * std::sin(angle(k, i, n_fft)));
-        }
+    const ConvSpec spec = analysis_spec(n_fft, hop);
+    std::vector<float> weight(static_cast<std::size_t>(spec.outputs * n_fft));
+    for (int k = 0; k < spec.outputs; ++k) {
+        for (int i = 0; i < n_fft; ++i)
+            weight[at(k, i % hop, i / hop, hop, spec.kernel)] = analysis_weight(n_fft, k, i);
     }
-    return {backend, {hop, 2 * bins, taps, 1, 1, taps / 2, taps / 2}, weight, {}};
+    return {backend, spec, weight, {}};
 }
 
 WindowConv synthesis(const Backend& backend, int n_fft, int hop) {
-    const int bins = n_fft / 2 + 1, taps = n_fft / hop;
-    std::vector<float> weight(static_cast<std::size_t>(hop * 2 * bins * taps));
-    for (int tap = 0; tap < taps; ++tap) {
+    const ConvSpec spec = synthesis_spec(n_fft, hop);
+    std::vector<float> weight(static_cast<std::size_t>(hop * spec.inputs * spec.kernel));
+    for (int tap = 0; tap < spec.kernel; ++tap) {
         for (int s = 0; s < hop; ++s) {
             const int i = n_fft - hop * (tap + 1) + s + 1;  // which sample of the frame at this tap
             if (i == n_fft) continue;
-            const double gain = hann(i, n_fft) / (n_fft * overlap(i % hop, n_fft, hop));
-            for (int k = 0; k < bins; ++k) {
-                const bool mirrored = k != 0 && 2 * k != n_fft;
-                const double share = mirrored ? 2.0 * gain : gain;
-                weight[at(s, k, tap, 2 * bins, taps)] = static_cast<float>(share * std::cos(angle(k, i, n_fft)));
-                if (!mirrored) continue;  // bins that have no imaginary part
-                weight[at(s, bins + k, tap, 2 * bins, taps)] =
-                    static_cast<float>(-share * std::sin(angle(k, i, n_fft)));
+            for (int k = 0; k < spec.inputs; ++k) {
+                weight[at(s, k, tap, spec.inputs, spec.kernel)] = synthesis_weight(n_fft, hop, i, k);
             }
         }
     }
-    return {backend, {2 * bins, hop, taps, 1, 1, taps / 2, taps / 2 - 1}, weight, {}};
+    return {backend, spec, weight, {}};
 }
 
 EdgeGains::EdgeGains(int n_fft, int hop) {

@@ -7,6 +7,14 @@
 
 namespace secousti::core::hift {
 
+/// Both transforms as convolutions between rows of `hop` samples and spectra of real, then imaginary parts.
+ConvSpec analysis_spec(int n_fft, int hop) noexcept;
+ConvSpec synthesis_spec(int n_fft, int hop) noexcept;
+/// What sample i of a frame contributes to part k (of n_fft + 2) of its spectrum, the window included.
+float analysis_weight(int n_fft, int k, int i) noexcept;
+/// What part k of a spectrum contributes to sample i of its frame: windowed, over the overlap of squared windows.
+float synthesis_weight(int n_fft, int hop, int i, int k) noexcept;
+
 /// Rows of `hop` samples, padded with n_fft/2 samples on both sides -> spectra of n_fft/2 + 1 real, then imaginary
 /// parts.
 WindowConv analysis(const Backend& backend, int n_fft, int hop);

@@ -7,8 +7,6 @@ namespace secousti::core::hift {
 
 namespace {
 
-constexpr int floor_divide(int a, int b) noexcept { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
 std::ptrdiff_t offset(int rows, int width) noexcept { return static_cast<std::ptrdiff_t>(rows) * width; }
 
 }  // namespace
@@ -28,15 +26,8 @@ void History::save(std::byte* state, const void* fresh, int count) const noexcep
                 area(rows_, row_bytes_));
 }
 
-Timing StreamConv::after(const ConvSpec& spec, int pad_right, const Timing& in) noexcept {
-    // Output row o reads input rows o*stride - pad_left … + span - 1.
-    const int ahead = spec.span() - spec.pad_left - spec.stride;
-    return {in.rate / spec.stride, -floor_divide(-(in.lag + ahead), spec.stride),
-            floor_divide(in.extra + spec.pad_left + pad_right - spec.span(), spec.stride) + 1};
-}
-
 StreamConv::StreamConv(WindowConv conv, int pad_right, const Timing& in, Plan& plan, int delay)
-    : conv_(std::move(conv)), in_(in), out_(after(conv_.spec(), pad_right, in)) {
+    : conv_(std::move(conv)), in_(in), out_(in.after(conv_.spec(), pad_right)) {
     const ConvSpec& spec = conv_.spec();
     out_.lag += delay;
     const int kept = spec.stride * out_.lag - in.lag + spec.pad_left;
@@ -103,35 +94,27 @@ Snake::Snake(const WeightMap& weights, const std::string& name) : alpha(weights.
     for (const float a : alpha) inverse.push_back(1.0F / (a + kEpsilon));
 }
 
-int ResBlock::lag(int kernel, const std::vector<int>& dilations) noexcept {
-    int rows = 0;
-    for (const int dilation : dilations) rows += (kernel - 1) / 2 * (dilation + 1);
-    return rows;
-}
-
-ResBlock::ResBlock(const Backend& backend, const WeightMap& weights, const std::string& prefix, int channels,
-                   int kernel, const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan,
-                   Precision precision)
-    : channels_(channels), delay_(delay) {
+ResBlock::ResBlock(const Backend& backend, const WeightMap& weights, const BlockLayers& layers, const Timing& in,
+                   int delay, Plan& plan, Precision precision)
+    : channels_(layers.units.front().first.spec.inputs), delay_(delay) {
     Timing timing{in.rate, in.lag + delay, in.extra};
-    for (std::size_t i = 0; i < dilations.size(); ++i) {
-        const std::string index = "." + std::to_string(i);
-        const auto conv = [&](const std::string& name, int dilation) {
-            const ConvSpec spec = ConvSpec::same(channels, channels, kernel, dilation);
-            StreamConv made({backend, spec, weights.get(name + ".weight"), weights.get(name + ".bias"), precision,
-                             Rows::narrow, plan.weights},
-                            spec.pad_right, timing, plan);
+    for (const BlockLayers::Unit& unit : layers.units) {
+        const auto conv = [&](const ConvLayer& layer) {
+            StreamConv made({backend, layer.spec, weights.get(layer.name + ".weight"),
+                             weights.get(layer.name + ".bias"), precision, Rows::narrow, plan.weights},
+                            layer.spec.pad_right, timing, plan);
             timing = made.timing();
             return made;
         };
         const int lag_before = timing.lag;
-        StreamConv first = conv(prefix + ".convs1" + index, dilations[i]);
-        StreamConv second = conv(prefix + ".convs2" + index, 1);
+        StreamConv first = conv(unit.first);
+        StreamConv second = conv(unit.second);
         const int residual = timing.lag - lag_before;
-        if (i > 0) headroom_ = std::max(headroom_, residual);
-        layers_.push_back({Snake(weights, prefix + ".activations1" + index),
-                           Snake(weights, prefix + ".activations2" + index), std::move(first), std::move(second),
-                           residual, i > 0 ? History::floats(residual, channels, plan) : History()});
+        const bool later = !layers_.empty();
+        if (later) headroom_ = std::max(headroom_, residual);
+        layers_.push_back({Snake(weights, unit.snake1), Snake(weights, unit.snake2), std::move(first),
+                           std::move(second), residual,
+                           later ? History::floats(residual, channels_, plan) : History()});
     }
 }
 

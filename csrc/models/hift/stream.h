@@ -19,18 +19,12 @@
 #include "base/arena.h"
 #include "layers/conv.h"
 #include "layers/weight_map.h"
+#include "models/hift/config.h"
 
 namespace secousti::core::hift {
 
 /// Most mel frames of a step: enough to amortise streaming the weights, few enough for activations to stay in L2.
 inline constexpr int kStepFrames = 4;
-
-/// Which rows of a signal exist when.
-struct Timing {
-    int rate = 1;   ///< rows per mel frame
-    int lag = 0;    ///< after t frames rows [0, rate*t - lag) are known
-    int extra = 0;  ///< an utterance of T frames has rate*T + extra rows
-};
 
 /// One step of one stream.
 struct Step {
@@ -95,6 +89,7 @@ class History {
 
 /// x + sin^2(alpha x) / alpha with a frequency per channel.
 struct Snake {
+    /// Reads `<name>.alpha`.
     Snake(const WeightMap& weights, const std::string& name);
 
     AlignedVector<float> alpha;
@@ -107,9 +102,6 @@ class StreamConv {
     StreamConv() = default;
     /// `delay`: rows of output to wait beyond what the convolution itself needs.
     StreamConv(WindowConv conv, int pad_right, const Timing& in, Plan& plan, int delay = 0);
-
-    /// Timing of the convolution's output, without a delay.
-    static Timing after(const ConvSpec& spec, int pad_right, const Timing& in) noexcept;
 
     const Timing& timing() const noexcept { return out_; }
     const ConvSpec& spec() const noexcept { return conv_.spec(); }
@@ -134,13 +126,10 @@ class StreamConv {
 /// For each dilation: x += conv(snake(dilated conv(snake(x)))).
 class ResBlock {
   public:
-    /// Lag that a block adds.
-    static int lag(int kernel, const std::vector<int>& dilations) noexcept;
-
     ResBlock() = default;
     /// `delay`: rows to wait beyond the block's own lag.
-    ResBlock(const Backend& backend, const WeightMap& weights, const std::string& prefix, int channels, int kernel,
-             const std::vector<int>& dilations, const Timing& in, int delay, Plan& plan, Precision precision);
+    ResBlock(const Backend& backend, const WeightMap& weights, const BlockLayers& layers, const Timing& in, int delay,
+             Plan& plan, Precision precision);
 
     const Timing& timing() const noexcept { return layers_.back().second.timing(); }
     /// Input rows that must lie before the step's own, and rows of headroom that run's buffers need.
