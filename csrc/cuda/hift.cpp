@@ -246,8 +246,13 @@ DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int ma
     for (const Signal& s : signals_) {
         const int rows = s.history + s.timing.rate * max_frames;
         const int stride = s.width == 1 ? 1 : stride_of(s.width);
-        state.signals.push_back(
-            {reinterpret_cast<std::byte*>(slot_bytes), 0, rows, stride, s.timing.rate, s.timing.lag, s.timing.extra});
+        state.signals.push_back({.data = reinterpret_cast<std::byte*>(slot_bytes),
+                                 .slot_bytes = 0,
+                                 .rows = rows,
+                                 .stride = stride,
+                                 .rate = s.timing.rate,
+                                 .lag = s.timing.lag,
+                                 .extra = s.timing.extra});
         const std::size_t bytes = area(rows, stride) * static_cast<std::size_t>(element_bytes(s.precision));
         slot_bytes += (bytes + kRingAlignment - 1) / kRingAlignment * kRingAlignment;
     }
@@ -258,13 +263,13 @@ DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int ma
         s.data = state.rings.data() + reinterpret_cast<std::size_t>(s.data);
         s.slot_bytes = slot_bytes;
     }
-    const std::vector<HiftClock> clocks(count, HiftClock{0, -1, 0, 0, 0, 1});
+    const std::vector<HiftClock> clocks(count, HiftClock{.noise = 1});
     state.clocks = {stream, clocks, "the clocks of the vocoder"};
     return state;
 }
 
 void DeviceHift::start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const {
-    const HiftClock clock{0, -1, 0, 0, options.seed, options.noise ? 1 : 0};
+    const HiftClock clock{.seed = options.seed, .noise = options.noise ? 1 : 0};
     stream.copy_to_device(state.clocks.data() + slot, &clock, sizeof clock);
     stream.synchronize();
 }

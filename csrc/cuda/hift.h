@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cuda/arrays.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/hift.h"
 #include "layers/conv.h"
 #include "layers/weight_map.h"
 #include "models/config.h"

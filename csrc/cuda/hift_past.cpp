@@ -49,7 +49,10 @@ void DeviceHift::load(const Stream& stream, const State& state, int slot, const 
     for (const bool whole : {false, true}) {
         if (!whole && begin == 0) continue;
         stream.fill(one.rings.data(), 0, one.rings.bytes());
-        HiftClock clock{begin, -1, whole ? from.turns - turned : 0, 0, from.noise.seed, from.noise.enabled ? 1 : 0};
+        HiftClock clock{.frames = begin,
+                        .turns = whole ? from.turns - turned : 0,
+                        .seed = from.noise.seed,
+                        .noise = from.noise.enabled ? 1 : 0};
         stream.copy_to_device(one.clocks.data(), &clock, sizeof clock);
         stream.synchronize();
         for (std::int64_t at = begin; at < from.frames;) {

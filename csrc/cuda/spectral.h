@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/spectrum.h"
+#include "kernels/cuda/spectral.h"
 #include "models/config.h"
 #include "models/spectral.h"
 

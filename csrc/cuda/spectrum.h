@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "cuda/arrays.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/mel.h"
 #include "layers/fft.h"
 #include "models/mel.h"
 
@@ -23,8 +23,14 @@ class DeviceSpectrum {
           weights_(stream, bands.weights, "mel bands") {}
 
     Spectrum view() const noexcept {
-        return {length_,       roots_.data(), window_.data(), bands_,
-                start_.data(), count_.data(), offset_.data(), weights_.data()};
+        return {.length = length_,
+                .roots = roots_.data(),
+                .window = window_.data(),
+                .bands = bands_,
+                .start = start_.data(),
+                .count = count_.data(),
+                .offset = offset_.data(),
+                .weights = weights_.data()};
     }
 
     std::size_t bytes() const noexcept {

@@ -26,16 +26,16 @@ Fsq make_fsq(const Config& config) {
 Concealing make_concealing(const Config& config) {
     const float frame = static_cast<float>(config.hop_length) / static_cast<float>(config.sample_rate);
     const Concealment::Rates rates = Concealment::rates(frame);
-    return {nullptr,
-            config.frames_per_token(),
-            frame,
-            Concealment::kCorrelation,
-            Concealment::kMemory,
-            Concealment::kHold,
-            Concealment::kFade,
-            rates.down,
-            rates.up,
-            std::log(kMelFloor)};
+    return {.memory = nullptr,
+            .frames_per_token = config.frames_per_token(),
+            .frame_seconds = frame,
+            .correlation = Concealment::kCorrelation,
+            .decay = Concealment::kMemory,
+            .hold = Concealment::kHold,
+            .fade = Concealment::kFade,
+            .down = rates.down,
+            .up = rates.up,
+            .silence = std::log(kMelFloor)};
 }
 
 DeviceArray<float> vector(const Stream& stream, const WeightMap& weights, const char* name) {
@@ -74,13 +74,13 @@ StepScratch make_step(const Stream& stream, const SeanetConvolutions& convolutio
     const int rows = slots * max_tokens;
     const std::size_t dimension = area(rows, widest.spec().dimension);
     const auto buffer = [&](std::size_t count) { return DeviceArray<float>(stream, count, "rows of a step"); };
-    return {buffer(floats),
-            buffer(floats),
-            buffer(floats),
-            buffer(dimension),
-            buffer(dimension),
-            widest.make_scratch(stream, rows),
-            {stream, operand, "operands of a step"}};
+    return {.a = buffer(floats),
+            .b = buffer(floats),
+            .c = buffer(floats),
+            .x = buffer(dimension),
+            .mu = buffer(dimension),
+            .rows = widest.make_scratch(stream, rows),
+            .operand = {stream, operand, "operands of a step"}};
 }
 
 std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {

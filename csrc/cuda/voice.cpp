@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/arena.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/voice.h"
 #include "layers/conv_matrix.h"
 #include "models/paralinguistic.h"
 

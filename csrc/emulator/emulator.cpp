@@ -8,7 +8,7 @@
 
 #include "emulator/fiber.h"
 #include "emulator/memory.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace secousti::core::simt::emulator {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace secousti::core::simt::emulator {
 

@@ -4,7 +4,7 @@
 
 #include "check.h"
 #include "device_array.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "check.h"
 #include "device_array.h"
+#include "kernels/cuda/hift.h"
 #include "kernels/cuda/launchers.h"
-#include "kernels/cuda/vocoder_launchers.h"
 #include "narrow_numbers.h"
 
 namespace {

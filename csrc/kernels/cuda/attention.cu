@@ -1,4 +1,4 @@
-#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/launch_shapes.h"
 #include "kernels/cuda/launchers.h"
 
@@ -11,22 +11,22 @@ using simt::launch;
 constexpr int kMaxGridY = 65535;
 
 template <class Ring, int Dim>
-void attend(const Stream& stream, const simt::AttentionShape& shape, int slots) {
+void attend(const Stream& stream, const AttentionShape& shape, int slots) {
     const int rows = slots * shape.tokens;
     const simt::Grid grid{static_cast<unsigned>(shape.heads), static_cast<unsigned>(rows)};
     if (shape.tokens == 1) {
-        using Kernel = simt::Attend<Ring, Dim, true>;
+        using Kernel = Attend<Ring, Dim, true>;
         launch<Kernel>(stream, grid, Kernel::kSharedBytes, shape);
         return;
     }
-    using Append = simt::AppendKeys<Ring, Dim>;
+    using Append = AppendKeys<Ring, Dim>;
     launch<Append>(stream, {blocks_for(shape.heads * Append::Layout::kLanes, Append::kThreads), grid.y}, 0, shape);
-    using Kernel = simt::Attend<Ring, Dim, false>;
+    using Kernel = Attend<Ring, Dim, false>;
     launch<Kernel>(stream, grid, Kernel::kSharedBytes, shape);
 }
 
 template <class Ring>
-void attend(const Stream& stream, const simt::AttentionShape& shape, int slots, int head_dim) {
+void attend(const Stream& stream, const AttentionShape& shape, int slots, int head_dim) {
     switch (head_dim) {
         case 16:
             return attend<Ring, 16>(stream, shape, slots);
@@ -47,8 +47,8 @@ void rope_angles(const Stream& stream, const Clock& clock, const std::uint64_t* 
                  float* cos, float* sin) {
     const int rows = clock.slots * tokens;
     if (rows == 0) return;
-    launch<simt::RopeAngles>(stream, {blocks_for(rows * half, simt::RopeAngles::kThreads)}, 0,
-                             {clock.position, turns_per_frame, rows, tokens, half, cos, sin});
+    launch<RopeAngles>(stream, {blocks_for(rows * half, RopeAngles::kThreads)}, 0,
+                       {clock.position, turns_per_frame, rows, tokens, half, cos, sin});
 }
 
 void attention(const Stream& stream, const AttentionArgs& args) {
@@ -58,17 +58,28 @@ void attention(const Stream& stream, const AttentionArgs& args) {
     require(args.clock.slots * args.tokens <= kMaxGridY, "attention: more than 65535 rows in a step");
     require(args.ring != Precision::int8 || (args.key_scales != nullptr && args.value_scales != nullptr),
             "attention: int8 keys and values need scales");
-    const simt::AttentionShape shape{
-        args.clock.position, args.clock.start, args.clock.active, args.keys, args.values, args.key_scales,
-        args.value_scales,   args.qkv,         args.cos,          args.sin,  args.y,      args.tokens,
-        args.heads,          args.context,     args.ring_rows};
+    const AttentionShape shape{.position = args.clock.position,
+                               .start = args.clock.start,
+                               .active = args.clock.active,
+                               .keys = args.keys,
+                               .values = args.values,
+                               .key_scales = args.key_scales,
+                               .value_scales = args.value_scales,
+                               .qkv = args.qkv,
+                               .cos = args.cos,
+                               .sin = args.sin,
+                               .y = args.y,
+                               .tokens = args.tokens,
+                               .heads = args.heads,
+                               .context = args.context,
+                               .ring_rows = args.ring_rows};
     switch (args.ring) {
         case Precision::fp32:
-            return attend<simt::Fp32Ring>(stream, shape, args.clock.slots, args.head_dim);
+            return attend<Fp32Ring>(stream, shape, args.clock.slots, args.head_dim);
         case Precision::bf16:
-            return attend<simt::Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
+            return attend<Bf16Ring>(stream, shape, args.clock.slots, args.head_dim);
         case Precision::int8:
-            return attend<simt::Int8Ring>(stream, shape, args.clock.slots, args.head_dim);
+            return attend<Int8Ring>(stream, shape, args.clock.slots, args.head_dim);
         case Precision::fp16:
             require(false, "attention: keys and values are fp32, bf16 or int8");
     }

@@ -1,4 +1,4 @@
-#include "kernels/cuda/fsq.h"
+#include "kernels/cuda/fsq.cuh"
 #include "kernels/cuda/launch_shapes.h"
 
 namespace secousti::core::cuda {
@@ -17,27 +17,47 @@ void fsq_encode(const Stream& stream, const FsqEncodeArgs& args) {
     const int rows = args.clock.slots * args.tokens_per_slot;
     if (rows == 0) return;
     check_shape(args.fsq, args.dimension);
-    launch<simt::FsqEncode>(stream, {static_cast<unsigned>(rows)}, simt::FsqEncode::kSharedBytes,
-                            {args.clock.active, args.mu, args.project_in, args.bias, args.fsq_in, args.tokens,
-                             args.tokens_per_slot, args.dimension, args.fsq});
+    launch<FsqEncode>(stream, {static_cast<unsigned>(rows)}, FsqEncode::kSharedBytes,
+                      {.active = args.clock.active,
+                       .mu = args.mu,
+                       .project_in = args.project_in,
+                       .bias = args.bias,
+                       .fsq_in = args.fsq_in,
+                       .tokens = args.tokens,
+                       .tokens_per_slot = args.tokens_per_slot,
+                       .dimension = args.dimension,
+                       .fsq = args.fsq});
 }
 
 void fsq_decode(const Stream& stream, const FsqDecodeArgs& args) {
     const int rows = args.clock.slots * args.tokens_per_slot;
     if (rows == 0) return;
     check_shape(args.fsq, args.dimension);
-    launch<simt::FsqDecode>(stream, {static_cast<unsigned>(rows)}, 0,
-                            {args.concealing, args.tokens, args.project_out, args.bias, args.g, args.y,
-                             args.tokens_per_slot, args.dimension, args.fsq});
+    launch<FsqDecode>(stream, {static_cast<unsigned>(rows)}, 0,
+                      {.concealing = args.concealing,
+                       .tokens = args.tokens,
+                       .project_out = args.project_out,
+                       .bias = args.bias,
+                       .g = args.g,
+                       .y = args.y,
+                       .tokens_per_slot = args.tokens_per_slot,
+                       .dimension = args.dimension,
+                       .fsq = args.fsq});
 }
 
 void conceal(const Stream& stream, const ConcealArgs& args) {
     require(args.concealing.memory != nullptr && args.floor != nullptr, "conceal: no memory");
     require(args.bands > 0 && args.tokens_per_slot > 0, "conceal: bands and tokens must be positive");
     if (args.clock.slots == 0) return;
-    launch<simt::Conceal>(stream, {static_cast<unsigned>(args.clock.slots)}, 0,
-                          {args.clock.position, args.clock.active, args.concealing, args.tokens, args.floor, args.mel,
-                           args.tokens_per_slot, args.bands});
+    launch<Conceal>(stream, {static_cast<unsigned>(args.clock.slots)}, 0,
+                    {.position = args.clock.position,
+                     .active = args.clock.active,
+                     .concealing = args.concealing,
+                     .tokens = args.tokens,
+                     .floor = args.floor,
+                     .mel = args.mel,
+                     .tokens_per_slot = args.tokens_per_slot,
+                     .bands = args.bands});
 }
 
 }  // namespace secousti::core::cuda

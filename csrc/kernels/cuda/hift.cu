@@ -1,8 +1,10 @@
 #include <cstring>
 
 #include "kernels/cuda/bf16.h"
-#include "kernels/cuda/hift_conv.h"
-#include "kernels/cuda/hift_kernels.h"
+#include "kernels/cuda/hift_conv.cuh"
+#include "kernels/cuda/hift_rows.cuh"
+#include "kernels/cuda/hift_source.cuh"
+#include "kernels/cuda/hift_transforms.cuh"
 #include "kernels/cuda/launch_shapes.h"
 
 namespace secousti::core::cuda {

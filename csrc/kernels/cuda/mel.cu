@@ -1,5 +1,5 @@
 #include "kernels/cuda/launch_shapes.h"
-#include "kernels/cuda/mel_kernels.h"
+#include "kernels/cuda/mel.cuh"
 #include "kernels/cuda/spectrum_checks.h"
 
 namespace secousti::core::cuda {

@@ -2,7 +2,7 @@
 
 #include "kernels/cuda/launch_shapes.h"
 #include "kernels/cuda/launchers.h"
-#include "kernels/cuda/product.h"
+#include "kernels/cuda/product.cuh"
 
 namespace secousti::core::cuda {
 
@@ -18,24 +18,24 @@ template <Precision P>
 struct Kernels;
 template <>
 struct Kernels<Precision::fp32> {
-    using Few = simt::Fp32Math<8, 8>;
-    using Small = simt::Fp32Math<8, 4>;
-    using Medium = simt::Fp32Math<16, 4>;
-    using Large = simt::Fp32Math<32, 2>;
+    using Few = Fp32Math<8, 8>;
+    using Small = Fp32Math<8, 4>;
+    using Medium = Fp32Math<16, 4>;
+    using Large = Fp32Math<32, 2>;
 };
 template <>
 struct Kernels<Precision::bf16> {
-    using Few = simt::TensorMath<simt::Bf16Traits, 1, 1, 16, 4>;
-    using Small = simt::TensorMath<simt::Bf16Traits, 1, 4, 4, 4>;
-    using Medium = simt::TensorMath<simt::Bf16Traits, 2, 4, 2, 2>;
-    using Large = simt::TensorMath<simt::Bf16Traits, 4, 4, 1, 1>;
+    using Few = TensorMath<Bf16Traits, 1, 1, 16, 4>;
+    using Small = TensorMath<Bf16Traits, 1, 4, 4, 4>;
+    using Medium = TensorMath<Bf16Traits, 2, 4, 2, 2>;
+    using Large = TensorMath<Bf16Traits, 4, 4, 1, 1>;
 };
 template <>
 struct Kernels<Precision::int8> {
-    using Few = simt::TensorMath<simt::Int8Traits, 1, 1, 8, 4>;
-    using Small = simt::TensorMath<simt::Int8Traits, 1, 4, 4, 4>;
-    using Medium = simt::TensorMath<simt::Int8Traits, 2, 4, 2, 2>;
-    using Large = simt::TensorMath<simt::Int8Traits, 4, 4, 1, 1>;
+    using Few = TensorMath<Int8Traits, 1, 1, 8, 4>;
+    using Small = TensorMath<Int8Traits, 1, 4, 4, 4>;
+    using Medium = TensorMath<Int8Traits, 2, 4, 2, 2>;
+    using Large = TensorMath<Int8Traits, 4, 4, 1, 1>;
 };
 
 bool fused(Precision precision, int rows, int depth) {
@@ -44,29 +44,28 @@ bool fused(Precision precision, int rows, int depth) {
 }
 
 template <class Math>
-bool fills(const simt::ProductArgs& product) {
+bool fills(const ProductArgs& product) {
     return blocks_for(product.outputs, Math::kOutputs) * blocks_for(product.rows, Math::kRows) >= kEnoughBlocks;
 }
 
 template <class Math>
-void launch_product(const Stream& stream, const void* operand, const simt::ProductArgs& product) {
-    launch<simt::Product<Math>>(stream,
-                                {blocks_for(product.outputs, Math::kOutputs), blocks_for(product.rows, Math::kRows)},
-                                simt::sums_bytes<Math>(), {operand, product});
+void launch_product(const Stream& stream, const void* operand, const ProductArgs& product) {
+    launch<Product<Math>>(stream, {blocks_for(product.outputs, Math::kOutputs), blocks_for(product.rows, Math::kRows)},
+                          sums_bytes<Math>(), {operand, product});
 }
 
 template <Precision P, class Source>
-void multiply(const Stream& stream, const typename Source::Args& source, const simt::Norm& norm,
-              const simt::ProductArgs& product, void* operand) {
+void multiply(const Stream& stream, const typename Source::Args& source, const Norm& norm, const ProductArgs& product,
+              void* operand) {
     using Few = typename Kernels<P>::Few;
     if (fused(P, product.rows, product.depth)) {
-        using Kernel = simt::FusedProduct<Few, Source>;
+        using Kernel = FusedProduct<Few, Source>;
         launch<Kernel>(stream, {blocks_for(product.outputs, Few::kOutputs)}, Kernel::bytes(product.rows, product.depth),
                        {source, norm, product});
         return;
     }
     require(operand != nullptr, "matrix product: scratch for the operand is missing");
-    using Make = simt::Prepare<typename Few::Operand, Source>;
+    using Make = Prepare<typename Few::Operand, Source>;
     const unsigned tiles = blocks_for(product.rows, kRowTile);
     const bool whole_rows = P == Precision::int8 || norm.gamma != nullptr;
     const unsigned parts = whole_rows ? 1U
@@ -85,16 +84,24 @@ void multiply(const Stream& stream, const typename Source::Args& source, const s
     }
 }
 
-simt::ProductArgs product_args(const Matrix& matrix, const Epilogue& epilogue, int rows, float* y) {
+ProductArgs product_args(const Matrix& matrix, const Epilogue& epilogue, int rows, float* y) {
     require(matrix.weights != nullptr && matrix.outputs > 0 && matrix.depth > 0, "matrix product: no matrix");
-    require(matrix.depth <= simt::kMaxDividend, "matrix product: the depth exceeds 65535");
-    return {matrix.weights,      matrix.bias,    epilogue.scale, epilogue.residual, y,
-            epilogue.activation, epilogue.slope, rows,           matrix.outputs,    matrix.depth};
+    require(matrix.depth <= kMaxDividend, "matrix product: the depth exceeds 65535");
+    return {.weights = matrix.weights,
+            .bias = matrix.bias,
+            .scale = epilogue.scale,
+            .residual = epilogue.residual,
+            .y = y,
+            .activation = epilogue.activation,
+            .slope = epilogue.slope,
+            .rows = rows,
+            .outputs = matrix.outputs,
+            .depth = matrix.depth};
 }
 
 template <class Source>
-void multiply_as(const Stream& stream, Precision precision, const typename Source::Args& source, const simt::Norm& norm,
-                 const simt::ProductArgs& product, void* operand) {
+void multiply_as(const Stream& stream, Precision precision, const typename Source::Args& source, const Norm& norm,
+                 const ProductArgs& product, void* operand) {
     switch (precision) {
         case Precision::fp32:
             return multiply<Precision::fp32, Source>(stream, source, norm, product, operand);
@@ -125,21 +132,26 @@ void linear(const Stream& stream, const LinearArgs& args) {
     require(args.taps > 0 && args.matrix.depth % args.taps == 0, "linear: the taps do not divide the depth");
     require(args.gamma == nullptr || args.taps == 1, "linear: a layer norm takes rows of one tap");
     require(args.taps == 1 || args.matrix.precision != Precision::int8, "linear: int8 takes rows of one tap");
-    const simt::Norm norm{args.gamma, args.beta, args.epsilon};
-    const simt::ProductArgs product = product_args(args.matrix, args.epilogue, rows, args.y);
+    const Norm norm{args.gamma, args.beta, args.epsilon};
+    const ProductArgs product = product_args(args.matrix, args.epilogue, rows, args.y);
     const bool even = (args.slot_stride | args.row_stride | args.matrix.depth) % 2 == 0 &&
                       reinterpret_cast<std::uintptr_t>(args.x) % (2 * sizeof(float)) == 0;
     if (args.taps == 1 && even) {
-        multiply_as<simt::DenseSource>(
-            stream, args.matrix.precision,
-            {args.x, args.slot_stride, args.row_stride, args.rows_per_slot, args.matrix.depth}, norm, product,
-            args.operand);
-        return;
+        const DenseSource::Args source{.x = args.x,
+                                       .slot_stride = args.slot_stride,
+                                       .row_stride = args.row_stride,
+                                       .rows_per_slot = args.rows_per_slot,
+                                       .depth = args.matrix.depth};
+        return multiply_as<DenseSource>(stream, args.matrix.precision, source, norm, product, args.operand);
     }
-    multiply_as<simt::WindowSource>(stream, args.matrix.precision,
-                                    {args.x, args.slot_stride, args.row_stride, args.tap_stride, args.rows_per_slot,
-                                     args.matrix.depth, simt::Divisor::of(args.matrix.depth / args.taps)},
-                                    norm, product, args.operand);
+    const WindowSource::Args source{.x = args.x,
+                                    .slot_stride = args.slot_stride,
+                                    .row_stride = args.row_stride,
+                                    .tap_stride = args.tap_stride,
+                                    .rows_per_slot = args.rows_per_slot,
+                                    .depth = args.matrix.depth,
+                                    .width = Divisor::of(args.matrix.depth / args.taps)};
+    multiply_as<WindowSource>(stream, args.matrix.precision, source, norm, product, args.operand);
 }
 
 void conv(const Stream& stream, const ConvArgs& args) {
@@ -154,28 +166,27 @@ void conv(const Stream& stream, const ConvArgs& args) {
     require(history == 0 || args.ring != nullptr, "conv: the ring is missing");
     require(args.matrix.depth == args.kernel * args.inputs, "conv: the matrix has another depth than kernel*inputs");
     const int rows_out = rows_in / args.stride;
-    const simt::ProductArgs product = product_args(args.matrix, args.epilogue, args.clock.slots * rows_out, args.y);
-    const simt::RingSource::Args source{args.clock.position,
-                                        args.clock.start,
-                                        args.clock.active,
-                                        args.valid,
-                                        args.x,
-                                        args.ring,
-                                        args.pre,
-                                        args.pre_slope,
-                                        args.clock.slots,
-                                        rows_in,
-                                        rows_out,
-                                        args.rows_per_token,
-                                        args.valid_ratio,
-                                        args.ring_rows,
-                                        args.stride,
-                                        args.dilation,
-                                        history,
-                                        args.matrix.depth,
-                                        simt::Divisor::of(args.inputs)};
-    multiply_as<simt::RingSource>(stream, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product,
-                                  args.operand);
+    const ProductArgs product = product_args(args.matrix, args.epilogue, args.clock.slots * rows_out, args.y);
+    const RingSource::Args source{.position = args.clock.position,
+                                  .start = args.clock.start,
+                                  .active = args.clock.active,
+                                  .valid = args.valid,
+                                  .x = args.x,
+                                  .ring = args.ring,
+                                  .pre = args.pre,
+                                  .pre_slope = args.pre_slope,
+                                  .slots = args.clock.slots,
+                                  .rows_in = rows_in,
+                                  .rows_out = rows_out,
+                                  .rows_per_token = args.rows_per_token,
+                                  .valid_ratio = args.valid_ratio,
+                                  .ring_rows = args.ring_rows,
+                                  .stride = args.stride,
+                                  .dilation = args.dilation,
+                                  .history = history,
+                                  .depth = args.matrix.depth,
+                                  .inputs = Divisor::of(args.inputs)};
+    multiply_as<RingSource>(stream, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product, args.operand);
 }
 
 }  // namespace secousti::core::cuda

@@ -1,5 +1,5 @@
 #include "kernels/cuda/launch_shapes.h"
-#include "kernels/cuda/spectral_kernels.h"
+#include "kernels/cuda/spectral.cuh"
 #include "kernels/cuda/spectrum_checks.h"
 
 namespace secousti::core::cuda {

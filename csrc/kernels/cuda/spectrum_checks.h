@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/launch_shapes.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/mel.h"
 
 namespace secousti::core::cuda {
 

@@ -1,5 +1,5 @@
 #include "kernels/cuda/launch_shapes.h"
-#include "kernels/cuda/voice_kernels.h"
+#include "kernels/cuda/voice.cuh"
 
 namespace secousti::core::cuda {
 

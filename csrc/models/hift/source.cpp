@@ -6,22 +6,17 @@
 #include <numbers>
 
 #include "base/philox.h"
+#include "kernels/harmonics.h"
 
 namespace secousti::core::hift {
 
 namespace {
 
-constexpr float kSineAmplitude = 0.1F;
-constexpr float kVoicedNoise = 0.003F;
-constexpr float kUnvoicedNoise = kSineAmplitude / 3.0F;
-constexpr float kVoicedHz = 10.0F;
-constexpr std::size_t kGroup = 4;  // harmonics that share a block of the generator
+using harmonics::kGroup;
 
-enum Stream : std::uint32_t { kNoiseStream, kPhaseStream };
-
-PhiloxBlock draw(std::uint64_t seed, std::uint64_t sample, std::size_t harmonic, Stream stream) noexcept {
+PhiloxBlock draw(std::uint64_t seed, std::uint64_t sample, std::size_t harmonic, std::uint32_t what) noexcept {
     return philox(seed, {static_cast<std::uint32_t>(sample), static_cast<std::uint32_t>(sample >> 32),
-                         static_cast<std::uint32_t>(harmonic / kGroup), stream});
+                         static_cast<std::uint32_t>(harmonic / kGroup), what});
 }
 
 float sine(std::uint64_t turns) noexcept {
@@ -46,20 +41,20 @@ void HarmonicSource::fill(const float* f0, std::int64_t first, int frames, const
     const std::size_t harmonics = mix_.size();
     std::array<std::uint64_t, kMaxHarmonics> start{};  // random but for the first harmonic
     for (std::size_t h = 1; noise.enabled && h < harmonics; ++h) {
-        start[h] = static_cast<std::uint64_t>(draw(noise.seed, 0, h, kPhaseStream)[h % kGroup]) << 32;
+        start[h] = static_cast<std::uint64_t>(draw(noise.seed, 0, h, harmonics::kPhase)[h % kGroup]) << 32;
     }
     std::uint64_t sample = static_cast<std::uint64_t>(first) * static_cast<std::uint64_t>(samples_);
     for (int frame = 0; frame < frames; ++frame) {
         const std::uint64_t step = increment(f0[frame]);
-        const bool voiced = std::isfinite(f0[frame]) && std::abs(f0[frame]) > kVoicedHz;
-        const float amplitude = voiced ? kSineAmplitude : 0.0F;
-        const float sigma = !noise.enabled ? 0.0F : voiced ? kVoicedNoise : kUnvoicedNoise;
+        const bool voiced = std::isfinite(f0[frame]) && std::abs(f0[frame]) > harmonics::kVoicedHz;
+        const float amplitude = voiced ? harmonics::kSineAmplitude : 0.0F;
+        const float sigma = !noise.enabled ? 0.0F : voiced ? harmonics::kVoicedNoise : harmonics::kUnvoicedNoise;
         for (int i = 0; i < samples_; ++i, ++sample, ++out) {
             turns += step;
             float mixed = bias_;
             for (std::size_t begin = 0; begin < harmonics; begin += kGroup) {
                 std::array<float, kGroup> normal{};
-                if (noise.enabled) normal = normals(draw(noise.seed, sample, begin, kNoiseStream));
+                if (noise.enabled) normal = normals(draw(noise.seed, sample, begin, harmonics::kNoise));
                 for (std::size_t h = begin; h < harmonics && h < begin + kGroup; ++h) {
                     // The h-th multiple of the phase modulo one turn, exactly.
                     const float wave = voiced ? amplitude * sine((h + 1) * turns + start[h]) : 0.0F;

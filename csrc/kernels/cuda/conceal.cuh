@@ -2,13 +2,15 @@
 #pragma once
 
 #include "kernels/cuda/launchers.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
-/// The memory of a slot as words.
-SIMT_DEVICE Global<std::int32_t> words(const cuda::Concealing& c, int slot) {
-    return global(reinterpret_cast<std::int32_t*>(c.memory + slot));
+/// The memory of a slot as 32-bit words.
+inline constexpr int kHeard = 0, kLast = 1, kMissing = 2;
+static_assert(offsetof(ConcealMemory, last) == 4 * kLast && offsetof(ConcealMemory, missing) == 4 * kMissing);
+SIMT_DEVICE simt::Global<std::int32_t> words(const Concealing& c, int slot) {
+    return simt::global(reinterpret_cast<std::int32_t*>(c.memory + slot));
 }
 
 /// What stands for token `at` of a slot's row of tokens.
@@ -16,7 +18,7 @@ struct Prediction {
     std::int32_t token;
     float weight;  ///< of its code
 
-    SIMT_DEVICE Prediction(const cuda::Concealing& c, Global<const std::int32_t> row, int slot, int at)
+    SIMT_DEVICE Prediction(const Concealing& c, simt::Global<const std::int32_t> row, int slot, int at)
         : token(row[at]), weight(1.0F) {
         if (token >= 0) return;
         if (c.memory == nullptr) {
@@ -31,9 +33,9 @@ struct Prediction {
             token = row[from];
         } else {
             const auto memory = words(c, slot);
-            heard = memory[0];
-            token = memory[1];
-            missing = static_cast<std::uint32_t>(static_cast<std::int32_t>(memory[2]));
+            heard = memory[kHeard];
+            token = memory[kLast];
+            missing = static_cast<std::uint32_t>(static_cast<std::int32_t>(memory[kMissing]));
         }
         const float age = static_cast<float>(static_cast<long long>(missing) +
                                              static_cast<long long>(at - from) * c.frames_per_token);
@@ -46,7 +48,7 @@ struct Conceal {
     struct Args {
         std::uint64_t* position;
         const std::uint8_t* active;
-        cuda::Concealing concealing;
+        Concealing concealing;
         const std::int32_t* tokens;
         float* floor;
         float* mel;
@@ -55,20 +57,20 @@ struct Conceal {
     static constexpr int kThreads = 128;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int slot = block_x();
-        const auto active = global(args.active);
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int slot = simt::block_x();
+        const auto active = simt::global(args.active);
         if (active && active[slot] == 0) return;
-        const cuda::Concealing& c = args.concealing;
-        const auto tokens = global(args.tokens) + static_cast<std::ptrdiff_t>(slot) * args.tokens_per_slot;
+        const Concealing& c = args.concealing;
+        const auto tokens = simt::global(args.tokens) + static_cast<std::ptrdiff_t>(slot) * args.tokens_per_slot;
         const auto memory = words(c, slot);
-        const std::int32_t heard = memory[0], last = memory[1], missing = memory[2];
-        const auto floor = global(args.floor) + static_cast<std::ptrdiff_t>(slot) * args.bands;
-        const auto mel = global(args.mel) +
+        const std::int32_t heard = memory[kHeard], last = memory[kLast], missing = memory[kMissing];
+        const auto floor = simt::global(args.floor) + static_cast<std::ptrdiff_t>(slot) * args.bands;
+        const auto mel = simt::global(args.mel) +
                          static_cast<std::ptrdiff_t>(slot) * args.tokens_per_slot * c.frames_per_token * args.bands;
         Memory now{heard, last, static_cast<std::uint32_t>(missing)};
-        for (int band = thread(); band < args.bands; band += kThreads) {
+        for (int band = simt::thread(); band < args.bands; band += kThreads) {
             now = {heard, last, static_cast<std::uint32_t>(missing)};
             float level = floor[band];
             for (int t = 0; t < args.tokens_per_slot; ++t) {
@@ -88,12 +90,12 @@ struct Conceal {
             }
             floor[band] = level;
         }
-        barrier();  // all have read the memory
-        if (thread() != 0) return;
-        memory[0] = now.heard;
-        memory[1] = now.last;
-        memory[2] = static_cast<std::int32_t>(now.missing);
-        global(args.position)[slot] += static_cast<std::uint64_t>(args.tokens_per_slot);
+        simt::barrier();  // all have read the memory
+        if (simt::thread() != 0) return;
+        memory[kHeard] = now.heard;
+        memory[kLast] = now.last;
+        memory[kMissing] = static_cast<std::int32_t>(now.missing);
+        simt::global(args.position)[slot] += static_cast<std::uint64_t>(args.tokens_per_slot);
     }
 
   private:
@@ -104,7 +106,7 @@ struct Conceal {
         SIMT_DEVICE void lose() {
             if (missing != 0xFFFFFFFFU) ++missing;
         }
-        SIMT_DEVICE float faded(const cuda::Concealing& c) const {
+        SIMT_DEVICE float faded(const Concealing& c) const {
             // Before the first token there is nothing to go on with.
             if (heard == 0) return 1.0F;
             const float seconds = static_cast<float>(static_cast<long long>(missing)) * c.frame_seconds;
@@ -113,4 +115,4 @@ struct Conceal {
     };
 };
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

@@ -1,8 +1,8 @@
 // The log-mel front end: one block per stream, which holds the window of samples and transforms two frames at a time.
 #pragma once
 
-#include "kernels/cuda/fft.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/fft.cuh"
+#include "kernels/cuda/mel.h"
 
 namespace secousti::core::cuda {
 

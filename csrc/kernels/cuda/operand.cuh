@@ -1,11 +1,11 @@
 // How rows become the operand of a matrix product (matrix_layout.h): an optional layer norm, then the precision.
 #pragma once
 
-#include "kernels/cuda/int8.h"
+#include "kernels/cuda/int8.cuh"
 #include "kernels/cuda/matrix_layout.h"
-#include "kernels/cuda/sources.h"
+#include "kernels/cuda/sources.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
 /// A layer norm in front of the product; gamma null: none.
 struct Norm {
@@ -22,7 +22,8 @@ struct RowStatistics {
 /// Normalises elements of rows.
 class Normaliser {
   public:
-    SIMT_DEVICE explicit Normaliser(const Norm& norm) : gamma_(global(norm.gamma)), beta_(global(norm.beta)) {}
+    SIMT_DEVICE explicit Normaliser(const Norm& norm)
+        : gamma_(simt::global(norm.gamma)), beta_(simt::global(norm.beta)) {}
     SIMT_DEVICE bool on() const { return static_cast<bool>(gamma_); }
     SIMT_DEVICE float operator()(float x, float mean, float deviation, int k) const {
         return fmaf((x - mean) / deviation, gamma_[k], beta_[k]);
@@ -35,7 +36,7 @@ class Normaliser {
     }
 
   private:
-    Global<const float> gamma_, beta_;
+    simt::Global<const float> gamma_, beta_;
 };
 
 /// One warp: the statistics of one row that the norm and the precision need.
@@ -46,29 +47,29 @@ SIMT_DEVICE RowStatistics row_statistics(const Row& row, const Norm& norm, int d
     if (normalise.on()) {
         const float size = static_cast<float>(depth);
         float sum = 0.0F;
-        for (int k = 2 * lane(); k < depth; k += 2 * kWarp) {
+        for (int k = 2 * simt::lane(); k < depth; k += 2 * simt::kWarp) {
             const Pair p = row.pair(k);
             sum += p.first + p.second;
         }
-        s.mean = warp_sum(sum) / size;
+        s.mean = simt::warp_sum(sum) / size;
         float squares = 0.0F;
-        for (int k = 2 * lane(); k < depth; k += 2 * kWarp) {
+        for (int k = 2 * simt::lane(); k < depth; k += 2 * simt::kWarp) {
             const Pair p = row.pair(k);
             const float a = p.first - s.mean;
             const float b = k + 1 < depth ? p.second - s.mean : 0.0F;
             squares = fmaf(a, a, fmaf(b, b, squares));
         }
-        s.deviation = sqrtf(warp_sum(squares) / size + norm.epsilon);
+        s.deviation = sqrtf(simt::warp_sum(squares) / size + norm.epsilon);
     }
     if (int8) {
         float top = 0.0F, poison = 0.0F;
-        for (int k = 2 * lane(); k < depth; k += 2 * kWarp) {
+        for (int k = 2 * simt::lane(); k < depth; k += 2 * simt::kWarp) {
             Pair p = row.pair(k);
             if (normalise.on()) p = normalise(p, s.mean, s.deviation, k, depth);
             top = fmaxf(top, fmaxf(fabsf(p.first), fabsf(p.second)));
             poison = fmaf(p.first, 0.0F, fmaf(p.second, 0.0F, poison));
         }
-        int8_range(warp_max(top), warp_sum(poison), s.scale, s.inverse);
+        int8_range(simt::warp_max(top), simt::warp_sum(poison), s.scale, s.inverse);
     }
     return s;
 }
@@ -77,67 +78,69 @@ SIMT_DEVICE RowStatistics row_statistics(const Row& row, const Norm& norm, int d
 /// kPairs pairs of them, the j-th at position(item, j).
 struct Fp32Operand {
     static constexpr Precision kPrecision = Precision::fp32;
-    static constexpr int kItem = 4 * kWarp, kPairs = 2;
+    static constexpr int kItem = 4 * simt::kWarp, kPairs = 2;
     using Word = float;
 
-    SIMT_DEVICE static int position(int item, int j) { return item * kItem + 4 * lane() + 2 * j; }
+    SIMT_DEVICE static int position(int item, int j) { return item * kItem + 4 * simt::lane() + 2 * j; }
     template <class Out>
     SIMT_DEVICE static void put(const Pair (&p)[kPairs], float, int row, int item, int padded, Out out) {
         if (position(item, 0) >= padded) return;
-        store(out + (static_cast<std::ptrdiff_t>(row) * padded + position(item, 0)),
-              Vector<float, 4>{{p[0].first, p[0].second, p[1].first, p[1].second}});
+        simt::store(out + (static_cast<std::ptrdiff_t>(row) * padded + position(item, 0)),
+                    simt::Vector<float, 4>{{p[0].first, p[0].second, p[1].first, p[1].second}});
     }
 };
 
 /// Where a lane's words of a tensor-core tile lie.
 SIMT_DEVICE std::ptrdiff_t tile_place(int row, int tile, int tiles) {
-    return (static_cast<std::ptrdiff_t>(row / cuda::kRowTile) * tiles + tile) * kWarp + row % cuda::kRowTile * 4 +
-           lane() % 4;
+    return (static_cast<std::ptrdiff_t>(row / kRowTile) * tiles + tile) * simt::kWarp + row % kRowTile * 4 +
+           simt::lane() % 4;
 }
 
 /// x = high + low, each a bfloat16: 16 bits of mantissa.
 struct Bf16Operand {
     static constexpr Precision kPrecision = Precision::bf16;
-    static constexpr int kTile = 16, kItem = kTile * kWarp / 4, kPairs = 2;
+    static constexpr int kTile = 16, kItem = kTile * simt::kWarp / 4, kPairs = 2;
     using Word = std::uint32_t;
 
     SIMT_DEVICE static int position(int item, int j) {
-        return (item * (kWarp / 4) + lane() / 4) * kTile + 8 * j + 2 * (lane() % 4);
+        return (item * (simt::kWarp / 4) + simt::lane() / 4) * kTile + 8 * j + 2 * (simt::lane() % 4);
     }
     template <class Out>
     SIMT_DEVICE static void put(const Pair (&p)[kPairs], float, int row, int item, int padded, Out out) {
-        const int tile = item * (kWarp / 4) + lane() / 4;
+        const int tile = item * (simt::kWarp / 4) + simt::lane() / 4;
         if (tile * kTile >= padded) return;
-        Vector<std::uint32_t, 4> words;
+        simt::Vector<std::uint32_t, 4> words;
         SIMT_UNROLL
         for (int j = 0; j < kPairs; ++j) {
-            words[j] = pack_bf16(p[j].first, p[j].second);
-            words[2 + j] = pack_bf16(p[j].first - bf16_low(words[j]), p[j].second - bf16_high(words[j]));
+            words[j] = simt::pack_bf16(p[j].first, p[j].second);
+            words[2 + j] =
+                simt::pack_bf16(p[j].first - simt::bf16_low(words[j]), p[j].second - simt::bf16_high(words[j]));
         }
-        store(out + tile_place(row, tile, padded / kTile) * 4, words);
+        simt::store(out + tile_place(row, tile, padded / kTile) * 4, words);
     }
 };
 
 struct Int8Operand {
     static constexpr Precision kPrecision = Precision::int8;
-    static constexpr int kTile = 32, kItem = kTile * kWarp / 4, kPairs = 4;
+    static constexpr int kTile = 32, kItem = kTile * simt::kWarp / 4, kPairs = 4;
     using Word = std::uint32_t;
 
     SIMT_DEVICE static int position(int item, int j) {
-        return (item * (kWarp / 4) + lane() / 4) * kTile + 16 * (j / 2) + 4 * (lane() % 4) + 2 * (j % 2);
+        return (item * (simt::kWarp / 4) + simt::lane() / 4) * kTile + 16 * (j / 2) + 4 * (simt::lane() % 4) +
+               2 * (j % 2);
     }
     template <class Out>
     SIMT_DEVICE static void put(const Pair (&p)[kPairs], float inverse, int row, int item, int padded, Out out) {
-        const int tile = item * (kWarp / 4) + lane() / 4;
+        const int tile = item * (simt::kWarp / 4) + simt::lane() / 4;
         if (tile * kTile >= padded) return;
-        Vector<std::uint32_t, 2> words;
+        simt::Vector<std::uint32_t, 2> words;
         SIMT_UNROLL
         for (int half = 0; half < 2; ++half) {
             const Pair a = p[2 * half], b = p[2 * half + 1];
             words[half] = int8_byte(a.first, inverse, 0) | int8_byte(a.second, inverse, 1) |
                           int8_byte(b.first, inverse, 2) | int8_byte(b.second, inverse, 3);
         }
-        store(out + tile_place(row, tile, padded / kTile) * 2, words);
+        simt::store(out + tile_place(row, tile, padded / kTile) * 2, words);
     }
 };
 
@@ -149,16 +152,18 @@ struct HeldNorm {
     Pair gamma[kHeldItems][Operand::kPairs], beta[kHeldItems][Operand::kPairs];
 
     SIMT_DEVICE void load(const Norm& norm, int depth) {
-        const auto g = global(norm.gamma), b = global(norm.beta);
+        const auto g = simt::global(norm.gamma), b = simt::global(norm.beta);
         if (!g) return;
         SIMT_UNROLL
         for (int i = 0; i < kHeldItems; ++i) {
             SIMT_UNROLL
             for (int j = 0; j < Operand::kPairs; ++j) {
                 const int k = Operand::position(i, j);
-                if (k < depth) gamma[i][j].first = load_constant(g + k), beta[i][j].first = load_constant(b + k);
+                if (k < depth)
+                    gamma[i][j].first = simt::load_constant(g + k), beta[i][j].first = simt::load_constant(b + k);
                 if (k + 1 < depth) {
-                    gamma[i][j].second = load_constant(g + (k + 1)), beta[i][j].second = load_constant(b + (k + 1));
+                    gamma[i][j].second = simt::load_constant(g + (k + 1)),
+                    beta[i][j].second = simt::load_constant(b + (k + 1));
                 }
             }
         }
@@ -191,12 +196,12 @@ SIMT_DEVICE float write_held_row(const Row& in, const Norm& norm, const HeldNorm
         const float size = static_cast<float>(depth);
         float sum = 0.0F, squares = 0.0F;
         each([&](float& x, float, float) { sum += x; });
-        const float mean = warp_sum(sum) / size;
+        const float mean = simt::warp_sum(sum) / size;
         each([&](float& x, float, float) {
             x -= mean;
             squares = fmaf(x, x, squares);
         });
-        const float deviation = sqrtf(warp_sum(squares) / size + norm.epsilon);
+        const float deviation = sqrtf(simt::warp_sum(squares) / size + norm.epsilon);
         each([&](float& x, float gamma, float beta) { x = fmaf(x / deviation, gamma, beta); });
     }
     float scale = 0.0F, inverse = 0.0F;
@@ -206,9 +211,9 @@ SIMT_DEVICE float write_held_row(const Row& in, const Norm& norm, const HeldNorm
             top = fmaxf(top, fabsf(x));
             poison = fmaf(x, 0.0F, poison);
         });
-        int8_range(warp_max(top), warp_sum(poison), scale, inverse);
+        int8_range(simt::warp_max(top), simt::warp_sum(poison), scale, inverse);
     }
-    const int padded = cuda::padded_depth(depth);
+    const int padded = padded_depth(depth);
     SIMT_UNROLL
     for (int i = 0; i < kHeldItems; ++i) {
         if (i * Operand::kItem < padded) Operand::put(p[i], inverse, row, i, padded, out);
@@ -218,7 +223,7 @@ SIMT_DEVICE float write_held_row(const Row& in, const Norm& norm, const HeldNorm
 
 template <class Operand>
 SIMT_DEVICE bool held(int depth) {
-    return cuda::padded_depth(depth) <= kHeldItems * Operand::kItem;
+    return padded_depth(depth) <= kHeldItems * Operand::kItem;
 }
 
 /// The items of a row that a block writes: `index`, `index` + `count`, ... where nothing depends on the whole row.
@@ -230,38 +235,40 @@ struct Part {
 /// rows of shared memory. Ends with a barrier. Rows from `count` up to `filled` become zeros.
 template <class Operand, class Source, class Out>
 SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, const HeldNorm<Operand>& affine, int first,
-                               int count, int filled, int depth, Part part, Shared<float> statistics, Out out) {
+                               int count, int filled, int depth, Part part, simt::Shared<float> statistics, Out out) {
     constexpr bool kInt8 = Operand::kPrecision == Precision::int8;
     constexpr int kTogether = 4;  // items whose loads are in flight together
-    const int padded = cuda::padded_depth(depth);
+    const int padded = padded_depth(depth);
     const Normaliser normalise(norm);
     const bool by_row = normalise.on() || kInt8;
     const int items = (padded + Operand::kItem - 1) / Operand::kItem;
     if (by_row && held<Operand>(depth)) {
-        if (warp() < count) {
-            const float scale = write_held_row(source.row(first + warp()), norm, affine, warp(), depth, out);
-            if (kInt8 && lane() == 0) statistics[4 * warp() + 2] = scale;
-        } else if (warp() < filled) {
+        if (simt::warp() < count) {
+            const float scale =
+                write_held_row(source.row(first + simt::warp()), norm, affine, simt::warp(), depth, out);
+            if (kInt8 && simt::lane() == 0) statistics[4 * simt::warp() + 2] = scale;
+        } else if (simt::warp() < filled) {
             const Pair zeros[Operand::kPairs] = {};
-            for (int item = 0; item < items; ++item) Operand::put(zeros, 0.0F, warp(), item, padded, out);
+            for (int item = 0; item < items; ++item) Operand::put(zeros, 0.0F, simt::warp(), item, padded, out);
         }
-        barrier();
+        simt::barrier();
         return;
     }
     if (by_row) {
-        if (warp() < count) {
-            const RowStatistics s = row_statistics(source.row(first + warp()), norm, depth, kInt8);
-            if (lane() == 0)
-                store(statistics + 4 * warp(), Vector<float, 4>{{s.mean, s.deviation, s.scale, s.inverse}});
+        if (simt::warp() < count) {
+            const RowStatistics s = row_statistics(source.row(first + simt::warp()), norm, depth, kInt8);
+            if (simt::lane() == 0)
+                simt::store(statistics + 4 * simt::warp(),
+                            simt::Vector<float, 4>{{s.mean, s.deviation, s.scale, s.inverse}});
         }
-        barrier();
+        simt::barrier();
     }
     const int own = (items - part.index + part.count - 1) / part.count;
-    for (int base = warp(); base < filled * own; base += cuda::kRowTile * kTogether) {
+    for (int base = simt::warp(); base < filled * own; base += kRowTile * kTogether) {
         Pair p[kTogether][Operand::kPairs];
         SIMT_UNROLL
         for (int n = 0; n < kTogether; ++n) {
-            const int i = base + n * cuda::kRowTile, row = i / own;
+            const int i = base + n * kRowTile, row = i / own;
             if (row >= count) continue;
             const int item = part.index + (i - row * own) * part.count;
             const auto in = source.row(first + row);
@@ -270,12 +277,12 @@ SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, const Hel
         }
         SIMT_UNROLL
         for (int n = 0; n < kTogether; ++n) {
-            const int i = base + n * cuda::kRowTile, row = i / own;
+            const int i = base + n * kRowTile, row = i / own;
             if (row >= filled) continue;
             const int item = part.index + (i - row * own) * part.count;
             float inverse = 0.0F;
             if (by_row && row < count) {
-                const Vector<float, 4> s = load<4>(statistics + 4 * row);
+                const simt::Vector<float, 4> s = simt::load<4>(statistics + 4 * row);
                 inverse = s[3];
                 SIMT_UNROLL
                 for (int j = 0; j < Operand::kPairs; ++j) {
@@ -285,7 +292,7 @@ SIMT_DEVICE void write_operand(const Source& source, const Norm& norm, const Hel
             Operand::put(p[n], inverse, row, item, padded, out);
         }
     }
-    barrier();
+    simt::barrier();
 }
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

@@ -3,7 +3,7 @@
 // butterflies.
 #pragma once
 
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace secousti::core::cuda {
 

@@ -1,5 +1,4 @@
-// Launchers of the kernels around the codec: the log-mel front end, the spectral vocoder and HiFT. The rules are those
-// of launchers.h. The stages in csrc/codec/cuda_{mel,spectral,hift}.h fill these arguments in and own the memory.
+// HiFT, which cuda/hift.h fills these arguments in for. The rules are those of launchers.h.
 #pragma once
 
 #include <cstddef>
@@ -9,97 +8,6 @@
 #include "kernels/cuda/device.h"
 
 namespace secousti::core::cuda {
-
-// ---- Spectra
-
-/// A windowed real FFT and the mel bands of its magnitudes.
-struct Spectrum {
-    int length = 0;                 ///< real samples: a power of two >= 16
-    const float* roots = nullptr;   ///< [length, 2]: cos and sin of 2 pi k/length
-    const float* window = nullptr;  ///< [length]
-    int bands = 0;
-    const std::int32_t* start = nullptr;   ///< [bands]: first bin
-    const std::int32_t* count = nullptr;   ///< [bands]: bins
-    const std::int32_t* offset = nullptr;  ///< [bands]: into weights
-    const float* weights = nullptr;
-};
-inline constexpr int kMaxFftLength = 4096;
-
-/// What a front end keeps beside its samples, as on the CPU.
-struct MelProgress {
-    std::uint64_t samples;  ///< pushed since the start
-    std::uint64_t frames;   ///< emitted since the start
-    std::int64_t appended;  ///< samples in the buffer beyond the left padding
-};
-
-/// Log-mel front end (spec section 1) of many streams; the buffer of a slot starts at sample hop*frames - pad.
-struct MelArgs {
-    Spectrum spectrum;
-    int hop = 0;
-    int pad = 0;           ///< reflected at either end of the signal
-    float epsilon = 0.0F;  ///< under the root of the magnitude
-    float floor = 0.0F;    ///< of a band before the logarithm
-    int slots = 0;
-    const std::uint8_t* active = nullptr;  ///< [slots] or null (all)
-    float* buffer = nullptr;               ///< [slots, capacity]
-    int capacity = 0;                      ///< >= length + (multiple - 1)*hop
-    MelProgress* progress = nullptr;       ///< [slots]
-    const float* pcm = nullptr;            ///< [slots, samples]
-    int samples = 0;
-    const std::int32_t* counts = nullptr;  ///< [slots] or null (all): how many of `samples` are a slot's
-    bool end = false;                      ///< reflects the end: S samples give floor(S/hop) frames in all
-    int multiple = 1;                      ///< before the end, frames come in whole multiples of this many
-    float* mel = nullptr;  ///< [slots, max_frames, bands]; with blocks [blocks, slots, max_frames, bands]
-    int max_frames = 0;
-    /// 0: a step's frames begin at row 0. Else frame f of a stream is row f % max_frames in block f / max_frames,
-    /// modulo `blocks`: consumers that take max_frames at a time need not know in which step a frame came.
-    int blocks = 0;
-    std::int32_t* frames = nullptr;  ///< [slots]: written; 0 for slots that are not active
-};
-void mel_step(const Stream& stream, const MelArgs& args);
-
-inline constexpr int kMaxOpenFrames = 4;
-
-/// Of a stream.
-struct SpectralProgress {
-    std::int64_t frames;      ///< pushed since the start
-    std::int64_t look_ahead;  ///< mel frames
-};
-
-/// The spectral vocoder (docs/design/spectral.md) of many streams, one block each: all iterations of a frame in one
-/// launch. Offsets count floats of a slot's state, which is
-/// laid out as in models/spectral.h.
-struct SpectralArgs {
-    Spectrum spectrum;
-    int hop = 0;
-    int span = 0;                                         ///< samples of the signal that is kept
-    const float* inverse_weight = nullptr;                ///< [span]
-    const std::int32_t* band = nullptr;                   ///< [length/2 + 1]
-    const float* fraction = nullptr;                      ///< [length/2 + 1]
-    float log_low = 0.0F, log_high = 0.0F, floor = 0.0F;  ///< of a log-mel; of a band
-    float tiny = 0.0F, epsilon = 0.0F, impulse = 0.0F, momentum = 0.0F;
-    int iterations[kMaxOpenFrames] = {};  ///< by look-ahead
-    int slots = 0;
-    int max_look_ahead = 0;                ///< of any slot: sizes shared memory
-    const std::uint8_t* active = nullptr;  ///< [slots] or null (all)
-    SpectralProgress* progress = nullptr;  ///< [slots]: a stream without frames has no other state
-    float* state = nullptr;                ///< [slots, state_floats]
-    std::size_t state_floats = 0;
-    int signal = 0, closed = 0;  ///< offsets
-    struct Frame {
-        int target, segment, previous_re, previous_im;
-    } frame[kMaxOpenFrames] = {};
-    const float* mel = nullptr;  ///< [slots, frames, bands]
-    int frames = 0;
-    float* pcm = nullptr;  ///< [slots, pcm_stride]
-    std::ptrdiff_t pcm_stride = 0;
-    std::int32_t* samples = nullptr;  ///< [slots]: written; 0 for slots that are not active
-};
-void spectral_step(const Stream& stream, const SpectralArgs& args);
-/// Writes the last look_ahead hops of the active slots, as they stand.
-void spectral_finish(const Stream& stream, const SpectralArgs& args);
-
-// ---- HiFT
 
 /// A signal of HiFT in many streams. After t mel frames its rows [0, rate*t - lag) are known, and an utterance of T
 /// frames has rate*T + extra of them (models/hift/stream.h has the reasoning). Row r, counted from the utterance's
@@ -113,15 +21,22 @@ struct HiftSignal {
     int rate = 1, lag = 0, extra = 0;
 };
 
-/// Where a stream of HiFT is. All zero but for `length` is one that starts.
+/// Where a stream of HiFT is; as made here, one that starts, without noise.
 struct HiftClock {
-    std::int64_t frames;       ///< mel frames before this step
-    std::int64_t length;       ///< mel frames of the utterance once it has ended, else -1
-    std::uint64_t turns;       ///< phase of the first harmonic, in units of 2^-64 turns
-    std::uint64_t next_turns;  ///< after this step
-    std::uint64_t seed;
-    std::int64_t noise;  ///< 0: none
+    std::int64_t frames = 0;       ///< mel frames before this step
+    std::int64_t length = -1;      ///< mel frames of the utterance once it has ended, else -1
+    std::uint64_t turns = 0;       ///< phase of the first harmonic, in units of 2^-64 turns
+    std::uint64_t next_turns = 0;  ///< after this step
+    std::uint64_t seed = 0;
+    std::int64_t noise = 0;  ///< 0: none
 };
+/// Its 64-bit words, which is how kernels reach it.
+namespace hift_clock {
+inline constexpr int kFrames = 0, kLength = 1, kTurns = 2, kNextTurns = 3, kSeed = 4, kNoise = 5;
+static_assert(offsetof(HiftClock, length) == 8 * kLength && offsetof(HiftClock, turns) == 8 * kTurns &&
+              offsetof(HiftClock, next_turns) == 8 * kNextTurns && offsetof(HiftClock, seed) == 8 * kSeed &&
+              offsetof(HiftClock, noise) == 8 * kNoise);
+}  // namespace hift_clock
 
 struct HiftStep {
     HiftClock* clocks = nullptr;           ///< [slots]
@@ -248,26 +163,5 @@ void hift_emit(const Stream& stream, const HiftEmitArgs& args);
 void hift_advance(const Stream& stream, const HiftStep& step);
 /// The utterances of the active slots end here.
 void hift_end(const Stream& stream, const HiftStep& step);
-
-// ---- Voice
-
-/// x *= 1 + logistic(gate), of each channel.
-struct ExciteArgs {
-    float* x = nullptr;           ///< [rows, channels]
-    const float* gate = nullptr;  ///< [channels]
-    int rows = 0, channels = 0;
-};
-void excite(const Stream& stream, const ExciteArgs& args);
-
-inline constexpr int kGruHidden = 64;
-/// A gated recurrent unit in torch's order r, z, n, from zeros on.
-struct GruArgs {
-    const float* input = nullptr;  ///< [rows, 3*hidden]: what the inputs add to the gates, bias included
-    int rows = 0;
-    const float* hidden_weights = nullptr;  ///< [hidden, 3*hidden]: torch's weight_hh, transposed
-    const float* hidden_bias = nullptr;     ///< [3*hidden]
-    float* last = nullptr;                  ///< [hidden]: the last state
-};
-void gru(const Stream& stream, const GruArgs& args);
 
 }  // namespace secousti::core::cuda

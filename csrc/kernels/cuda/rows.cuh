@@ -1,9 +1,9 @@
 // Elementwise maps and small reductions over rows; the clocks of the slots.
 #pragma once
 
-#include "kernels/cuda/activation.h"
+#include "kernels/cuda/activation.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
 struct Activate {
     struct Args {
@@ -16,11 +16,12 @@ struct Activate {
     static constexpr int kThreads = 256;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const std::size_t i = static_cast<std::size_t>(block_x()) * kThreads + static_cast<std::size_t>(thread());
-        const auto x = global(args.x);
-        const auto y = global(args.y);
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const std::size_t i =
+            static_cast<std::size_t>(simt::block_x()) * kThreads + static_cast<std::size_t>(simt::thread());
+        const auto x = simt::global(args.x);
+        const auto y = simt::global(args.y);
         if (i < args.count) y[i] = activated(args.activation, args.slope, x[i]);
     }
 };
@@ -37,13 +38,13 @@ struct CopyRows {
     static constexpr int kThreads = 256;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int i = block_x() * kThreads + thread();
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int i = simt::block_x() * kThreads + simt::thread();
         const int row = i / args.width, column = i - row * args.width;
         if (row >= args.rows) return;
-        const std::uint32_t value = global(args.from)[row * args.from_stride + column];
-        global(args.to)[row * args.to_stride + column] = value;
+        const std::uint32_t value = simt::global(args.from)[row * args.from_stride + column];
+        simt::global(args.to)[row * args.to_stride + column] = value;
     }
 };
 
@@ -58,11 +59,11 @@ struct Advance {
     static constexpr int kThreads = 128;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int slot = block_x() * kThreads + thread();
-        const auto position = global(args.position);
-        const auto active = global(args.active);
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int slot = simt::block_x() * kThreads + simt::thread();
+        const auto position = simt::global(args.position);
+        const auto active = simt::global(args.active);
         if (slot >= args.slots || (active && active[slot] == 0)) return;
         position[slot] += static_cast<std::uint64_t>(args.tokens);
     }
@@ -79,13 +80,13 @@ struct Seek {
     static constexpr int kThreads = 128;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int slot = block_x() * kThreads + thread();
-        const auto position = global(args.position);
-        const auto start = global(args.start);
-        const auto mask = global(args.mask);
-        const auto positions = global(args.positions);
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int slot = simt::block_x() * kThreads + simt::thread();
+        const auto position = simt::global(args.position);
+        const auto start = simt::global(args.start);
+        const auto mask = simt::global(args.mask);
+        const auto positions = simt::global(args.positions);
         if (slot >= args.slots || (mask && mask[slot] == 0)) return;
         std::uint64_t to = 0;
         if (positions) to = positions[slot];
@@ -104,12 +105,12 @@ struct MaskOfTokens {
     static constexpr int kThreads = 128;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int slot = block_x() * kThreads + thread();
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int slot = simt::block_x() * kThreads + simt::thread();
         if (slot >= args.slots) return;
-        const auto tokens = global(args.tokens);
-        const auto active = global(args.active);
+        const auto tokens = simt::global(args.tokens);
+        const auto active = simt::global(args.active);
         active[slot] = tokens[static_cast<std::ptrdiff_t>(slot) * args.stride] >= 0 ? 1 : 0;
     }
 };
@@ -127,14 +128,14 @@ struct MeanRows {
     static constexpr int kThreads = 128;
 
     SIMT_DEVICE static void run(const Args& args) {
-        wait_for_previous();
-        let_next_start();
-        const int slot = block_y();
-        const int c = block_x() * kThreads + thread();
+        simt::wait_for_previous();
+        simt::let_next_start();
+        const int slot = simt::block_y();
+        const int c = simt::block_x() * kThreads + simt::thread();
         if (c >= args.channels) return;
-        const auto valid = global(args.valid);
-        const auto mean = global(args.mean);
-        const auto x = global(args.x) + static_cast<std::ptrdiff_t>(slot) * args.rows * args.channels;
+        const auto valid = simt::global(args.valid);
+        const auto mean = simt::global(args.mean);
+        const auto x = simt::global(args.x) + static_cast<std::ptrdiff_t>(slot) * args.rows * args.channels;
         int rows = args.rows;
         if (valid) rows = valid[slot];
         double sum = 0.0;
@@ -146,4 +147,4 @@ struct MeanRows {
     }
 };
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

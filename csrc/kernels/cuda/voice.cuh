@@ -1,8 +1,8 @@
 // The end of the paralinguistic encoder: excitation of the channels and a recurrent layer's last state.
 #pragma once
 
-#include "kernels/cuda/simt.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/simt.cuh"
+#include "kernels/cuda/voice.h"
 
 namespace secousti::core::cuda {
 

@@ -6,8 +6,8 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/async_copy.h"
-#include "kernels/cuda/hift_math.h"
+#include "kernels/cuda/async_copy.cuh"
+#include "kernels/cuda/hift_math.cuh"
 
 namespace secousti::core::cuda {
 

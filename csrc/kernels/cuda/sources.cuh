@@ -1,9 +1,9 @@
 // Where the rows of a matrix product come from: memory, or the ring and the new rows of a streaming convolution.
 #pragma once
 
-#include "kernels/cuda/activation.h"
+#include "kernels/cuda/activation.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
 struct Pair {
     float first = 0.0F, second = 0.0F;
@@ -39,7 +39,7 @@ class WindowSource {
     };
     class Row {
       public:
-        SIMT_DEVICE Row(const Args& args, const Global<const float>& begin) : args_(args), begin_(begin) {}
+        SIMT_DEVICE Row(const Args& args, const simt::Global<const float>& begin) : args_(args), begin_(begin) {}
         SIMT_DEVICE Pair pair(int k) const {
             Pair p;
             if (k < args_.depth) p.first = at(k);
@@ -53,14 +53,14 @@ class WindowSource {
             return begin_[tap * args_.tap_stride + (k - tap * static_cast<int>(args_.width.value))];
         }
         const Args& args_;
-        Global<const float> begin_;
+        simt::Global<const float> begin_;
     };
 
     SIMT_DEVICE explicit WindowSource(const Args& args) : args_(args) {}
     SIMT_DEVICE Row row(int m) const {
         const int slot = m / args_.rows_per_slot;
-        return {args_,
-                global(args_.x) + (slot * args_.slot_stride + (m - slot * args_.rows_per_slot) * args_.row_stride)};
+        return {args_, simt::global(args_.x) +
+                           (slot * args_.slot_stride + (m - slot * args_.rows_per_slot) * args_.row_stride)};
     }
     static constexpr bool kAppends = false;
 
@@ -78,23 +78,23 @@ class DenseSource {
     };
     class Row {
       public:
-        SIMT_DEVICE Row(int depth, const Global<const float>& begin) : depth_(depth), begin_(begin) {}
+        SIMT_DEVICE Row(int depth, const simt::Global<const float>& begin) : depth_(depth), begin_(begin) {}
         SIMT_DEVICE Pair pair(int k) const {
             if (k >= depth_) return {};
-            const Vector<float, 2> v = load<2>(begin_ + k);
+            const simt::Vector<float, 2> v = simt::load<2>(begin_ + k);
             return {v[0], v[1]};
         }
 
       private:
         int depth_;
-        Global<const float> begin_;
+        simt::Global<const float> begin_;
     };
 
     SIMT_DEVICE explicit DenseSource(const Args& args) : args_(args) {}
     SIMT_DEVICE Row row(int m) const {
         const int slot = m / args_.rows_per_slot;
         const std::ptrdiff_t begin = slot * args_.slot_stride + (m - slot * args_.rows_per_slot) * args_.row_stride;
-        return {args_.depth, global(args_.x) + begin};
+        return {args_.depth, simt::global(args_.x) + begin};
     }
     static constexpr bool kAppends = false;
 
@@ -121,8 +121,8 @@ class RingSource {
 
     /// Of one slot in this step.
     struct Slot {
-        Global<const float> x;
-        Global<float> ring;
+        simt::Global<const float> x;
+        simt::Global<float> ring;
         int fresh_rows;  ///< of x that exist
         int held;        ///< rows of the ring that exist, at most `history`
         int next;        ///< ring row of the first new row
@@ -142,11 +142,11 @@ class RingSource {
             const int j = first_ + tap * args_.dilation, c = k - tap * inputs;
             if (j < 0) {
                 if (-j > slot_.held) return {};
-                const Vector<float, 2> v = load<2>(slot_.ring + (wrapped(j) * inputs + c));
+                const simt::Vector<float, 2> v = simt::load<2>(slot_.ring + (wrapped(j) * inputs + c));
                 return {v[0], v[1]};
             }
             if (j >= slot_.fresh_rows) return {};
-            const Vector<float, 2> v = load<2>(slot_.x + (j * inputs + c));
+            const simt::Vector<float, 2> v = simt::load<2>(slot_.x + (j * inputs + c));
             return {activated(args_.pre, args_.pre_slope, v[0]), activated(args_.pre, args_.pre_slope, v[1])};
         }
 
@@ -178,14 +178,14 @@ class RingSource {
     SIMT_DEVICE void append(int worker, int workers) const {
         const int kept = args_.history < args_.rows_in ? args_.history : args_.rows_in;
         const int inputs = static_cast<int>(args_.inputs.value);
-        const auto active = global(args_.active);
+        const auto active = simt::global(args_.active);
         for (int i = worker; i < args_.slots * kept; i += workers) {
             const int index = i / kept, j = args_.rows_in - kept + (i - index * kept);
             if (active && active[index] == 0) continue;
             const Slot slot = at(index);
             int to = slot.next + j;
             while (to >= args_.ring_rows) to -= args_.ring_rows;
-            for (int c = lane(); c < inputs; c += kWarp) {
+            for (int c = simt::lane(); c < inputs; c += simt::kWarp) {
                 float v = 0.0F;
                 if (j < slot.fresh_rows) v = activated(args_.pre, args_.pre_slope, slot.x[j * inputs + c]);
                 slot.ring[to * inputs + c] = v;
@@ -197,9 +197,9 @@ class RingSource {
     SIMT_DEVICE Slot at(int slot) const {
         const std::ptrdiff_t inputs = static_cast<std::ptrdiff_t>(args_.inputs.value);
         Slot s;
-        s.x = global(args_.x) + slot * args_.rows_in * inputs;
+        s.x = simt::global(args_.x) + slot * args_.rows_in * inputs;
         s.fresh_rows = args_.rows_in;
-        const auto valid = global(args_.valid);
+        const auto valid = simt::global(args_.valid);
         if (valid) {
             const int frames = valid[slot];
             s.fresh_rows = (frames + args_.valid_ratio - 1) / args_.valid_ratio;
@@ -207,8 +207,8 @@ class RingSource {
         s.held = 0;
         s.next = 0;
         if (args_.history > 0) {
-            s.ring = global(args_.ring) + slot * args_.ring_rows * inputs;
-            const std::uint64_t position = global(args_.position)[slot], start = global(args_.start)[slot];
+            s.ring = simt::global(args_.ring) + slot * args_.ring_rows * inputs;
+            const std::uint64_t position = simt::global(args_.position)[slot], start = simt::global(args_.start)[slot];
             const std::uint64_t before = (position - start) * static_cast<std::uint64_t>(args_.rows_per_token);
             s.held = before < static_cast<std::uint64_t>(args_.history) ? static_cast<int>(before) : args_.history;
             s.next = static_cast<int>(position * static_cast<std::uint64_t>(args_.rows_per_token) %
@@ -220,4 +220,4 @@ class RingSource {
     const Args& args_;
 };
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

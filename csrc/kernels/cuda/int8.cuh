@@ -1,9 +1,9 @@
 // Rows of int8: integers -127..127 times a scale of the row, as kernels/cpu/body_int8.h makes them.
 #pragma once
 
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
 /// Of a row whose largest |x| is `top`; `poison` is NaN if it holds NaN or infinity, else 0.
 SIMT_DEVICE void int8_range(float top, float poison, float& scale, float& inverse) {
@@ -26,4 +26,4 @@ SIMT_DEVICE float int8_value(std::uint32_t word, int place) {
     return static_cast<float>(static_cast<std::int8_t>(word >> (8 * place)));
 }
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

@@ -3,11 +3,11 @@
 // same kernel, while the first weights are on their way; many rows find it in memory, made by Prepare.
 #pragma once
 
-#include "kernels/cuda/operand.h"
+#include "kernels/cuda/operand.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
-inline constexpr int kProductWarps = cuda::kMaxChunks;
+inline constexpr int kProductWarps = kMaxChunks;
 inline constexpr int kSumPadding = 4;  // floats after each row of sums: lanes of a warp hit different banks
 
 struct ProductArgs {
@@ -26,7 +26,7 @@ struct TileRange {
     int begin, end;
 };
 SIMT_DEVICE TileRange chunk_tiles(int depth, int chunk, int tile) {
-    const int size = cuda::chunk_depth(depth), padded = cuda::padded_depth(depth);
+    const int size = chunk_depth(depth), padded = padded_depth(depth);
     const int begin = chunk * size < padded ? chunk * size : padded;
     const int end = begin + size < padded ? begin + size : padded;
     return {begin / tile, end / tile};
@@ -37,25 +37,25 @@ template <int Rows, int Ahead>
 struct Fp32Math {
     using Operand = Fp32Operand;
     using Sum = float;
-    static constexpr int kOutputs = kWarp, kRows = Rows, kTile = 4;
+    static constexpr int kOutputs = simt::kWarp, kRows = Rows, kTile = 4;
     static constexpr int kBlocks = 1;
 
-    Global<const float> weights;  ///< of the lane
+    simt::Global<const float> weights;  ///< of the lane
     int depth_tiles, first, end;
-    Vector<float, 4> ahead[Ahead];
+    simt::Vector<float, 4> ahead[Ahead];
     float sums[Rows];
 
     SIMT_DEVICE Fp32Math(const ProductArgs& args, int out_tile, int chunk) {
-        depth_tiles = cuda::padded_depth(args.depth) / kTile;
+        depth_tiles = padded_depth(args.depth) / kTile;
         const TileRange range = chunk_tiles(args.depth, chunk, kTile);
         first = range.begin, end = range.end;
-        weights = global(static_cast<const float*>(args.weights)) +
-                  (static_cast<std::ptrdiff_t>(out_tile) * depth_tiles * kWarp + lane()) * 4;
+        weights = simt::global(static_cast<const float*>(args.weights)) +
+                  (static_cast<std::ptrdiff_t>(out_tile) * depth_tiles * simt::kWarp + simt::lane()) * 4;
         SIMT_UNROLL
         for (int r = 0; r < Rows; ++r) sums[r] = 0.0F;
     }
-    SIMT_DEVICE Vector<float, 4> weights_at(int k) const {
-        return load_constant<4>(weights + static_cast<std::ptrdiff_t>(k) * (4 * kWarp));
+    SIMT_DEVICE simt::Vector<float, 4> weights_at(int k) const {
+        return simt::load_constant<4>(weights + static_cast<std::ptrdiff_t>(k) * (4 * simt::kWarp));
     }
     SIMT_DEVICE void prefetch() {
         SIMT_UNROLL
@@ -64,12 +64,12 @@ struct Fp32Math {
         }
     }
     template <class In>
-    SIMT_DEVICE void step(const Vector<float, 4>& w, const In& operand, int row, int rows, int k) {
+    SIMT_DEVICE void step(const simt::Vector<float, 4>& w, const In& operand, int row, int rows, int k) {
         SIMT_UNROLL
         for (int r = 0; r < Rows; ++r) {
             if (r >= rows) continue;
-            const Vector<float, 4> x =
-                load<4>(operand + (static_cast<std::ptrdiff_t>(row + r) * depth_tiles + k) * kTile);
+            const simt::Vector<float, 4> x =
+                simt::load<4>(operand + (static_cast<std::ptrdiff_t>(row + r) * depth_tiles + k) * kTile);
             SIMT_UNROLL
             for (int i = 0; i < 4; ++i) sums[r] = fmaf(x[i], w[i], sums[r]);
         }
@@ -83,9 +83,9 @@ struct Fp32Math {
         }
         for (int k = first + Ahead; k < end; ++k) step(weights_at(k), operand, row, rows, k);
     }
-    SIMT_DEVICE void put(const Shared<float>& out) const {
+    SIMT_DEVICE void put(const simt::Shared<float>& out) const {
         SIMT_UNROLL
-        for (int r = 0; r < Rows; ++r) out[r * (kOutputs + kSumPadding) + lane()] = sums[r];
+        for (int r = 0; r < Rows; ++r) out[r * (kOutputs + kSumPadding) + simt::lane()] = sums[r];
     }
     template <class Scales>
     SIMT_DEVICE static float finished(const ProductArgs&, const Scales&, float sum, int, int) {
@@ -104,18 +104,19 @@ struct TensorMath {
     static constexpr int kBlocks = OutTiles < 4 ? 1 : 2;  // of large tiles, one computes while the other loads
     static constexpr int kWords = Traits::kWords;         // of a lane's part of an operand tile
 
-    Global<const std::uint32_t> weights;  ///< of the lane, at the first output tile
+    simt::Global<const std::uint32_t> weights;  ///< of the lane, at the first output tile
     int depth_tiles, first, end;
-    Vector<std::uint32_t, 4> ahead[Ahead][OutTiles];
+    simt::Vector<std::uint32_t, 4> ahead[Ahead][OutTiles];
     Sum sums[OutTiles][RowTiles][4];
 
     SIMT_DEVICE TensorMath(const ProductArgs& args, int out_tile, int chunk) {
-        depth_tiles = cuda::padded_depth(args.depth) / Operand::kTile;
+        depth_tiles = padded_depth(args.depth) / Operand::kTile;
         const TileRange range = chunk_tiles(args.depth, chunk, Operand::kTile);
         first = range.begin, end = range.end;
         const auto* words = reinterpret_cast<const std::uint32_t*>(static_cast<const char*>(args.weights) +
                                                                    Traits::weight_offset(args.outputs));
-        weights = global(words) + (static_cast<std::ptrdiff_t>(out_tile) * OutTiles * depth_tiles * kWarp + lane()) * 4;
+        weights = simt::global(words) +
+                  (static_cast<std::ptrdiff_t>(out_tile) * OutTiles * depth_tiles * simt::kWarp + simt::lane()) * 4;
         SIMT_UNROLL
         for (int o = 0; o < OutTiles; ++o) {
             SIMT_UNROLL
@@ -125,8 +126,8 @@ struct TensorMath {
             }
         }
     }
-    SIMT_DEVICE Vector<std::uint32_t, 4> weights_at(int o, int k) const {
-        return load_constant<4>(weights + (static_cast<std::ptrdiff_t>(o) * depth_tiles + k) * (4 * kWarp));
+    SIMT_DEVICE simt::Vector<std::uint32_t, 4> weights_at(int o, int k) const {
+        return simt::load_constant<4>(weights + (static_cast<std::ptrdiff_t>(o) * depth_tiles + k) * (4 * simt::kWarp));
     }
     SIMT_DEVICE void prefetch() {
         SIMT_UNROLL
@@ -139,16 +140,17 @@ struct TensorMath {
     }
     /// Tiles k ... k + Group - 1 of the depth, as far as they belong to the chunk.
     template <class In>
-    SIMT_DEVICE void step(const Vector<std::uint32_t, 4> (*a)[OutTiles], const In& operand, int row, int rows, int k) {
-        Vector<std::uint32_t, kWords> b[Group][RowTiles];
+    SIMT_DEVICE void step(const simt::Vector<std::uint32_t, 4> (*a)[OutTiles], const In& operand, int row, int rows,
+                          int k) {
+        simt::Vector<std::uint32_t, kWords> b[Group][RowTiles];
         SIMT_UNROLL
         for (int i = 0; i < Group; ++i) {
             SIMT_UNROLL
             for (int r = 0; r < RowTiles; ++r) {
                 b[i][r] = {};
-                if (k + i >= end || r * cuda::kRowTile + lane() / 4 >= rows) continue;
-                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row / cuda::kRowTile + r) * depth_tiles + k + i;
-                b[i][r] = load<kWords>(operand + (at * kWarp + lane()) * kWords);
+                if (k + i >= end || r * kRowTile + simt::lane() / 4 >= rows) continue;
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row / kRowTile + r) * depth_tiles + k + i;
+                b[i][r] = simt::load<kWords>(operand + (at * simt::kWarp + simt::lane()) * kWords);
             }
         }
         SIMT_UNROLL
@@ -169,7 +171,7 @@ struct TensorMath {
         }
         SIMT_UNROLL_BY(1)
         for (int k = first + Ahead; k < end; k += Group) {
-            Vector<std::uint32_t, 4> a[Group][OutTiles];
+            simt::Vector<std::uint32_t, 4> a[Group][OutTiles];
             SIMT_UNROLL
             for (int i = 0; i < Group; ++i) {
                 SIMT_UNROLL
@@ -180,8 +182,8 @@ struct TensorMath {
             step(a, operand, row, rows, k);
         }
     }
-    SIMT_DEVICE void put(const Shared<Sum>& out) const {
-        const int g = lane() / 4, t = lane() % 4;
+    SIMT_DEVICE void put(const simt::Shared<Sum>& out) const {
+        const int g = simt::lane() / 4, t = simt::lane() % 4;
         SIMT_UNROLL
         for (int o = 0; o < OutTiles; ++o) {
             SIMT_UNROLL
@@ -205,10 +207,10 @@ struct Bf16Traits {
     using Sum = float;
     static constexpr int kWords = 4;
     SIMT_DEVICE static std::size_t weight_offset(int) { return 0; }
-    SIMT_DEVICE static void multiply(float (&sums)[4], const Vector<std::uint32_t, 4>& a,
-                                     const Vector<std::uint32_t, 4>& b) {
-        mma_bf16(sums, a, Vector<std::uint32_t, 2>{{b[0], b[1]}});
-        mma_bf16(sums, a, Vector<std::uint32_t, 2>{{b[2], b[3]}});
+    SIMT_DEVICE static void multiply(float (&sums)[4], const simt::Vector<std::uint32_t, 4>& a,
+                                     const simt::Vector<std::uint32_t, 4>& b) {
+        simt::mma_bf16(sums, a, simt::Vector<std::uint32_t, 2>{{b[0], b[1]}});
+        simt::mma_bf16(sums, a, simt::Vector<std::uint32_t, 2>{{b[2], b[3]}});
     }
     template <class Scales>
     SIMT_DEVICE static float finished(const ProductArgs&, const Scales&, float sum, int, int) {
@@ -220,16 +222,16 @@ struct Int8Traits {
     using Operand = Int8Operand;
     using Sum = std::int32_t;
     static constexpr int kWords = 2;
-    SIMT_DEVICE static std::size_t weight_offset(int outputs) { return cuda::weight_scale_bytes(outputs); }
-    SIMT_DEVICE static void multiply(std::int32_t (&sums)[4], const Vector<std::uint32_t, 4>& a,
-                                     const Vector<std::uint32_t, 2>& b) {
-        mma_int8(sums, a, b);
+    SIMT_DEVICE static std::size_t weight_offset(int outputs) { return weight_scale_bytes(outputs); }
+    SIMT_DEVICE static void multiply(std::int32_t (&sums)[4], const simt::Vector<std::uint32_t, 4>& a,
+                                     const simt::Vector<std::uint32_t, 2>& b) {
+        simt::mma_int8(sums, a, b);
     }
     template <class Scales>
     SIMT_DEVICE static float finished(const ProductArgs& args, const Scales& row_scales, std::int32_t sum, int row,
                                       int output) {
-        const auto scales = global(static_cast<const float*>(args.weights));
-        return static_cast<float>(sum) * (row_scales(row) * load_constant(scales + output));
+        const auto scales = simt::global(static_cast<const float*>(args.weights));
+        return static_cast<float>(sum) * (row_scales(row) * simt::load_constant(scales + output));
     }
 };
 
@@ -238,11 +240,11 @@ struct Tail {
     float bias = 0.0F, scale = 1.0F, residual = 0.0F;
 
     SIMT_DEVICE void load_constants(const ProductArgs& args, int n) {
-        if (args.bias != nullptr) bias = load_constant(global(args.bias) + n);
-        if (args.scale != nullptr) scale = load_constant(global(args.scale) + n);
+        if (args.bias != nullptr) bias = simt::load_constant(simt::global(args.bias) + n);
+        if (args.scale != nullptr) scale = simt::load_constant(simt::global(args.scale) + n);
     }
     SIMT_DEVICE void load_residual(const ProductArgs& args, std::ptrdiff_t place) {
-        if (args.residual != nullptr) residual = global(args.residual)[place];
+        if (args.residual != nullptr) residual = simt::global(args.residual)[place];
     }
     SIMT_DEVICE float applied(const ProductArgs& args, float v) const {
         if (args.bias != nullptr) v += bias;
@@ -270,19 +272,19 @@ struct Element {
 
 /// Adds the chunks of one element and writes it; row_scales(r) is the int8 scale of the tile's r-th row.
 template <class Math, class Scales>
-SIMT_DEVICE void finish(const ProductArgs& args, const Shared<typename Math::Sum>& sums, const Scales& row_scales,
+SIMT_DEVICE void finish(const ProductArgs& args, const simt::Shared<typename Math::Sum>& sums, const Scales& row_scales,
                         const Element<Math>& e, const Tail& tail) {
     constexpr int kStride = Math::kOutputs + kSumPadding;
-    const int chunks = cuda::chunk_count(args.depth);
+    const int chunks = chunk_count(args.depth);
     typename Math::Sum sum = sums[e.row * kStride + e.output];
     for (int c = 1; c < chunks; ++c) sum += sums[(c * Math::kRows + e.row) * kStride + e.output];
-    global(args.y)[e.place] = tail.applied(args, Math::finished(args, row_scales, sum, e.row, e.n));
+    simt::global(args.y)[e.place] = tail.applied(args, Math::finished(args, row_scales, sum, e.row, e.n));
 }
 
 template <class Math>
 constexpr std::size_t sums_bytes() {
-    return shared_bytes<typename Math::Sum>(static_cast<std::size_t>(kProductWarps) * Math::kRows *
-                                            (Math::kOutputs + kSumPadding));
+    return simt::shared_bytes<typename Math::Sum>(static_cast<std::size_t>(kProductWarps) * Math::kRows *
+                                                  (Math::kOutputs + kSumPadding));
 }
 
 /// At most eight rows; a block for each tile of outputs.
@@ -293,47 +295,46 @@ struct FusedProduct {
         Norm norm;
         ProductArgs product;
     };
-    static constexpr int kThreads = kProductWarps * kWarp;
+    static constexpr int kThreads = kProductWarps * simt::kWarp;
     using Operand = typename Math::Operand;
 
     static std::size_t bytes(int rows, int depth) {
-        const std::size_t filled =
-            Operand::kPrecision == Precision::fp32 ? static_cast<std::size_t>(rows) : cuda::kRowTile;
-        return shared_bytes<float>(4 * cuda::kRowTile) +
-               shared_bytes<char>(filled * cuda::operand_row_bytes(Operand::kPrecision, depth)) + sums_bytes<Math>();
+        const std::size_t filled = Operand::kPrecision == Precision::fp32 ? static_cast<std::size_t>(rows) : kRowTile;
+        return simt::shared_bytes<float>(4 * kRowTile) +
+               simt::shared_bytes<char>(filled * operand_row_bytes(Operand::kPrecision, depth)) + sums_bytes<Math>();
     }
 
     SIMT_DEVICE static void run(const Args& args) {
         const ProductArgs& product = args.product;
-        const int out_tile = block_x();
+        const int out_tile = simt::block_x();
         static_assert(Math::kRows * Math::kOutputs <= kThreads);
-        const Element<Math> element(product, thread(), out_tile, 0);
+        const Element<Math> element(product, simt::thread(), out_tile, 0);
         Tail tail;
         HeldNorm<Operand> affine;
-        Math math(product, out_tile, warp());
+        Math math(product, out_tile, simt::warp());
         math.prefetch();
         if (element.exists) tail.load_constants(product, element.n);
-        if (warp() < product.rows && held<Operand>(product.depth)) affine.load(args.norm, product.depth);
-        wait_for_previous();
-        let_next_start();
+        if (simt::warp() < product.rows && held<Operand>(product.depth)) affine.load(args.norm, product.depth);
+        simt::wait_for_previous();
+        simt::let_next_start();
         if (element.exists) tail.load_residual(product, element.place);
 
-        SharedArena arena;
-        const auto statistics = arena.take<float>(4 * cuda::kRowTile);
+        simt::SharedArena arena;
+        const auto statistics = arena.take<float>(4 * kRowTile);
         const auto sums = arena.take<typename Math::Sum>(kProductWarps * Math::kRows * (Math::kOutputs + kSumPadding));
-        const int operand_rows = Operand::kPrecision == Precision::fp32 ? product.rows : cuda::kRowTile;
+        const int operand_rows = Operand::kPrecision == Precision::fp32 ? product.rows : kRowTile;
         const auto operand = arena.take<typename Operand::Word>(
-            operand_rows * static_cast<int>(cuda::operand_row_bytes(Operand::kPrecision, product.depth) / 4));
+            operand_rows * static_cast<int>(operand_row_bytes(Operand::kPrecision, product.depth) / 4));
         const Source source(args.source);
         write_operand<Operand>(source, args.norm, affine, 0, product.rows, product.rows, product.depth, {}, statistics,
                                operand);
         math.accumulate(operand, 0, product.rows);
-        math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
-        barrier();
+        math.put(sums + simt::warp() * Math::kRows * (Math::kOutputs + kSumPadding));
+        simt::barrier();
         const auto row_scale = [&](int row) -> float { return statistics[4 * row + 2]; };
         if (element.exists) finish<Math>(product, sums, row_scale, element, tail);
         if constexpr (Source::kAppends) {
-            if (out_tile == 0) source.append(warp(), kProductWarps);
+            if (out_tile == 0) source.append(simt::warp(), kProductWarps);
         }
     }
 };
@@ -348,37 +349,37 @@ struct Prepare {
         int parts;  ///< blocks that share the depth (z): one where there is a norm, or int8
         void* operand;
     };
-    static constexpr int kThreads = kProductWarps * kWarp;
+    static constexpr int kThreads = kProductWarps * simt::kWarp;
     static constexpr unsigned kGridRows = Source::kAppends ? 2 : 1;
-    static constexpr std::size_t kSharedBytes = shared_bytes<float>(4 * cuda::kRowTile);
+    static constexpr std::size_t kSharedBytes = simt::shared_bytes<float>(4 * kRowTile);
 
     SIMT_DEVICE static void run(const Args& args) {
         HeldNorm<Operand> affine;
         if (held<Operand>(args.depth)) affine.load(args.norm, args.depth);
-        wait_for_previous();
-        let_next_start();
+        simt::wait_for_previous();
+        simt::let_next_start();
         const Source source(args.source);
         if constexpr (Source::kAppends) {
-            if (block_y() == 1) {
-                if (block_z() > 0) return;
-                source.append(block_x() * kProductWarps + warp(), blocks_x() * kProductWarps);
+            if (simt::block_y() == 1) {
+                if (simt::block_z() > 0) return;
+                source.append(simt::block_x() * kProductWarps + simt::warp(), simt::blocks_x() * kProductWarps);
                 return;
             }
         }
-        SharedArena arena;
-        const auto statistics = arena.take<float>(4 * cuda::kRowTile);
-        const int first = block_x() * cuda::kRowTile;
-        const int count = args.rows - first < cuda::kRowTile ? args.rows - first : cuda::kRowTile;
-        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
-            cuda::operand_row_bytes(Operand::kPrecision, args.depth) / sizeof(typename Operand::Word));
-        const auto out = global(static_cast<typename Operand::Word*>(args.operand)) + first * words;
-        write_operand<Operand>(source, args.norm, affine, first, count, cuda::kRowTile, args.depth,
-                               {block_z(), args.parts}, statistics, out);
+        simt::SharedArena arena;
+        const auto statistics = arena.take<float>(4 * kRowTile);
+        const int first = simt::block_x() * kRowTile;
+        const int count = args.rows - first < kRowTile ? args.rows - first : kRowTile;
+        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(operand_row_bytes(Operand::kPrecision, args.depth) /
+                                                                 sizeof(typename Operand::Word));
+        const auto out = simt::global(static_cast<typename Operand::Word*>(args.operand)) + first * words;
+        write_operand<Operand>(source, args.norm, affine, first, count, kRowTile, args.depth,
+                               {simt::block_z(), args.parts}, statistics, out);
         if constexpr (Operand::kPrecision == Precision::int8) {
-            const std::ptrdiff_t all = cuda::rounded_up(args.rows, cuda::kRowTile);
+            const std::ptrdiff_t all = rounded_up(args.rows, kRowTile);
             const auto scales =
-                global(reinterpret_cast<float*>(static_cast<std::uint32_t*>(args.operand) + all * words));
-            if (thread() < count) scales[first + thread()] = statistics[4 * thread() + 2];
+                simt::global(reinterpret_cast<float*>(static_cast<std::uint32_t*>(args.operand) + all * words));
+            if (simt::thread() < count) scales[first + simt::thread()] = statistics[4 * simt::thread() + 2];
         }
     }
 };
@@ -390,45 +391,45 @@ struct Product {
         const void* operand;
         ProductArgs product;
     };
-    static constexpr int kThreads = kProductWarps * kWarp;
+    static constexpr int kThreads = kProductWarps * simt::kWarp;
     static constexpr int kBlocks = Math::kBlocks;
     using Operand = typename Math::Operand;
 
     SIMT_DEVICE static void run(const Args& args) {
         const ProductArgs& product = args.product;
-        const int out_tile = block_x(), first_row = block_y() * Math::kRows;
-        Math math(product, out_tile, warp());
+        const int out_tile = simt::block_x(), first_row = simt::block_y() * Math::kRows;
+        Math math(product, out_tile, simt::warp());
         math.prefetch();
-        wait_for_previous();
-        let_next_start();
+        simt::wait_for_previous();
+        simt::let_next_start();
 
-        SharedArena arena;
+        simt::SharedArena arena;
         const auto sums = arena.take<typename Math::Sum>(kProductWarps * Math::kRows * (Math::kOutputs + kSumPadding));
-        const auto operand = global(static_cast<const typename Operand::Word*>(args.operand));
-        const int all = cuda::rounded_up(product.rows, cuda::kRowTile);
+        const auto operand = simt::global(static_cast<const typename Operand::Word*>(args.operand));
+        const int all = rounded_up(product.rows, kRowTile);
         math.accumulate(operand, first_row, all - first_row < Math::kRows ? all - first_row : Math::kRows);
-        math.put(sums + warp() * Math::kRows * (Math::kOutputs + kSumPadding));
+        math.put(sums + simt::warp() * Math::kRows * (Math::kOutputs + kSumPadding));
         constexpr int kEach = (Math::kRows * Math::kOutputs + kThreads - 1) / kThreads;
         Tail tails[kEach];  // all at once, and while the other warps end
         SIMT_UNROLL
         for (int i = 0; i < kEach; ++i) {
-            const Element<Math> element(product, thread() + i * kThreads, out_tile, first_row);
+            const Element<Math> element(product, simt::thread() + i * kThreads, out_tile, first_row);
             if (!element.exists) continue;
             tails[i].load_constants(product, element.n);
             tails[i].load_residual(product, element.place);
         }
-        barrier();
-        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(
-            cuda::operand_row_bytes(Operand::kPrecision, product.depth) / sizeof(typename Operand::Word));
+        simt::barrier();
+        const std::ptrdiff_t words = static_cast<std::ptrdiff_t>(operand_row_bytes(Operand::kPrecision, product.depth) /
+                                                                 sizeof(typename Operand::Word));
         const auto* scales =
             reinterpret_cast<const float*>(static_cast<const typename Operand::Word*>(args.operand) + all * words);
-        const auto row_scale = [&](int row) -> float { return global(scales)[first_row + row]; };
+        const auto row_scale = [&](int row) -> float { return simt::global(scales)[first_row + row]; };
         SIMT_UNROLL
         for (int i = 0; i < kEach; ++i) {
-            const Element<Math> element(product, thread() + i * kThreads, out_tile, first_row);
+            const Element<Math> element(product, simt::thread() + i * kThreads, out_tile, first_row);
             if (element.exists) finish<Math>(product, sums, row_scale, element, tails[i]);
         }
     }
 };
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda

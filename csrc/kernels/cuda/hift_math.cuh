@@ -1,8 +1,8 @@
 // What the kernels of HiFT share: elementary functions without slow paths, as on the CPU, and rows of signals.
 #pragma once
 
-#include "kernels/cuda/simt.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/hift.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace secousti::core::cuda {
 
@@ -52,10 +52,10 @@ SIMT_DEVICE bool hift_active(const HiftStep& step, int slot) {
 
 /// A field of a slot's clock.
 SIMT_DEVICE long long hift_frames(const HiftStep& step, int slot) {
-    return simt::global(reinterpret_cast<const long long*>(step.clocks + slot))[0];
+    return simt::global(reinterpret_cast<const long long*>(step.clocks + slot))[hift_clock::kFrames];
 }
 SIMT_DEVICE long long hift_length(const HiftStep& step, int slot) {
-    return simt::global(reinterpret_cast<const long long*>(step.clocks + slot))[1];
+    return simt::global(reinterpret_cast<const long long*>(step.clocks + slot))[hift_clock::kLength];
 }
 
 inline constexpr long long kHiftForever = 1LL << 62;
@@ -96,5 +96,15 @@ SIMT_DEVICE void hift_store(const HiftSignal& signal, int slot, int ring_row, in
         simt::store(hift_floats(signal, slot, ring_row) + c, simt::Vector<float, 2>{{v0, v1}});
     }
 }
+
+/// Row of a signal that thread-item `r` of this step stands for.
+struct HiftRow {
+    long long row;
+    bool exists;
+
+    SIMT_DEVICE HiftRow(const HiftStep& step, const HiftSignal& signal, int slot, int r)
+        : row(hift_first(signal, hift_frames(step, slot)) + r),
+          exists(row >= 0 && row < hift_total(signal, hift_length(step, slot))) {}
+};
 
 }  // namespace secousti::core::cuda

@@ -1,7 +1,7 @@
 // Copies from device to shared memory that a thread does not wait for.
 #pragma once
 
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
 namespace secousti::core::cuda {
 

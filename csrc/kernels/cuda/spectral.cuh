@@ -2,9 +2,9 @@
 // by side. docs/design/spectral.md says what is computed; models/spectral.cpp does the same on the CPU.
 #pragma once
 
-#include "kernels/cuda/fft.h"
-#include "kernels/cuda/mel_kernels.h"
-#include "kernels/cuda/vocoder_launchers.h"
+#include "kernels/cuda/fft.cuh"
+#include "kernels/cuda/mel.cuh"
+#include "kernels/cuda/spectral.h"
 
 namespace secousti::core::cuda {
 

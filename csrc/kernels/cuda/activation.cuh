@@ -2,9 +2,9 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/simt.cuh"
 
-namespace secousti::core::simt {
+namespace secousti::core::cuda {
 
 SIMT_DEVICE float activated(Activation activation, float slope, float x) {
     switch (activation) {
@@ -24,4 +24,4 @@ SIMT_DEVICE float activated(Activation activation, float slope, float x) {
     return x;
 }
 
-}  // namespace secousti::core::simt
+}  // namespace secousti::core::cuda
