@@ -20,15 +20,15 @@ class DeviceArray {
 
   public:
     DeviceArray() = default;
-    DeviceArray(const Stream& stream, std::size_t count, const char* what)
-        : buffer_(count == 0 ? Buffer() : Buffer(count * sizeof(T), what, stream.device())),
+    DeviceArray(const CudaQueue& queue, std::size_t count, const char* what)
+        : buffer_(count == 0 ? Buffer() : Buffer(count * sizeof(T), what, queue.device())),
           data_(buffer_.template as<T>()),
           count_(count) {}
-    DeviceArray(const Stream& stream, std::span<const T> values, const char* what)
-        : DeviceArray(stream, values.size(), what) {
+    DeviceArray(const CudaQueue& queue, std::span<const T> values, const char* what)
+        : DeviceArray(queue, values.size(), what) {
         if (values.empty()) return;
-        stream.copy_to_device(data_, values.data(), values.size_bytes());
-        stream.synchronize();  // the values may go now
+        queue.copy_to_device(data_, values.data(), values.size_bytes());
+        queue.synchronize();  // the values may go now
     }
 
     /// Null when empty.
@@ -54,12 +54,12 @@ class DeviceMatrix {
   public:
     DeviceMatrix() = default;
     /// weights [outputs, depth], bias [outputs] or empty.
-    DeviceMatrix(const Stream& stream, Precision precision, std::span<const float> weights, int outputs, int depth,
+    DeviceMatrix(const CudaQueue& queue, Precision precision, std::span<const float> weights, int outputs, int depth,
                  std::span<const float> bias = {})
-        : precision_(precision), outputs_(outputs), depth_(depth), bias_(stream, bias, "the bias of a layer") {
+        : precision_(precision), outputs_(outputs), depth_(depth), bias_(queue, bias, "the bias of a layer") {
         std::vector<std::byte> packed(packed_bytes(precision, outputs, depth));
         pack_matrix(precision, weights.data(), outputs, depth, packed.data());
-        packed_ = DeviceArray<std::byte>(stream, std::span<const std::byte>(packed), "the weights of a layer");
+        packed_ = DeviceArray<std::byte>(queue, std::span<const std::byte>(packed), "the weights of a layer");
     }
 
     Matrix view() const noexcept { return {precision_, packed_.data(), bias_.data(), outputs_, depth_}; }

@@ -103,14 +103,14 @@ void DeviceDecoderGroup::get_voice(int slot, float* values) const {
                 values);
 }
 
-Step DeviceDecoderGroup::step_of(const Stream& stream, int tokens) const {
+Step DeviceDecoderGroup::step_of(const CudaQueue& stream, int tokens) const {
     return {stream,
             {state_.position.data(), state_.start.data(), masks_.data(0), capacity_},
             tokens,
             scratch_.operand.data()};
 }
 
-void DeviceDecoderGroup::launch(const Stream& stream, const Work& work) const {
+void DeviceDecoderGroup::launch(const CudaQueue& stream, const Work& work) const {
     if (work.use != DecoderUse::mel_to_pcm) {
         device_.decoder.push(step_of(stream, work.count), state_, scratch_, tokens_.data(), voice_.data(), mel_.data());
     }
@@ -147,7 +147,7 @@ const DeviceDecoderGroup::Graphs& DeviceDecoderGroup::graphs(const Work& work) {
     return graphs_.emplace(work, Graphs{std::move(on_device), std::move(from_host)}).first->second;
 }
 
-void DeviceDecoderGroup::plan(const Stream& stream, const Work& work, const std::int32_t* tokens,
+void DeviceDecoderGroup::plan(const CudaQueue& stream, const Work& work, const std::int32_t* tokens,
                               const std::uint8_t* active) {
     for (std::size_t i = 0; i < slots(); ++i) {
         DecoderStreamHeader& slot = headers_[i];
@@ -207,7 +207,7 @@ void DeviceDecoderGroup::step_from_mel(const float* mel, const std::uint8_t* act
 
 void DeviceDecoderGroup::run_on_device(void* stream, const Work& work, const void* in, const std::uint8_t* active,
                                        float* mel, float* pcm, std::int32_t* samples) {
-    const Stream queue = Stream::borrow(stream);
+    const CudaQueue queue = CudaQueue::borrow(stream);
     order_.enter(stream_);
     const Graph& graph = graphs(work).on_device;
     order_.enter(queue);

@@ -69,19 +69,19 @@ class DeviceDecoderGroup final : public DecoderGroup {
     /// Made when it is first asked for; then no slot is active any more.
     const Graphs& graphs(const Work& work);
     /// Masks and counters. The tokens [capacity, count] say what is active, else the mask (null: all).
-    void plan(const Stream& stream, const Work& work, const std::int32_t* tokens, const std::uint8_t* active);
-    void launch(const Stream& stream, const Work& work) const;
+    void plan(const CudaQueue& stream, const Work& work, const std::int32_t* tokens, const std::uint8_t* active);
+    void launch(const CudaQueue& stream, const Work& work) const;
     /// The call as a whole: tokens or mel in host memory, or on the device.
     void run(const Work& work, const void* in, std::size_t bytes, const std::int32_t* tokens,
              const std::uint8_t* active);
     void run_on_device(void* stream, const Work& work, const void* in, const std::uint8_t* active, float* mel,
                        float* pcm, std::int32_t* samples);
     void fetch_pcm(const Work& work, float* pcm, std::int32_t* samples) const;
-    Step step_of(const Stream& stream, int tokens) const;
+    Step step_of(const CudaQueue& stream, int tokens) const;
 
     const DeviceModel& device_;
     const int mel_size_;  ///< floats of a token's mel
-    Stream stream_;
+    CudaQueue stream_;
     SlotsState state_;
     StepScratch scratch_;
     std::unique_ptr<DeviceVocoder::Slots> vocoder_;  ///< null when the model has none

@@ -16,16 +16,16 @@ class Block final : public OwnedDeviceMemory {
     void* address() const noexcept override { return buffer_.data(); }
     std::size_t bytes() const noexcept override { return buffer_.bytes(); }
     void write(void* stream, const void* host) override {
-        const Stream queue = Stream::borrow(stream);
+        const CudaQueue queue = CudaQueue::borrow(stream);
         queue.copy_to_device(buffer_.data(), host, buffer_.bytes());
         queue.synchronize();
     }
     void read(void* stream, void* host) const override {
-        const Stream queue = Stream::borrow(stream);
+        const CudaQueue queue = CudaQueue::borrow(stream);
         queue.copy_to_host(host, buffer_.data(), buffer_.bytes());
         queue.synchronize();
     }
-    void wait(void* stream) const override { Stream::borrow(stream).synchronize(); }
+    void wait(void* stream) const override { CudaQueue::borrow(stream).synchronize(); }
 
   private:
     Buffer buffer_;

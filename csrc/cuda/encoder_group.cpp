@@ -24,7 +24,7 @@ DeviceEncoderGroup::DeviceEncoderGroup(ModelPtr model, const DeviceModel& device
       frame_size_(model_->config.frame_size()),
       frames_per_token_(model_->config.frames_per_token()),
       flush_tokens_(
-          tokens_at_the_end(device_, device_.mel.make_state(Stream(), 1, frames_per_token_), frames_per_token_)),
+          tokens_at_the_end(device_, device_.mel.make_state(CudaQueue(), 1, frames_per_token_), frames_per_token_)),
       most_tokens_(std::max(flush_tokens_, max_steps_)),
       mel_state_(device_.mel.make_state(stream_, capacity_, frames_per_token_)),
       state_(device_.encoder.make_state(stream_, capacity_, most_tokens_)),
@@ -70,20 +70,20 @@ std::size_t DeviceEncoderGroup::memory_bytes() const noexcept {
            host_pcm_.bytes() + host_tokens_.bytes();
 }
 
-Step DeviceEncoderGroup::step_of(const Stream& stream, int tokens) const {
+Step DeviceEncoderGroup::step_of(const CudaQueue& stream, int tokens) const {
     return {stream,
             {state_.position.data(), state_.start.data(), masks_.data(kGiving), capacity_},
             tokens,
             scratch_.operand.data()};
 }
 
-void DeviceEncoderGroup::launch(const Stream& stream, int samples, int tokens) const {
+void DeviceEncoderGroup::launch(const CudaQueue& stream, int samples, int tokens) const {
     device_.mel.push(stream, mel_state_, masks_.data(kFed), pcm_.data(), samples, false, mel_.data(),
                      tokens * frames_per_token_, frames_.data());
     device_.encoder.push(step_of(stream, tokens), state_, scratch_, mel_.data(), nullptr, tokens_.data());
 }
 
-void DeviceEncoderGroup::plan(const Stream& stream, int samples, const std::uint8_t* active) {
+void DeviceEncoderGroup::plan(const CudaQueue& stream, int samples, const std::uint8_t* active) {
     for (std::size_t i = 0; i < slots(); ++i) {
         const bool fed = ended_[i] == 0 && (active == nullptr || active[i] != 0);
         bool giving = false;
@@ -130,7 +130,7 @@ void DeviceEncoderGroup::steps(const float* pcm, const std::uint8_t* active, int
 
 void DeviceEncoderGroup::steps_on_device(void* stream, const float* pcm, const std::uint8_t* active, int count,
                                          std::int32_t* tokens) {
-    const Stream queue = Stream::borrow(stream);
+    const CudaQueue queue = CudaQueue::borrow(stream);
     order_.enter(stream_);
     const bool once = together(count, active);
     const int each = once ? count : 1;

@@ -57,15 +57,15 @@ class DeviceEncoderGroup final : public EncoderGroup {
     /// comes within them, the steps are made one by one.
     bool together(int count, const std::uint8_t* active) const noexcept;
     /// Counts `samples` more for the active slots and decides which give a token.
-    void plan(const Stream& stream, int samples, const std::uint8_t* active);
+    void plan(const CudaQueue& stream, int samples, const std::uint8_t* active);
     /// The launches of one pass: front end, then encoder.
-    void launch(const Stream& stream, int samples, int tokens) const;
-    Step step_of(const Stream& stream, int tokens) const;
+    void launch(const CudaQueue& stream, int samples, int tokens) const;
+    Step step_of(const CudaQueue& stream, int tokens) const;
     std::size_t slots() const noexcept { return static_cast<std::size_t>(capacity_); }
 
     const DeviceModel& device_;
     const int frame_size_, frames_per_token_, flush_tokens_, most_tokens_;  ///< tokens: of the end; of any pass
-    Stream stream_;
+    CudaQueue stream_;
     DeviceMel::State mel_state_;
     SlotsState state_;
     StepScratch scratch_;

@@ -20,7 +20,7 @@ constexpr const char* kName = "cuda";
 
 class CudaEngine final : public Engine {
   public:
-    CudaEngine(const Stream& stream, const Config& config, const WeightMap& weights)
+    CudaEngine(const CudaQueue& stream, const Config& config, const WeightMap& weights)
         : weights_(stream, config, weights) {}
 
     const char* device() const noexcept override { return kName; }
@@ -65,7 +65,7 @@ class CudaEngine final : public Engine {
 
 std::shared_ptr<const Engine> open(std::string_view, const Config& config, const WeightMap& weights) {
     if (!available()) throw Error(Status::unsupported, std::string("device 'cuda': ") + why_unavailable());
-    const Stream stream;
+    const CudaQueue stream;
     std::shared_ptr<const Engine> engine = std::make_shared<const CudaEngine>(stream, config, weights);
     stream.synchronize();
     return engine;

@@ -38,7 +38,7 @@ std::vector<float> synthesis_basis(int n_fft, int hop) {
 
 }  // namespace
 
-DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightMap& weights, Precision precision)
+DeviceHift::DeviceHift(const CudaQueue& queue, const Config& config, const WeightMap& weights, Precision precision)
     : config_(config.hift),
       past_(config, past_layout_),
       precision_(precision == Precision::fp32 ? Precision::fp32 : Precision::bf16),
@@ -54,14 +54,14 @@ DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightM
 
     features_ = mel_;
     for (const hift::ConvLayer& layer : layers.pitch) {
-        Convolution conv = convolution(stream, weights, layer, features_, Precision::fp32);
+        Convolution conv = convolution(queue, weights, layer, features_, Precision::fp32);
         conv.args.activation = Activation::elu;
         conv.next = features_ = signal(conv.timing, layer.spec.outputs, Precision::fp32);
         f0_.push_back({Precision::fp32, {conv}});
     }
-    classifier_ = keep(stream, weights.get(layers.classifier + ".weight"));
+    classifier_ = keep(queue, weights.get(layers.classifier + ".weight"));
     classifier_bias_ = weights.get(layers.classifier + ".bias")[0];
-    mix_ = keep(stream, weights.get(layers.mix + ".weight"));
+    mix_ = keep(queue, weights.get(layers.mix + ".weight"));
     mix_bias_ = weights.get(layers.mix + ".bias")[0];
 
     const int f0_lag = timing(features_).lag, rows = hop_length_ / hop;
@@ -70,28 +70,28 @@ DeviceHift::DeviceHift(const Stream& stream, const Config& config, const WeightM
     spectra_ = signal(Timing{rows, f0_lag * rows, 0}.after(analysis, analysis.pad_right), spectrum, precision_);
     // A reflection at the end reaches back by another half frame.
     read(excitation_, timing(spectra_).lag * hop - timing(excitation_).lag + 2 * n_fft);
-    analysis_ = keep(stream, analysis_basis(n_fft));
+    analysis_ = keep(queue, analysis_basis(n_fft));
 
-    Convolution pre = convolution(stream, weights, layers.pre, rounded_mel_, precision_);
+    Convolution pre = convolution(queue, weights, layers.pre, rounded_mel_, precision_);
     pre.args.activation = Activation::leaky_relu;
     pre.args.slope = hift::kTrunkSlope;
     int trunk = pre.next = signal(pre.timing, config_.channels, precision_);
     trunk_.push_back(Convolve{precision_, {pre}});
-    for (const hift::StageLayers& each : layers.stages) trunk = stage(stream, weights, each, trunk);
-    Convolution post = convolution(stream, weights, layers.post, trunk, precision_);
+    for (const hift::StageLayers& each : layers.stages) trunk = stage(queue, weights, each, trunk);
+    Convolution post = convolution(queue, weights, layers.post, trunk, precision_);
     head_ = post.raw = signal(post.timing, spectrum, Precision::fp32);
     trunk_.push_back(Convolve{precision_, {post}});
     samples_ = timing(head_).after(synthesis, synthesis.pad_right);
     latency_ = hop * (samples_.lag + 1) - 1;
     read(head_, samples_.lag - timing(head_).lag + synthesis.kernel / 2 + 3);
-    synthesis_ = keep(stream, synthesis_basis(n_fft, hop));
+    synthesis_ = keep(queue, synthesis_basis(n_fft, hop));
     const hift::EdgeGains gains(n_fft, hop);
-    start_gain_ = keep(stream, gains.start);
-    end_gain_ = keep(stream, gains.end);
+    start_gain_ = keep(queue, gains.start);
+    end_gain_ = keep(queue, gains.end);
 }
 
-const float* DeviceHift::keep(const Stream& stream, std::span<const float> values) {
-    return constants_.emplace_back(stream, values, "the vocoder's constants").data();
+const float* DeviceHift::keep(const CudaQueue& queue, std::span<const float> values) {
+    return constants_.emplace_back(queue, values, "the vocoder's constants").data();
 }
 
 int DeviceHift::signal(const Timing& timing, int width, Precision precision) {
@@ -104,9 +104,9 @@ void DeviceHift::read(int index, int history) {
     most = std::max(most, history);
 }
 
-DeviceHift::Snake DeviceHift::snake(const Stream& stream, const WeightMap& weights, const std::string& name) {
+DeviceHift::Snake DeviceHift::snake(const CudaQueue& queue, const WeightMap& weights, const std::string& name) {
     const hift::Snake values(weights, name);
-    return {keep(stream, values.alpha), keep(stream, values.inverse)};
+    return {keep(queue, values.alpha), keep(queue, values.inverse)};
 }
 
 void DeviceHift::set_snake(Convolution& convolution, const Snake& snake) const {
@@ -114,15 +114,15 @@ void DeviceHift::set_snake(Convolution& convolution, const Snake& snake) const {
     convolution.args.inverse_alpha = snake.inverse;
 }
 
-DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const WeightMap& weights,
+DeviceHift::Convolution DeviceHift::convolution(const CudaQueue& queue, const WeightMap& weights,
                                                 const hift::ConvLayer& layer, int in, Precision precision) {
     const ConvSpec& spec = layer.spec;
     const std::vector<float> matrix =
         conv_matrix(weights.get(layer.name + ".weight"), spec.outputs, spec.inputs, spec.kernel);
-    return convolution(stream, spec, spec.pad_right, matrix, weights.get(layer.name + ".bias"), in, precision);
+    return convolution(queue, spec, spec.pad_right, matrix, weights.get(layer.name + ".bias"), in, precision);
 }
 
-DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const ConvSpec& spec, int pad_right,
+DeviceHift::Convolution DeviceHift::convolution(const CudaQueue& queue, const ConvSpec& spec, int pad_right,
                                                 std::span<const float> matrix, std::span<const float> bias, int in,
                                                 Precision precision) {
     const int stride = stride_of(spec.inputs);
@@ -133,8 +133,8 @@ DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const Conv
     convolution.timing = timing(in).after(spec, pad_right);
     read(in, spec.stride * convolution.timing.lag - timing(in).lag + spec.pad_left);
     HiftConv& args = convolution.args;
-    args.weights = matrices_.emplace_back(stream, std::span<const std::byte>(packed), "the vocoder's weights").data();
-    args.bias = keep(stream, bias);
+    args.weights = matrices_.emplace_back(queue, std::span<const std::byte>(packed), "the vocoder's weights").data();
+    args.bias = keep(queue, bias);
     args.taps = spec.kernel;
     args.dilation = spec.dilation;
     args.stride = spec.stride;
@@ -146,7 +146,7 @@ DeviceHift::Convolution DeviceHift::convolution(const Stream& stream, const Conv
     return convolution;
 }
 
-std::vector<int> DeviceHift::blocks(const Stream& stream, const WeightMap& weights,
+std::vector<int> DeviceHift::blocks(const CudaQueue& queue, const WeightMap& weights,
                                     std::span<const hift::BlockLayers> blocks, std::vector<Ends> ends) {
     const std::size_t units = blocks.front().units.size();
     for (std::size_t i = 0; i < units; ++i) {
@@ -154,15 +154,15 @@ std::vector<int> DeviceHift::blocks(const Stream& stream, const WeightMap& weigh
         for (std::size_t b = 0; b < blocks.size(); ++b) {
             const hift::BlockLayers::Unit& unit = blocks[b].units[i];
             const int width = unit.first.spec.outputs;
-            Convolution a = convolution(stream, weights, unit.first, ends[b].next, precision_);
-            set_snake(a, snake(stream, weights, unit.snake2));
+            Convolution a = convolution(queue, weights, unit.first, ends[b].next, precision_);
+            set_snake(a, snake(queue, weights, unit.snake2));
             a.next = signal(a.timing, width, precision_);
-            Convolution c = convolution(stream, weights, unit.second, a.next, precision_);
+            Convolution c = convolution(queue, weights, unit.second, a.next, precision_);
             c.residual = ends[b].raw;
             read(c.residual, c.timing.lag - timing(c.residual).lag);
             ends[b].raw = c.raw = signal(c.timing, width, Precision::fp32);
             if (i + 1 < units) {
-                set_snake(c, snake(stream, weights, blocks[b].units[i + 1].snake1));
+                set_snake(c, snake(queue, weights, blocks[b].units[i + 1].snake1));
                 ends[b].next = c.next = signal(c.timing, width, precision_);
             }
             first.jobs.push_back(a);
@@ -176,10 +176,10 @@ std::vector<int> DeviceHift::blocks(const Stream& stream, const WeightMap& weigh
     return outputs;
 }
 
-int DeviceHift::stage(const Stream& stream, const WeightMap& weights, const hift::StageLayers& layers, int in) {
+int DeviceHift::stage(const CudaQueue& queue, const WeightMap& weights, const hift::StageLayers& layers, int in) {
     const int width = layers.width, rate = layers.rate;
     const hift::ConvLayer& taps = layers.up;
-    Convolution up = convolution(stream, taps.spec, 1,
+    Convolution up = convolution(queue, taps.spec, 1,
                                  transposed_matrix(weights.get(taps.name + ".weight"), taps.spec.inputs, width, rate),
                                  transposed_bias(weights.get(taps.name + ".bias"), rate), in, precision_);
     up.args.phases = rate;
@@ -188,12 +188,12 @@ int DeviceHift::stage(const Stream& stream, const WeightMap& weights, const hift
     up.raw = signal(layers.upsampled(timing(in)), width, Precision::fp32);
     trunk_.push_back(Convolve{precision_, {up}});
 
-    Convolution down = convolution(stream, weights, layers.down, spectra_, precision_);
-    set_snake(down, snake(stream, weights, layers.source.units.front().snake1));
+    Convolution down = convolution(queue, weights, layers.down, spectra_, precision_);
+    set_snake(down, snake(queue, weights, layers.source.units.front().snake1));
     down.raw = signal(down.timing, width, Precision::fp32);
     down.next = signal(down.timing, width, precision_);
     trunk_.push_back(Convolve{precision_, {down}});
-    const int source = blocks(stream, weights, {&layers.source, 1}, {{down.raw, down.next}})[0];
+    const int source = blocks(queue, weights, {&layers.source, 1}, {{down.raw, down.next}})[0];
 
     // Whichever branch is ahead waits in its ring.
     Timing joined = timing(source);
@@ -208,14 +208,14 @@ int DeviceHift::stage(const Stream& stream, const WeightMap& weights, const hift
     static_assert(kHiftJobs == hift::kBlocks);
     std::vector<Ends> ends;
     for (std::size_t b = 0; b < kHiftJobs; ++b) {
-        const Snake first = snake(stream, weights, layers.blocks[b].units.front().snake1);
+        const Snake first = snake(queue, weights, layers.blocks[b].units.front().snake1);
         sum.alpha[b] = first.alpha;
         sum.inverse_alpha[b] = first.inverse;
         sum.next[b] = signal(joined, width, precision_);
         ends.push_back({sum.sum, sum.next[b]});
     }
     trunk_.push_back(sum);
-    const std::vector<int> outputs = blocks(stream, weights, layers.blocks, ends);
+    const std::vector<int> outputs = blocks(queue, weights, layers.blocks, ends);
 
     Mean mean{};
     Timing all = timing(outputs[0]);
@@ -238,7 +238,7 @@ std::size_t DeviceHift::weight_bytes() const {
     return bytes;
 }
 
-DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int max_frames) const {
+DeviceHift::State DeviceHift::make_state(const CudaQueue& queue, int slots, int max_frames) const {
     State state;
     state.slots = slots;
     state.max_frames = max_frames;
@@ -257,24 +257,24 @@ DeviceHift::State DeviceHift::make_state(const Stream& stream, int slots, int ma
         slot_bytes += (bytes + kRingAlignment - 1) / kRingAlignment * kRingAlignment;
     }
     const std::size_t count = static_cast<std::size_t>(slots);
-    state.rings = {stream, count * slot_bytes, "the signals of the vocoder"};
-    stream.fill(state.rings.data(), 0, state.rings.bytes());  // the padding of rows stays zero
+    state.rings = {queue, count * slot_bytes, "the signals of the vocoder"};
+    queue.fill(state.rings.data(), 0, state.rings.bytes());  // the padding of rows stays zero
     for (HiftSignal& s : state.signals) {
         s.data = state.rings.data() + reinterpret_cast<std::size_t>(s.data);
         s.slot_bytes = slot_bytes;
     }
     const std::vector<HiftClock> clocks(count, HiftClock{.noise = 1});
-    state.clocks = {stream, clocks, "the clocks of the vocoder"};
+    state.clocks = {queue, clocks, "the clocks of the vocoder"};
     return state;
 }
 
-void DeviceHift::start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const {
+void DeviceHift::start(const CudaQueue& queue, const State& state, int slot, const VocoderOptions& options) const {
     const HiftClock clock{.seed = options.seed, .noise = options.noise ? 1 : 0};
-    stream.copy_to_device(state.clocks.data() + slot, &clock, sizeof clock);
-    stream.synchronize();
+    queue.copy_to_device(state.clocks.data() + slot, &clock, sizeof clock);
+    queue.synchronize();
 }
 
-void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep& step, const Convolve& op) const {
+void DeviceHift::launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Convolve& op) const {
     HiftConvArgs args;
     args.step = step;
     args.precision = op.precision;
@@ -290,10 +290,10 @@ void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep
         args.job[j].raw = view(job.raw);
         args.job[j].next = view(job.next);
     }
-    hift_conv(stream, args);
+    hift_conv(queue, args);
 }
 
-void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep& step, const Sum& op) const {
+void DeviceHift::launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Sum& op) const {
     const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
     HiftSumArgs args;
     args.step = step;
@@ -307,10 +307,10 @@ void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep
         args.inverse_alpha[b] = op.inverse_alpha[b];
     }
     args.width = op.width;
-    hift_sum(stream, args);
+    hift_sum(queue, args);
 }
 
-void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep& step, const Mean& op) const {
+void DeviceHift::launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Mean& op) const {
     const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
     HiftMeanArgs args;
     args.step = step;
@@ -319,7 +319,7 @@ void DeviceHift::launch(const Stream& stream, const State& state, const HiftStep
     args.signals[kHiftJobs] = view(op.mean);
     args.slope = op.slope;
     args.width = op.width;
-    hift_mean(stream, args);
+    hift_mean(queue, args);
 }
 
 HiftEmitArgs DeviceHift::head(const State& state, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const {
@@ -341,19 +341,19 @@ HiftEmitArgs DeviceHift::head(const State& state, float* pcm, std::ptrdiff_t pcm
     return args;
 }
 
-void DeviceHift::feed(const Stream& stream, const State& state, const HiftStep& step, const float* mel) const {
+void DeviceHift::feed(const CudaQueue& queue, const State& state, const HiftStep& step, const float* mel) const {
     HiftFeedArgs feed;
     feed.step = step;
     feed.mel = mel;
     feed.bands = bands_;
     feed.exact = state.signals[static_cast<std::size_t>(mel_)];
     if (rounded_mel_ != mel_) feed.rounded = state.signals[static_cast<std::size_t>(rounded_mel_)];
-    hift_feed(stream, feed);
+    hift_feed(queue, feed);
 }
 
-void DeviceHift::source(const Stream& stream, const State& state, const HiftStep& step) const {
+void DeviceHift::source(const CudaQueue& queue, const State& state, const HiftStep& step) const {
     const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
-    for (const Convolve& op : f0_) launch(stream, state, step, op);
+    for (const Convolve& op : f0_) launch(queue, state, step, op);
     HiftSourceArgs source;
     source.step = step;
     source.features = view(features_);
@@ -366,13 +366,13 @@ void DeviceHift::source(const Stream& stream, const State& state, const HiftStep
     source.sample_rate = sample_rate_;
     source.samples = hop_length_;
     source.excitation = view(excitation_);
-    hift_source(stream, source);
+    hift_source(queue, source);
 }
 
 /// All of a step after the mel is in its ring.
-void DeviceHift::run(const Stream& stream, const State& state, const HiftStep& step, const HiftEmitArgs& head) const {
+void DeviceHift::run(const CudaQueue& queue, const State& state, const HiftStep& step, const HiftEmitArgs& head) const {
     const auto view = [&](int index) { return state.signals[static_cast<std::size_t>(index)]; };
-    source(stream, state, step);
+    source(queue, state, step);
     HiftAnalysisArgs analysis;
     analysis.step = step;
     analysis.precision = precision_;
@@ -381,36 +381,36 @@ void DeviceHift::run(const Stream& stream, const State& state, const HiftStep& s
     analysis.basis = analysis_;
     analysis.n_fft = config_.istft_n_fft;
     analysis.hop = config_.istft_hop;
-    hift_analysis(stream, analysis);
+    hift_analysis(queue, analysis);
     for (const auto& op : trunk_) {
-        std::visit([&](const auto& part) { launch(stream, state, step, part); }, op);
+        std::visit([&](const auto& part) { launch(queue, state, step, part); }, op);
     }
     HiftEmitArgs emit = head;
     emit.step = step;
-    hift_emit(stream, emit);
-    hift_advance(stream, step);
+    hift_emit(queue, emit);
+    hift_advance(queue, step);
 }
 
-void DeviceHift::push(const Stream& stream, const State& state, const std::uint8_t* active, const float* mel,
+void DeviceHift::push(const CudaQueue& queue, const State& state, const std::uint8_t* active, const float* mel,
                       int frames, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const {
     if (frames < 1 || frames > state.max_frames) {
         throw Error(Status::invalid_argument, "HiFT: a step of " + std::to_string(frames) + " mel frames; at most " +
                                                   std::to_string(state.max_frames));
     }
     const HiftStep step{state.clocks.data(), active, state.slots, frames};
-    feed(stream, state, step, mel);
-    run(stream, state, step, head(state, pcm, pcm_stride, samples));
+    feed(queue, state, step, mel);
+    run(queue, state, step, head(state, pcm, pcm_stride, samples));
 }
 
-void DeviceHift::finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
+void DeviceHift::finish(const CudaQueue& queue, const State& state, const std::uint8_t* active, float* pcm,
                         std::ptrdiff_t pcm_stride, std::int32_t* samples) const {
     HiftStep step{state.clocks.data(), active, state.slots, 1};
-    hift_end(stream, step);
+    hift_end(queue, step);
     HiftEmitArgs emit = head(state, pcm, pcm_stride, samples);
     emit.end = true;
     for (int left = look_ahead(); left > 0; left -= step.frames) {
         step.frames = std::min(left, state.max_frames);
-        run(stream, state, step, emit);
+        run(queue, state, step, emit);
     }
 }
 

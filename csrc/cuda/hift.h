@@ -35,7 +35,7 @@ class DeviceHift {
 
     /// `precision` fp32 or bf16: of the weights and of what convolutions read. Sums, residual paths, f0 and the source
     /// are float32 at both.
-    DeviceHift(const Stream& stream, const Config& config, const WeightMap& weights, Precision precision);
+    DeviceHift(const CudaQueue& queue, const Config& config, const WeightMap& weights, Precision precision);
 
     int latency() const noexcept { return latency_; }  ///< samples, as on the CPU
     int look_ahead() const noexcept { return (hop_length_ - 1 + latency_) / hop_length_; }
@@ -44,25 +44,25 @@ class DeviceHift {
     int max_finish_samples() const noexcept { return latency_; }
 
     /// Steps take up to `max_frames` (1..kHiftMaxFrames) mel frames.
-    State make_state(const Stream& stream, int slots, int max_frames) const;
+    State make_state(const CudaQueue& queue, int slots, int max_frames) const;
     /// One slot as a state of its own, for as long as the other is there.
     static State slot_of(const State& state, int slot);
     /// A slot starts anew.
-    void start(const Stream& stream, const State& state, int slot, const VocoderOptions& options) const;
+    void start(const CudaQueue& queue, const State& state, int slot, const VocoderOptions& options) const;
 
     /// Feeds `frames` rows of mel [slots, frames, n_mels] to the slots that `active` [slots] (null: all) names; row i
     /// of pcm [slots, pcm_stride] gets the samples that are ready, at most frames*hop_length, and samples [slots] their
     /// number (0 for slots that are not active). All pointers are device memory; asynchronous, for graphs.
-    void push(const Stream& stream, const State& state, const std::uint8_t* active, const float* mel, int frames,
+    void push(const CudaQueue& queue, const State& state, const std::uint8_t* active, const float* mel, int frames,
               float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
     /// The samples that the active slots still owe, at most latency(); they must then start anew.
-    void finish(const Stream& stream, const State& state, const std::uint8_t* active, float* pcm,
+    void finish(const CudaQueue& queue, const State& state, const std::uint8_t* active, float* pcm,
                 std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
 
-    /// A slot's past to and from a CPU vocoder's state (models/hift/past.h); these wait for the stream. What has been
+    /// A slot's past to and from a CPU vocoder's state (models/hift/past.h); these wait for the queue. What has been
     /// saved is still to be computed on the CPU; loading computes it. A slot that is finished cannot be saved.
-    void save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const;
-    void load(const Stream& stream, const State& state, int slot, const std::byte* vocoder_state) const;
+    void save(const CudaQueue& queue, const State& state, int slot, std::byte* vocoder_state) const;
+    void load(const CudaQueue& queue, const State& state, int slot, const std::byte* vocoder_state) const;
 
   private:
     /// A signal before it has memory.
@@ -101,29 +101,29 @@ class DeviceHift {
         int raw, next;
     };
 
-    const float* keep(const Stream& stream, std::span<const float> values);
+    const float* keep(const CudaQueue& queue, std::span<const float> values);
     int signal(const hift::Timing& timing, int width, Precision precision);
     void read(int index, int history);
     const hift::Timing& timing(int index) const { return signals_[static_cast<std::size_t>(index)].timing; }
-    Snake snake(const Stream& stream, const WeightMap& weights, const std::string& name);
+    Snake snake(const CudaQueue& queue, const WeightMap& weights, const std::string& name);
     /// A convolution of signal `in`; its outputs are still to be set.
-    Convolution convolution(const Stream& stream, const WeightMap& weights, const hift::ConvLayer& layer, int in,
+    Convolution convolution(const CudaQueue& queue, const WeightMap& weights, const hift::ConvLayer& layer, int in,
                             Precision precision);
     /// The same from matrix [outputs, kernel*inputs].
-    Convolution convolution(const Stream& stream, const ConvSpec& spec, int pad_right, std::span<const float> matrix,
+    Convolution convolution(const CudaQueue& queue, const ConvSpec& spec, int pad_right, std::span<const float> matrix,
                             std::span<const float> bias, int in, Precision precision);
     void set_snake(Convolution& convolution, const Snake& snake) const;
     /// Residual blocks side by side, of raw and activated inputs; returns their outputs.
-    std::vector<int> blocks(const Stream& stream, const WeightMap& weights, std::span<const hift::BlockLayers> blocks,
+    std::vector<int> blocks(const CudaQueue& queue, const WeightMap& weights, std::span<const hift::BlockLayers> blocks,
                             std::vector<Ends> ends);
-    int stage(const Stream& stream, const WeightMap& weights, const hift::StageLayers& layers, int in);
-    void launch(const Stream& stream, const State& state, const HiftStep& step, const Convolve& op) const;
-    void launch(const Stream& stream, const State& state, const HiftStep& step, const Sum& op) const;
-    void launch(const Stream& stream, const State& state, const HiftStep& step, const Mean& op) const;
-    void feed(const Stream& stream, const State& state, const HiftStep& step, const float* mel) const;
+    int stage(const CudaQueue& queue, const WeightMap& weights, const hift::StageLayers& layers, int in);
+    void launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Convolve& op) const;
+    void launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Sum& op) const;
+    void launch(const CudaQueue& queue, const State& state, const HiftStep& step, const Mean& op) const;
+    void feed(const CudaQueue& queue, const State& state, const HiftStep& step, const float* mel) const;
     /// f0 and the excitation of a step.
-    void source(const Stream& stream, const State& state, const HiftStep& step) const;
-    void run(const Stream& stream, const State& state, const HiftStep& step, const HiftEmitArgs& head) const;
+    void source(const CudaQueue& queue, const State& state, const HiftStep& step) const;
+    void run(const CudaQueue& queue, const State& state, const HiftStep& step, const HiftEmitArgs& head) const;
     HiftEmitArgs head(const State& state, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const;
 
     HiftConfig config_;

@@ -17,14 +17,14 @@ DeviceHift::State DeviceHift::slot_of(const State& state, int slot) {
     return one;
 }
 
-void DeviceHift::save(const Stream& stream, const State& state, int slot, std::byte* vocoder_state) const {
+void DeviceHift::save(const CudaQueue& queue, const State& state, int slot, std::byte* vocoder_state) const {
     HiftClock clock{};
-    stream.copy_to_host(&clock, state.clocks.data() + slot, sizeof clock);
+    queue.copy_to_host(&clock, state.clocks.data() + slot, sizeof clock);
     const HiftSignal& mel = state.signals[static_cast<std::size_t>(mel_)];
     std::vector<float> ring(area(mel.rows, mel.stride));
-    stream.copy_to_host(ring.data(), mel.data + static_cast<std::size_t>(slot) * mel.slot_bytes,
-                        ring.size() * sizeof(float));
-    stream.synchronize();
+    queue.copy_to_host(ring.data(), mel.data + static_cast<std::size_t>(slot) * mel.slot_bytes,
+                       ring.size() * sizeof(float));
+    queue.synchronize();
     *past_.clock.in(vocoder_state) = {clock.frames, clock.turns, {clock.noise != 0, clock.seed}, 1};
     for (std::int64_t t = past_.first(clock.frames); t < clock.frames; ++t) {
         std::copy_n(ring.begin() + static_cast<std::ptrdiff_t>(t % mel.rows) * mel.stride, bands_,
@@ -32,7 +32,7 @@ void DeviceHift::save(const Stream& stream, const State& state, int slot, std::b
     }
 }
 
-void DeviceHift::load(const Stream& stream, const State& state, int slot, const std::byte* vocoder_state) const {
+void DeviceHift::load(const CudaQueue& queue, const State& state, int slot, const std::byte* vocoder_state) const {
     const hift::Past::Clock& from = *past_.clock.in(vocoder_state);
     const std::int64_t begin = past_.first(from.frames);
     const State one = slot_of(state, slot);
@@ -41,34 +41,34 @@ void DeviceHift::load(const Stream& stream, const State& state, int slot, const 
         std::copy_n(past_.frame(vocoder_state, t), bands_,
                     rows.begin() + static_cast<std::ptrdiff_t>(t - begin) * bands_);
     }
-    const DeviceArray<float> mel(stream, rows, "mel of a snapshot");
-    const DeviceArray<float> dropped(stream, area(state.max_frames, hop_length_), "samples of a snapshot");
-    const DeviceArray<std::int32_t> samples(stream, 1, "samples of a snapshot");
+    const DeviceArray<float> mel(queue, rows, "mel of a snapshot");
+    const DeviceArray<float> dropped(queue, area(state.max_frames, hop_length_), "samples of a snapshot");
+    const DeviceArray<std::int32_t> samples(queue, 1, "samples of a snapshot");
     // As Hift::rebuild does it on the CPU: the first time shows how far these frames turn the phase.
     std::uint64_t turned = begin == 0 ? from.turns : 0;
     for (const bool whole : {false, true}) {
         if (!whole && begin == 0) continue;
-        stream.fill(one.rings.data(), 0, one.rings.bytes());
+        queue.fill(one.rings.data(), 0, one.rings.bytes());
         HiftClock clock{.frames = begin,
                         .turns = whole ? from.turns - turned : 0,
                         .seed = from.noise.seed,
                         .noise = from.noise.enabled ? 1 : 0};
-        stream.copy_to_device(one.clocks.data(), &clock, sizeof clock);
-        stream.synchronize();
+        queue.copy_to_device(one.clocks.data(), &clock, sizeof clock);
+        queue.synchronize();
         for (std::int64_t at = begin; at < from.frames;) {
             const int count = static_cast<int>(std::min<std::int64_t>(from.frames - at, state.max_frames));
             const HiftStep step{one.clocks.data(), nullptr, 1, count};
-            feed(stream, one, step, mel.data() + (at - begin) * bands_);
+            feed(queue, one, step, mel.data() + (at - begin) * bands_);
             if (whole) {
-                run(stream, one, step, head(one, dropped.data(), 0, samples.data()));
+                run(queue, one, step, head(one, dropped.data(), 0, samples.data()));
             } else {
-                source(stream, one, step);
-                hift_advance(stream, step);
+                source(queue, one, step);
+                hift_advance(queue, step);
             }
             at += count;
         }
-        stream.copy_to_host(&clock, one.clocks.data(), sizeof clock);
-        stream.synchronize();
+        queue.copy_to_host(&clock, one.clocks.data(), sizeof clock);
+        queue.synchronize();
         turned = clock.turns;
     }
 }

@@ -24,26 +24,26 @@ void product(const Step& step, const DeviceMatrix& matrix, const float* x, float
     args.epilogue = epilogue;
     args.operand = step.operand;
     args.y = y;
-    linear(step.stream, args);
+    linear(step.queue, args);
 }
 
 }  // namespace
 
-DeviceConv::DeviceConv(const Stream& stream, const Shape& shape, const WeightMap& weights, const std::string& name,
+DeviceConv::DeviceConv(const CudaQueue& queue, const Shape& shape, const WeightMap& weights, const std::string& name,
                        Precision precision)
     : shape_(shape) {
     const std::vector<float> matrix =
         conv_matrix(weights.get(name + ".weight"), shape.outputs, shape.inputs, shape.kernel);
-    matrix_ = {stream, precision, matrix, shape.outputs, shape.kernel * shape.inputs, weights.get(name + ".bias")};
+    matrix_ = {queue, precision, matrix, shape.outputs, shape.kernel * shape.inputs, weights.get(name + ".bias")};
 }
 
-DeviceConv DeviceConv::transposed(const Stream& stream, int inputs, int outputs, int stride, int rows_per_token,
+DeviceConv DeviceConv::transposed(const CudaQueue& queue, int inputs, int outputs, int stride, int rows_per_token,
                                   const WeightMap& weights, const std::string& name, Precision precision) {
     DeviceConv conv;
     conv.shape_ = {inputs, stride * outputs, 2, 1, rows_per_token, Activation::elu};
     const std::vector<float> matrix = transposed_matrix(weights.get(name + ".weight"), inputs, outputs, stride);
-    conv.matrix_ = {stream,           precision,  matrix,
-                    stride * outputs, 2 * inputs, transposed_bias(weights.get(name + ".bias"), stride)};
+    conv.matrix_ = {
+        queue, precision, matrix, stride * outputs, 2 * inputs, transposed_bias(weights.get(name + ".bias"), stride)};
     return conv;
 }
 
@@ -66,33 +66,33 @@ void DeviceConv::apply(const Step& step, const DeviceArray<float>& ring, const f
     args.epilogue.residual = residual;
     args.operand = step.operand;
     args.y = y;
-    conv(step.stream, args);
+    conv(step.queue, args);
 }
 
-DeviceTransformer::DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights)
+DeviceTransformer::DeviceTransformer(const CudaQueue& queue, const TransformerSpec& spec, const WeightMap& weights)
     : spec_(spec) {
     const RotaryTable rotary(spec.head_dim, spec.rope_base);
-    turns_per_frame_ = {stream, rotary.turns_per_frame(), "rotary frequencies"};
+    turns_per_frame_ = {queue, rotary.turns_per_frame(), "rotary frequencies"};
     for (int i = 0; i < spec.layers; ++i) {
         layers_.push_back(make_parts(
             transformer_tensors(spec, i),
             [&](const std::string& name) {
-                return DeviceArray<float>(stream, weights.get(name), "the weights of a transformer");
+                return DeviceArray<float>(queue, weights.get(name), "the weights of a transformer");
             },
             [&](const TransformerMatrix& matrix) {
-                return DeviceMatrix(stream, spec.precision, weights.get(matrix.name), matrix.outputs, matrix.inputs);
+                return DeviceMatrix(queue, spec.precision, weights.get(matrix.name), matrix.outputs, matrix.inputs);
             }));
     }
 }
 
-DeviceTransformer::State DeviceTransformer::make_state(const Stream& stream, int slots, int max_tokens) const {
+DeviceTransformer::State DeviceTransformer::make_state(const CudaQueue& queue, int slots, int max_tokens) const {
     State state;
     state.ring_rows = spec_.context + max_tokens - 1;
     const std::size_t values = area(slots, state.ring_rows) * static_cast<std::size_t>(spec_.dimension);
     const auto zeros = [&]<class T>(std::vector<DeviceArray<T>>& arrays, std::size_t count, const char* what) {
-        arrays.emplace_back(stream, count, what);
+        arrays.emplace_back(queue, count, what);
         // A snapshot copies rows that no step has written yet.
-        stream.fill(arrays.back().data(), 0, arrays.back().bytes());
+        queue.fill(arrays.back().data(), 0, arrays.back().bytes());
     };
     for (int i = 0; i < spec_.layers; ++i) {
         zeros(state.keys, values * bytes_of(spec_.precision), "keys of a group's slots");
@@ -125,8 +125,8 @@ DeviceTransformer::State DeviceTransformer::State::part(std::size_t slot, std::s
     return mine;
 }
 
-DeviceTransformer::Scratch DeviceTransformer::make_scratch(const Stream& stream, int rows) const {
-    const auto rows_of = [&](int width) { return DeviceArray<float>(stream, area(rows, width), "rows of a step"); };
+DeviceTransformer::Scratch DeviceTransformer::make_scratch(const CudaQueue& queue, int rows) const {
+    const auto rows_of = [&](int width) { return DeviceArray<float>(queue, area(rows, width), "rows of a step"); };
     return {rows_of(3 * spec_.dimension), rows_of(spec_.dimension), rows_of(spec_.feedforward),
             rows_of(spec_.head_dim / 2), rows_of(spec_.head_dim / 2)};
 }
@@ -150,8 +150,8 @@ std::size_t DeviceTransformer::weight_bytes() const {
 
 void DeviceTransformer::apply(const Step& step, const State& state, const Scratch& scratch, float* x) const {
     const int heads = spec_.dimension / spec_.head_dim;
-    rope_angles(step.stream, step.clock, turns_per_frame_.data(), step.tokens, spec_.head_dim / 2,
-                scratch.cosine.data(), scratch.sine.data());
+    rope_angles(step.queue, step.clock, turns_per_frame_.data(), step.tokens, spec_.head_dim / 2, scratch.cosine.data(),
+                scratch.sine.data());
     AttentionArgs attend;
     attend.clock = step.clock;
     attend.tokens = step.tokens;
@@ -173,7 +173,7 @@ void DeviceTransformer::apply(const Step& step, const State& state, const Scratc
             attend.key_scales = state.key_scales[i].data();
             attend.value_scales = state.value_scales[i].data();
         }
-        attention(step.stream, attend);
+        attention(step.queue, attend);
         product(step, layer.out_projection, scratch.attended.data(), x, {.scale = layer.scale1.data(), .residual = x});
         product(step, layer.expand, x, scratch.hidden.data(), {.activation = Activation::gelu}, &layer.norm2_weight,
                 &layer.norm2_bias);

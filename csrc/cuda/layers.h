@@ -15,7 +15,7 @@ namespace secousti::core::cuda {
 
 /// What all launches of one step share.
 struct Step {
-    const Stream& stream;
+    const CudaQueue& queue;
     Clock clock;
     int tokens = 1;           ///< of every slot
     void* operand = nullptr;  ///< scratch of the matrix products
@@ -37,11 +37,11 @@ class DeviceConv {
 
     DeviceConv() = default;
     /// Reads `<name>.weight` [outputs, inputs, kernel] and `<name>.bias`.
-    DeviceConv(const Stream& stream, const Shape& shape, const WeightMap& weights, const std::string& name,
+    DeviceConv(const CudaQueue& queue, const Shape& shape, const WeightMap& weights, const std::string& name,
                Precision precision);
     /// ConvTranspose1d with kernel 2*stride, `<name>.weight` [inputs, outputs, 2*stride]: a row of inputs gives
     /// `stride` rows of outputs.
-    static DeviceConv transposed(const Stream& stream, int inputs, int outputs, int stride, int rows_per_token,
+    static DeviceConv transposed(const CudaQueue& queue, int inputs, int outputs, int stride, int rows_per_token,
                                  const WeightMap& weights, const std::string& name, Precision precision);
 
     const Shape& shape() const noexcept { return shape_; }
@@ -80,10 +80,10 @@ class DeviceTransformer {
         DeviceArray<float> qkv, attended, hidden, cosine, sine;
     };
 
-    DeviceTransformer(const Stream& stream, const TransformerSpec& spec, const WeightMap& weights);
+    DeviceTransformer(const CudaQueue& queue, const TransformerSpec& spec, const WeightMap& weights);
 
-    State make_state(const Stream& stream, int slots, int max_tokens) const;
-    Scratch make_scratch(const Stream& stream, int rows) const;
+    State make_state(const CudaQueue& queue, int slots, int max_tokens) const;
+    Scratch make_scratch(const CudaQueue& queue, int rows) const;
     std::size_t operand(int rows) const;
     std::size_t weight_bytes() const;
     const TransformerSpec& spec() const noexcept { return spec_; }

@@ -13,12 +13,12 @@ namespace secousti::core::cuda {
 class SlotMasks {
   public:
     /// `count` masks of `slots` bytes, all zero.
-    SlotMasks(const Stream& stream, int count, int slots)
+    SlotMasks(const CudaQueue& queue, int count, int slots)
         : slots_(static_cast<std::size_t>(slots)),
-          device_(stream, static_cast<std::size_t>(count) * slots_, "masks of a group"),
+          device_(queue, static_cast<std::size_t>(count) * slots_, "masks of a group"),
           pinned_(device_.bytes()),
           planned_(device_.bytes()) {
-        upload(stream);
+        upload(queue);
     }
 
     /// Of the next step. Values set here count from the next upload on.
@@ -35,8 +35,8 @@ class SlotMasks {
             byte = 0;
         }
     }
-    void upload_changes(const Stream& stream) {
-        if (changed_) upload(stream);
+    void upload_changes(const CudaQueue& queue) {
+        if (changed_) upload(queue);
     }
     /// [slots], device memory.
     const std::uint8_t* data(int mask) const noexcept { return device_.data() + index(mask, 0); }
@@ -45,11 +45,11 @@ class SlotMasks {
     std::size_t index(int mask, std::size_t slot) const noexcept {
         return static_cast<std::size_t>(mask) * slots_ + slot;
     }
-    void upload(const Stream& stream) {
+    void upload(const CudaQueue& queue) {
         if (in_use_) read_.synchronize();  // the copy before this one still reads the pinned memory
         std::memcpy(pinned_.as<std::uint8_t>(), planned_.data(), planned_.size());
-        stream.copy_to_device(device_.data(), pinned_.as<std::uint8_t>(), device_.bytes());
-        read_.record(stream);
+        queue.copy_to_device(device_.data(), pinned_.as<std::uint8_t>(), device_.bytes());
+        read_.record(queue);
         in_use_ = true;
         changed_ = false;
     }
@@ -67,12 +67,12 @@ class SlotMasks {
 class StreamOrder {
   public:
     /// What `stream` is given from now on comes after the work before the last `leave`.
-    void enter(const Stream& stream) const {
-        if (left_) last_.make_wait(stream);
+    void enter(const CudaQueue& queue) const {
+        if (left_) last_.make_wait(queue);
     }
     /// After the work given to a caller's stream.
-    void leave(const Stream& stream) {
-        last_.record(stream);
+    void leave(const CudaQueue& queue) {
+        last_.record(queue);
         left_ = true;
     }
 

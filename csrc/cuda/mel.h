@@ -26,11 +26,11 @@ class DeviceMel {
         }
     };
 
-    DeviceMel(const Stream& stream, const Config& config);
+    DeviceMel(const CudaQueue& queue, const Config& config);
 
     /// With `multiple` = frames_per_token each push of frame_size samples gives one token's frames or none, and tokens
     /// come when they come on the CPU.
-    State make_state(const Stream& stream, int slots, int multiple) const;
+    State make_state(const CudaQueue& queue, int slots, int multiple) const;
     /// Most frames that a push of `samples` returns.
     int max_frames(const State& state, int samples, bool end) const noexcept;
 
@@ -38,21 +38,22 @@ class DeviceMel {
     /// that are ready to mel [slots, max_frames, n_mels] and their numbers to frames [slots] (0 for slots that are not
     /// active). With `end` (and samples 0, pcm null), the remaining frames of the signal; the slot must then start
     /// anew. All pointers are device memory; asynchronous, for graphs.
-    void push(const Stream& stream, const State& state, const std::uint8_t* active, const float* pcm, int samples,
+    void push(const CudaQueue& queue, const State& state, const std::uint8_t* active, const float* pcm, int samples,
               bool end, float* mel, int max_frames, std::int32_t* frames) const {
-        push(stream, state, active, pcm, samples, nullptr, end, mel, max_frames, 0, frames);
+        push(queue, state, active, pcm, samples, nullptr, end, mel, max_frames, 0, frames);
     }
     /// The same with `counts` [slots] (null: all) of the samples that are each slot's, and with frames that go to the
     /// rows of mel [blocks, slots, max_frames, n_mels] which their number in the stream says (MelArgs::blocks).
-    void push(const Stream& stream, const State& state, const std::uint8_t* active, const float* pcm, int samples,
+    void push(const CudaQueue& queue, const State& state, const std::uint8_t* active, const float* pcm, int samples,
               const std::int32_t* counts, bool end, float* mel, int max_frames, int blocks, std::int32_t* frames) const;
 
     /// A slot starts anew.
-    void reset(const Stream& stream, const State& state, int slot) const;
-    /// A slot's state to and from the state arena of a CPU stream; these wait for the stream. A slot that is loaded
+    void reset(const CudaQueue& queue, const State& state, int slot) const;
+    /// A slot's state to and from the state arena of a CPU stream; these wait for the queue. A slot that is loaded
     /// must have emitted a whole multiple of frames.
-    void save(const Stream& stream, const State& state, int slot, const MelFrontEnd& cpu, std::byte* arena) const;
-    void load(const Stream& stream, const State& state, int slot, const MelFrontEnd& cpu, const std::byte* arena) const;
+    void save(const CudaQueue& queue, const State& state, int slot, const MelFrontEnd& cpu, std::byte* arena) const;
+    void load(const CudaQueue& queue, const State& state, int slot, const MelFrontEnd& cpu,
+              const std::byte* arena) const;
 
   private:
     int length_, hop_, pad_;

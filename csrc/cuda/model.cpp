@@ -19,7 +19,7 @@ const Config& supported(const Config& config) {
 
 }  // namespace
 
-DeviceModel::DeviceModel(const Stream& stream, const Config& config, const WeightMap& weights)
+DeviceModel::DeviceModel(const CudaQueue& stream, const Config& config, const WeightMap& weights)
     : mel(stream, supported(config)),
       encoder(stream, config, weights),
       decoder(stream, config, weights),

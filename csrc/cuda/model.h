@@ -14,7 +14,7 @@ namespace secousti::core::cuda {
 
 class DeviceModel {
   public:
-    DeviceModel(const Stream& stream, const Config& config, const WeightMap& weights);
+    DeviceModel(const CudaQueue& stream, const Config& config, const WeightMap& weights);
 
     const DeviceMel mel;
     const DeviceEncoder encoder;

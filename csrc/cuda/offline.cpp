@@ -47,17 +47,17 @@ int tokens_of_a_step(std::size_t slots, std::size_t longest) {
 }
 
 template <class T>
-DeviceArray<T> uploaded(const Stream& stream, const std::vector<T>& values) {
+DeviceArray<T> uploaded(const CudaQueue& stream, const std::vector<T>& values) {
     return {stream, std::span<const T>(values), "the arrays of an offline call"};
 }
 
 template <class T>
-void fetch(const Stream& stream, const T* device, std::size_t count, T* host) {
+void fetch(const CudaQueue& stream, const T* device, std::size_t count, T* host) {
     stream.copy_to_host(host, device, count * sizeof(T));
     stream.synchronize();
 }
 
-Step step_of(const Stream& stream, const SlotsState& state, const StepScratch& scratch, const std::uint8_t* active,
+Step step_of(const CudaQueue& stream, const SlotsState& state, const StepScratch& scratch, const std::uint8_t* active,
              int slots, int tokens) {
     return {stream, {state.position.data(), state.start.data(), active, slots}, tokens, scratch.operand.data()};
 }
@@ -87,7 +87,7 @@ class DeviceOffline final : public Offline {
 
     const DeviceModel& device_;
     const int ratio_, bands_;  ///< mel frames of a token, bands of a frame
-    const Stream stream_;
+    const CudaQueue stream_;
 };
 
 /// Clips side by side from samples to tokens. Mel frames go to blocks of a step's tokens each, by their number; the
@@ -106,7 +106,7 @@ class DeviceOffline::Encoding {
 
     const DeviceOffline& offline_;
     const DeviceModel& device_;
-    const Stream& stream_;
+    const CudaQueue& stream_;
     const Wave& wave_;
     const int slots_, tokens_;  ///< of a step
     const std::size_t hop_, block_frames_, front_, steps_, prompt_;

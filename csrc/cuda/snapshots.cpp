@@ -20,13 +20,13 @@ struct Part {
 
     Part(const DeviceArray<T>& array, std::size_t slots, int slot)
         : data(array.data() + array.count() / slots * static_cast<std::size_t>(slot)), count(array.count() / slots) {}
-    std::vector<T> fetch(const Stream& stream) const {
+    std::vector<T> fetch(const CudaQueue& stream) const {
         std::vector<T> values(count);
         stream.copy_to_host(values.data(), data, count * sizeof(T));
         stream.synchronize();
         return values;
     }
-    void put(const Stream& stream, const std::vector<T>& values) const {
+    void put(const CudaQueue& stream, const std::vector<T>& values) const {
         stream.copy_to_device(data, values.data(), count * sizeof(T));
         stream.synchronize();
     }
@@ -83,7 +83,7 @@ void for_rings(const Transformer& cpu, const DeviceTransformer::State& state, co
 
 }  // namespace
 
-void save_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+void save_slot(const CudaQueue& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
                std::byte* arena) {
     const std::size_t slots = state.position.count();
     const Transformer::Clock clock{Part(state.position, slots, slot).fetch(stream).front(),
@@ -115,7 +115,7 @@ void save_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsSt
     }
 }
 
-void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+void load_slot(const CudaQueue& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
                const std::byte* arena) {
     const std::size_t slots = state.position.count();
     const Transformer::Clock clock = *layers.cpu_transformers.front()->clock().in(arena);
@@ -152,7 +152,7 @@ void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsSt
     }
 }
 
-void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena) {
+void save_tokens(const CudaQueue& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena) {
     const std::size_t slots = state.position.count();
     const ConcealMemory memory = Part(state.memory, slots, slot).fetch(stream).front();
     *cpu.memory().in(arena) = {memory.heard, memory.last, memory.missing};
@@ -160,7 +160,7 @@ void save_tokens(const Stream& stream, const SlotsState& state, int slot, const 
     std::copy(floor.begin(), floor.end(), cpu.floor().in(arena));
 }
 
-void load_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu,
+void load_tokens(const CudaQueue& stream, const SlotsState& state, int slot, const Concealment& cpu,
                  const std::byte* arena) {
     const std::size_t slots = state.position.count();
     const Concealment::Memory& memory = *cpu.memory().in(arena);
@@ -169,7 +169,7 @@ void load_tokens(const Stream& stream, const SlotsState& state, int slot, const 
     Part(state.floor, slots, slot).put(stream, std::vector<float>(floor, floor + cpu.floor().count));
 }
 
-void forget_tokens(const Stream& stream, const SlotsState& state, int slot) {
+void forget_tokens(const CudaQueue& stream, const SlotsState& state, int slot) {
     const std::size_t slots = state.position.count();
     const Part memory(state.memory, slots, slot);
     const Part floor(state.floor, slots, slot);

@@ -24,16 +24,17 @@ struct SnapshotLayers {
     std::vector<const Transformer*> cpu_transformers;
 };
 
-/// Both wait for the stream. What is loaded lies between two tokens; otherwise Error(incompatible).
-void save_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot, std::byte* arena);
-void load_slot(const Stream& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+/// Both wait for the queue. What is loaded lies between two tokens; otherwise Error(incompatible).
+void save_slot(const CudaQueue& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
+               std::byte* arena);
+void load_slot(const CudaQueue& stream, const SnapshotLayers& layers, const SlotsState& state, int slot,
                const std::byte* arena);
 
 /// What a decoder's slot remembers of its tokens, likewise; and a slot that has heard none.
-void save_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena);
-void load_tokens(const Stream& stream, const SlotsState& state, int slot, const Concealment& cpu,
+void save_tokens(const CudaQueue& stream, const SlotsState& state, int slot, const Concealment& cpu, std::byte* arena);
+void load_tokens(const CudaQueue& stream, const SlotsState& state, int slot, const Concealment& cpu,
                  const std::byte* arena);
-void forget_tokens(const Stream& stream, const SlotsState& state, int slot);
+void forget_tokens(const CudaQueue& stream, const SlotsState& state, int slot);
 
 SnapshotLayers encoder_layers(const DeviceEncoder& device, const Encoder& cpu);
 SnapshotLayers decoder_layers(const DeviceDecoder& device, const Decoder& cpu);

@@ -12,15 +12,15 @@ namespace secousti::core::cuda {
 
 class DeviceSpectrum {
   public:
-    DeviceSpectrum(const Stream& stream, int length, const AlignedVector<float>& window, const MelBands& bands)
+    DeviceSpectrum(const CudaQueue& queue, int length, const AlignedVector<float>& window, const MelBands& bands)
         : length_(length),
           bands_(static_cast<int>(bands.start.size())),
-          roots_(stream, interleaved(Fft(length)), "the roots of an FFT"),
-          window_(stream, window, "a window"),
-          start_(stream, bands.start, "mel bands"),
-          count_(stream, bands.length, "mel bands"),
-          offset_(stream, bands.offset, "mel bands"),
-          weights_(stream, bands.weights, "mel bands") {}
+          roots_(queue, interleaved(Fft(length)), "the roots of an FFT"),
+          window_(queue, window, "a window"),
+          start_(queue, bands.start, "mel bands"),
+          count_(queue, bands.length, "mel bands"),
+          offset_(queue, bands.offset, "mel bands"),
+          weights_(queue, bands.weights, "mel bands") {}
 
     Spectrum view() const noexcept {
         return {.length = length_,

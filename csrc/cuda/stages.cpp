@@ -38,32 +38,32 @@ Concealing make_concealing(const Config& config) {
             .silence = std::log(kMelFloor)};
 }
 
-DeviceArray<float> vector(const Stream& stream, const WeightMap& weights, const char* name) {
+DeviceArray<float> vector(const CudaQueue& queue, const WeightMap& weights, const char* name) {
     const AlignedVector<float> values = weights.get(name);
-    return {stream, std::span<const float>(values), name};
+    return {queue, std::span<const float>(values), name};
 }
 
-SlotsState make_slots(const Stream& stream, const SeanetConvolutions& convolutions,
+SlotsState make_slots(const CudaQueue& queue, const SeanetConvolutions& convolutions,
                       const std::vector<const DeviceTransformer*>& transformers, int slots, int max_tokens) {
     SlotsState state;
     const std::size_t count = static_cast<std::size_t>(slots);
-    state.position = {stream, count, "clocks of a group"};
-    state.start = {stream, count, "clocks of a group"};
+    state.position = {queue, count, "clocks of a group"};
+    state.start = {queue, count, "clocks of a group"};
     for (std::size_t i = 0; i < convolutions.size(); ++i) {
         const DeviceConv& conv = convolutions[i];
-        state.rings[i] = {stream,
+        state.rings[i] = {queue,
                           area(slots, conv.ring_rows(max_tokens)) * static_cast<std::size_t>(conv.shape().inputs),
                           "rings of a group's convolutions"};
-        stream.fill(state.rings[i].data(), 0, state.rings[i].bytes());
+        queue.fill(state.rings[i].data(), 0, state.rings[i].bytes());
     }
     for (const DeviceTransformer* transformer : transformers)
-        state.transformers.push_back(transformer->make_state(stream, slots, max_tokens));
-    seek(stream, {state.position.data(), state.start.data(), nullptr, slots}, nullptr, nullptr);
+        state.transformers.push_back(transformer->make_state(queue, slots, max_tokens));
+    seek(queue, {state.position.data(), state.start.data(), nullptr, slots}, nullptr, nullptr);
     return state;
 }
 
 /// `widest` has the same sizes as every other transformer of the machine but for the number of layers.
-StepScratch make_step(const Stream& stream, const SeanetConvolutions& convolutions, const DeviceTransformer& widest,
+StepScratch make_step(const CudaQueue& queue, const SeanetConvolutions& convolutions, const DeviceTransformer& widest,
                       std::size_t operand, int slots, int max_tokens) {
     std::size_t floats = 0;
     for (const DeviceConv& conv : convolutions) {
@@ -73,14 +73,14 @@ StepScratch make_step(const Stream& stream, const SeanetConvolutions& convolutio
     }
     const int rows = slots * max_tokens;
     const std::size_t dimension = area(rows, widest.spec().dimension);
-    const auto buffer = [&](std::size_t count) { return DeviceArray<float>(stream, count, "rows of a step"); };
+    const auto buffer = [&](std::size_t count) { return DeviceArray<float>(queue, count, "rows of a step"); };
     return {.a = buffer(floats),
             .b = buffer(floats),
             .c = buffer(floats),
             .x = buffer(dimension),
             .mu = buffer(dimension),
-            .rows = widest.make_scratch(stream, rows),
-            .operand = {stream, operand, "operands of a step"}};
+            .rows = widest.make_scratch(queue, rows),
+            .operand = {queue, operand, "operands of a step"}};
 }
 
 std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {
@@ -89,14 +89,14 @@ std::size_t convolution_bytes(const SeanetConvolutions& convolutions) {
     return total;
 }
 
-SeanetConvolutions make_convolutions(const Stream& stream, const SeanetLayers& layers, const WeightMap& weights) {
+SeanetConvolutions make_convolutions(const CudaQueue& queue, const SeanetLayers& layers, const WeightMap& weights) {
     SeanetConvolutions made;
     for (std::size_t i = 0; i < layers.size(); ++i) {
         const SeanetLayer& layer = layers[i];
         made[i] = layer.role == SeanetRole::up
-                      ? DeviceConv::transposed(stream, layer.inputs, layer.outputs, layer.ratio, layer.rows_per_token,
+                      ? DeviceConv::transposed(queue, layer.inputs, layer.outputs, layer.ratio, layer.rows_per_token,
                                                weights, layer.name, layer.precision)
-                      : DeviceConv(stream,
+                      : DeviceConv(queue,
                                    {.inputs = layer.inputs,
                                     .outputs = layer.outputs,
                                     .kernel = layer.kernel,
@@ -148,25 +148,25 @@ std::size_t StepScratch::bytes() const {
     return total;
 }
 
-DeviceEncoder::DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights)
+DeviceEncoder::DeviceEncoder(const CudaQueue& queue, const Config& config, const WeightMap& weights)
     : dimension_(config.dimension),
       fsq_(make_fsq(config)),
-      transformer_(stream, config.semantic_transformer(), weights),
-      mu_(stream, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
+      transformer_(queue, config.semantic_transformer(), weights),
+      mu_(queue, Precision::fp32, weights.get("vae_semantic_transformer.dense_mu.weight"), config.dimension,
           config.dimension, weights.get("vae_semantic_transformer.dense_mu.bias")),
-      project_in_(vector(stream, weights, "fsq.project_in.weight")),
-      project_in_bias_(vector(stream, weights, "fsq.project_in.bias")),
+      project_in_(vector(queue, weights, "fsq.project_in.weight")),
+      project_in_bias_(vector(queue, weights, "fsq.project_in.bias")),
       layers_(seanet_encoder_layers(config)),
-      convolutions_(make_convolutions(stream, layers_, weights)) {}
+      convolutions_(make_convolutions(queue, layers_, weights)) {}
 
-SlotsState DeviceEncoder::make_state(const Stream& stream, int slots, int max_tokens) const {
-    return make_slots(stream, convolutions_, {&transformer_}, slots, max_tokens);
+SlotsState DeviceEncoder::make_state(const CudaQueue& queue, int slots, int max_tokens) const {
+    return make_slots(queue, convolutions_, {&transformer_}, slots, max_tokens);
 }
 
-StepScratch DeviceEncoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
+StepScratch DeviceEncoder::make_scratch(const CudaQueue& queue, int slots, int max_tokens) const {
     const int rows = slots * max_tokens;
-    return make_step(stream, convolutions_, transformer_, std::max(transformer_.operand(rows), mu_.operand(rows)),
-                     slots, max_tokens);
+    return make_step(queue, convolutions_, transformer_, std::max(transformer_.operand(rows), mu_.operand(rows)), slots,
+                     max_tokens);
 }
 
 std::size_t DeviceEncoder::weight_bytes() const {
@@ -179,7 +179,7 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
     float* x = scratch.x.data();
     run(step, layers_, convolutions_, state, scratch, mel, valid, x);
     if (extras.encoder_out != nullptr) {
-        step.stream.copy_on_device(extras.encoder_out, x, area(step.rows(), dimension_) * sizeof(float));
+        step.queue.copy_on_device(extras.encoder_out, x, area(step.rows(), dimension_) * sizeof(float));
     }
     transformer_.apply(step, state.transformers[0], scratch.rows, x);
 
@@ -190,7 +190,7 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
     dense.matrix = mu_.view();
     dense.operand = step.operand;
     dense.y = scratch.mu.data();
-    linear(step.stream, dense);
+    linear(step.queue, dense);
 
     FsqEncodeArgs quantise;
     quantise.clock = step.clock;
@@ -202,35 +202,35 @@ void DeviceEncoder::push(const Step& step, const SlotsState& state, const StepSc
     quantise.bias = project_in_bias_.data();
     quantise.fsq_in = extras.fsq_in;
     quantise.tokens = tokens;
-    fsq_encode(step.stream, quantise);
-    advance(step.stream, step.clock, step.tokens);
+    fsq_encode(step.queue, quantise);
+    advance(step.queue, step.clock, step.tokens);
 }
 
-DeviceDecoder::DeviceDecoder(const Stream& stream, const Config& config, const WeightMap& weights)
+DeviceDecoder::DeviceDecoder(const CudaQueue& queue, const Config& config, const WeightMap& weights)
     : dimension_(config.dimension),
       bands_(config.n_mels),
       fsq_(make_fsq(config)),
       concealing_(make_concealing(config)),
-      project_out_(vector(stream, weights, "fsq.project_out.weight")),
-      project_out_bias_(vector(stream, weights, "fsq.project_out.bias")),
-      connector_(stream, config.connector_transformer(), weights),
-      transformer_(stream, config.decoder_transformer(), weights),
+      project_out_(vector(queue, weights, "fsq.project_out.weight")),
+      project_out_bias_(vector(queue, weights, "fsq.project_out.bias")),
+      connector_(queue, config.connector_transformer(), weights),
+      transformer_(queue, config.decoder_transformer(), weights),
       layers_(seanet_decoder_layers(config)),
-      convolutions_(make_convolutions(stream, layers_, weights)) {}
+      convolutions_(make_convolutions(queue, layers_, weights)) {}
 
-SlotsState DeviceDecoder::make_state(const Stream& stream, int slots, int max_tokens) const {
-    SlotsState state = make_slots(stream, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
-    state.memory = {stream, static_cast<std::size_t>(slots), "what a group remembers of its tokens"};
-    state.floor = {stream, area(slots, bands_), "what a group remembers of its tokens"};
-    stream.fill(state.memory.data(), 0, state.memory.bytes());
-    stream.fill(state.floor.data(), 0, state.floor.bytes());
+SlotsState DeviceDecoder::make_state(const CudaQueue& queue, int slots, int max_tokens) const {
+    SlotsState state = make_slots(queue, convolutions_, {&connector_, &transformer_}, slots, max_tokens);
+    state.memory = {queue, static_cast<std::size_t>(slots), "what a group remembers of its tokens"};
+    state.floor = {queue, area(slots, bands_), "what a group remembers of its tokens"};
+    queue.fill(state.memory.data(), 0, state.memory.bytes());
+    queue.fill(state.floor.data(), 0, state.floor.bytes());
     return state;
 }
 
-StepScratch DeviceDecoder::make_scratch(const Stream& stream, int slots, int max_tokens) const {
+StepScratch DeviceDecoder::make_scratch(const CudaQueue& queue, int slots, int max_tokens) const {
     const int rows = slots * max_tokens;
-    return make_step(stream, convolutions_, transformer_,
-                     std::max(connector_.operand(rows), transformer_.operand(rows)), slots, max_tokens);
+    return make_step(queue, convolutions_, transformer_, std::max(connector_.operand(rows), transformer_.operand(rows)),
+                     slots, max_tokens);
 }
 
 std::size_t DeviceDecoder::weight_bytes() const {
@@ -252,7 +252,7 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     dequantise.bias = project_out_bias_.data();
     dequantise.g = voice;
     dequantise.y = scratch.x.data();
-    fsq_decode(step.stream, dequantise);
+    fsq_decode(step.queue, dequantise);
     connector_.apply(step, state.transformers[0], scratch.rows, scratch.x.data());
     expand(step, state, scratch, mel);
     ConcealArgs end;
@@ -263,14 +263,14 @@ void DeviceDecoder::push(const Step& step, const SlotsState& state, const StepSc
     end.floor = state.floor.data();
     end.mel = mel;
     end.bands = bands_;
-    conceal(step.stream, end);
+    conceal(step.queue, end);
 }
 
 void DeviceDecoder::push_acoustic(const Step& step, const SlotsState& state, const StepScratch& scratch,
                                   const float* acoustic, float* mel) const {
-    step.stream.copy_on_device(scratch.x.data(), acoustic, area(step.rows(), dimension_) * sizeof(float));
+    step.queue.copy_on_device(scratch.x.data(), acoustic, area(step.rows(), dimension_) * sizeof(float));
     expand(step, state, scratch, mel);
-    advance(step.stream, step.clock, step.tokens);
+    advance(step.queue, step.clock, step.tokens);
 }
 
 void DeviceDecoder::expand(const Step& step, const SlotsState& state, const StepScratch& scratch, float* mel) const {

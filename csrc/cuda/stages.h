@@ -47,10 +47,10 @@ struct EncoderExtras {
 
 class DeviceEncoder {
   public:
-    DeviceEncoder(const Stream& stream, const Config& config, const WeightMap& weights);
+    DeviceEncoder(const CudaQueue& queue, const Config& config, const WeightMap& weights);
 
-    SlotsState make_state(const Stream& stream, int slots, int max_tokens) const;
-    StepScratch make_scratch(const Stream& stream, int slots, int max_tokens) const;
+    SlotsState make_state(const CudaQueue& queue, int slots, int max_tokens) const;
+    StepScratch make_scratch(const CudaQueue& queue, int slots, int max_tokens) const;
     std::size_t weight_bytes() const;
     const SeanetConvolutions& convolutions() const noexcept { return convolutions_; }
     const DeviceTransformer& transformer() const noexcept { return transformer_; }
@@ -73,10 +73,10 @@ class DeviceEncoder {
 
 class DeviceDecoder {
   public:
-    DeviceDecoder(const Stream& stream, const Config& config, const WeightMap& weights);
+    DeviceDecoder(const CudaQueue& queue, const Config& config, const WeightMap& weights);
 
-    SlotsState make_state(const Stream& stream, int slots, int max_tokens) const;
-    StepScratch make_scratch(const Stream& stream, int slots, int max_tokens) const;
+    SlotsState make_state(const CudaQueue& queue, int slots, int max_tokens) const;
+    StepScratch make_scratch(const CudaQueue& queue, int slots, int max_tokens) const;
     std::size_t weight_bytes() const;
     const SeanetConvolutions& convolutions() const noexcept { return convolutions_; }
     const DeviceTransformer& connector() const noexcept { return connector_; }

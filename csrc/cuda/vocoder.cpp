@@ -27,9 +27,9 @@ class VocoderOf : public DeviceVocoder {
     explicit VocoderOf(const Arguments&... arguments) : machine_(arguments...) {}
 
     std::size_t weight_bytes() const override { return machine_.weight_bytes(); }
-    void push(const Stream& stream, const Slots& slots, const std::uint8_t* active, const float* mel, int frames,
+    void push(const CudaQueue& queue, const Slots& slots, const std::uint8_t* active, const float* mel, int frames,
               float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const override {
-        machine_.push(stream, state(slots), active, mel, frames, pcm, pcm_stride, samples);
+        machine_.push(queue, state(slots), active, mel, frames, pcm, pcm_stride, samples);
     }
 
   protected:
@@ -44,23 +44,24 @@ class SpectralVocoder final : public VocoderOf<DeviceSpectral> {
   public:
     using VocoderOf::VocoderOf;
 
-    std::unique_ptr<Slots> make_slots(const Stream& stream, int slots, int, int max_look_ahead) const override {
-        return owned(machine_.make_state(stream, slots, max_look_ahead));
+    std::unique_ptr<Slots> make_slots(const CudaQueue& queue, int slots, int, int max_look_ahead) const override {
+        return owned(machine_.make_state(queue, slots, max_look_ahead));
     }
     bool accepts(const Slots& slots, const VocoderOptions& resolved) const noexcept override {
         return resolved.look_ahead >= 0 && resolved.look_ahead <= state(slots).max_look_ahead;
     }
-    void start(const Stream& stream, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
-        machine_.start(stream, state(slots), slot, resolved.look_ahead);
+    void start(const CudaQueue& queue, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
+        machine_.start(queue, state(slots), slot, resolved.look_ahead);
     }
-    void finish(const Stream& stream, const Slots& slots, int slot, float* pcm, std::int32_t* samples) const override {
-        machine_.finish(stream, state(slots), slot, pcm, samples);
+    void finish(const CudaQueue& queue, const Slots& slots, int slot, float* pcm,
+                std::int32_t* samples) const override {
+        machine_.finish(queue, state(slots), slot, pcm, samples);
     }
-    void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const override {
-        machine_.save(stream, state(slots), slot, vocoder_state);
+    void save(const CudaQueue& queue, const Slots& slots, int slot, std::byte* vocoder_state) const override {
+        machine_.save(queue, state(slots), slot, vocoder_state);
     }
-    void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const override {
-        machine_.load(stream, state(slots), slot, vocoder_state);
+    void load(const CudaQueue& queue, const Slots& slots, int slot, const std::byte* vocoder_state) const override {
+        machine_.load(queue, state(slots), slot, vocoder_state);
     }
 };
 
@@ -68,35 +69,36 @@ class HiftVocoder final : public VocoderOf<DeviceHift> {
   public:
     using VocoderOf::VocoderOf;
 
-    std::unique_ptr<Slots> make_slots(const Stream& stream, int slots, int max_frames, int) const override {
-        return owned(machine_.make_state(stream, slots, max_frames));
+    std::unique_ptr<Slots> make_slots(const CudaQueue& queue, int slots, int max_frames, int) const override {
+        return owned(machine_.make_state(queue, slots, max_frames));
     }
     bool accepts(const Slots&, const VocoderOptions& resolved) const noexcept override {
         return resolved.look_ahead == machine_.look_ahead();
     }
-    void start(const Stream& stream, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
-        machine_.start(stream, state(slots), slot, resolved);
+    void start(const CudaQueue& queue, const Slots& slots, int slot, const VocoderOptions& resolved) const override {
+        machine_.start(queue, state(slots), slot, resolved);
     }
-    void finish(const Stream& stream, const Slots& slots, int slot, float* pcm, std::int32_t* samples) const override {
-        machine_.finish(stream, DeviceHift::slot_of(state(slots), slot), nullptr, pcm, 0, samples);
+    void finish(const CudaQueue& queue, const Slots& slots, int slot, float* pcm,
+                std::int32_t* samples) const override {
+        machine_.finish(queue, DeviceHift::slot_of(state(slots), slot), nullptr, pcm, 0, samples);
     }
-    void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const override {
-        machine_.save(stream, state(slots), slot, vocoder_state);
+    void save(const CudaQueue& queue, const Slots& slots, int slot, std::byte* vocoder_state) const override {
+        machine_.save(queue, state(slots), slot, vocoder_state);
     }
-    void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const override {
-        machine_.load(stream, state(slots), slot, vocoder_state);
+    void load(const CudaQueue& queue, const Slots& slots, int slot, const std::byte* vocoder_state) const override {
+        machine_.load(queue, state(slots), slot, vocoder_state);
     }
 };
 
 }  // namespace
 
-std::unique_ptr<const DeviceVocoder> make_device_vocoder(const Stream& stream, const Config& config,
+std::unique_ptr<const DeviceVocoder> make_device_vocoder(const CudaQueue& queue, const Config& config,
                                                          const WeightMap& weights) {
     switch (config.vocoder) {
         case VocoderKind::spectral:
-            return std::make_unique<SpectralVocoder>(stream, config);
+            return std::make_unique<SpectralVocoder>(queue, config);
         case VocoderKind::hift:
-            return std::make_unique<HiftVocoder>(stream, config, weights, config.precision);
+            return std::make_unique<HiftVocoder>(queue, config, weights, config.precision);
         case VocoderKind::none:
             break;
     }

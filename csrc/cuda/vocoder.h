@@ -33,32 +33,32 @@ class DeviceVocoder {
     virtual std::size_t weight_bytes() const = 0;
     /// For steps of up to `max_frames` mel frames and streams that look up to `max_look_ahead` frames ahead (HiFT: its
     /// own look-ahead). Every slot is to be started.
-    virtual std::unique_ptr<Slots> make_slots(const Stream& stream, int slots, int max_frames,
+    virtual std::unique_ptr<Slots> make_slots(const CudaQueue& queue, int slots, int max_frames,
                                               int max_look_ahead) const = 0;
     /// Whether a slot can be started with these (resolved) options.
     virtual bool accepts(const Slots& slots, const VocoderOptions& resolved) const noexcept = 0;
-    /// A slot starts anew. Waits for the stream.
-    virtual void start(const Stream& stream, const Slots& slots, int slot, const VocoderOptions& resolved) const = 0;
+    /// A slot starts anew. Waits for the queue.
+    virtual void start(const CudaQueue& queue, const Slots& slots, int slot, const VocoderOptions& resolved) const = 0;
 
     /// Feeds `frames` rows of mel [slots, frames, n_mels] to the slots that `active` [slots] (null: all) names. Row i
     /// of pcm [slots, pcm_stride] gets the samples that are ready, at most frames*hop_length: after t frames max(0,
     /// t*hop_length - latency) in all, with the latency of the CPU's vocoder. samples [slots]: how many; 0 for slots
     /// that are not active.
-    virtual void push(const Stream& stream, const Slots& slots, const std::uint8_t* active, const float* mel,
+    virtual void push(const CudaQueue& queue, const Slots& slots, const std::uint8_t* active, const float* mel,
                       int frames, float* pcm, std::ptrdiff_t pcm_stride, std::int32_t* samples) const = 0;
     /// The samples that one slot still owes, at most the latency, and in samples[0] their number; it must then start
     /// anew.
-    virtual void finish(const Stream& stream, const Slots& slots, int slot, float* pcm,
+    virtual void finish(const CudaQueue& queue, const Slots& slots, int slot, float* pcm,
                         std::int32_t* samples) const = 0;
 
     /// A slot's state, if it is not finished, to and from a CPU vocoder's state, which is as when it was started; these
-    /// wait for the stream. HiFT's goes by what the stream was fed last (models/hift/past.h).
-    virtual void save(const Stream& stream, const Slots& slots, int slot, std::byte* vocoder_state) const = 0;
-    virtual void load(const Stream& stream, const Slots& slots, int slot, const std::byte* vocoder_state) const = 0;
+    /// wait for the queue. HiFT's goes by what the stream was fed last (models/hift/past.h).
+    virtual void save(const CudaQueue& queue, const Slots& slots, int slot, std::byte* vocoder_state) const = 0;
+    virtual void load(const CudaQueue& queue, const Slots& slots, int slot, const std::byte* vocoder_state) const = 0;
 };
 
 /// Null if the model has no vocoder.
-std::unique_ptr<const DeviceVocoder> make_device_vocoder(const Stream& stream, const Config& config,
+std::unique_ptr<const DeviceVocoder> make_device_vocoder(const CudaQueue& queue, const Config& config,
                                                          const WeightMap& weights);
 
 }  // namespace secousti::core::cuda

@@ -18,7 +18,7 @@ constexpr int kGates = 3 * kGruHidden;
 static_assert(kGruHidden == Layers::kHidden, "the kernel has its size at compile time");
 
 /// y [rows, outputs] from windows of `taps` rows of x.
-void product(const Stream& stream, const DeviceVoice::Scratch& scratch, const DeviceMatrix& matrix, int taps,
+void product(const CudaQueue& queue, const DeviceVoice::Scratch& scratch, const DeviceMatrix& matrix, int taps,
              const float* x, int rows, Activation activation, float* y) {
     const int inputs = matrix.depth() / taps;
     LinearArgs args;
@@ -31,12 +31,12 @@ void product(const Stream& stream, const DeviceVoice::Scratch& scratch, const De
     args.epilogue.activation = activation;
     args.operand = scratch.operand.data();
     args.y = y;
-    linear(stream, args);
+    linear(queue, args);
 }
 
 }  // namespace
 
-DeviceVoice::DeviceVoice(const Stream& stream, const Config& config, const WeightMap& weights)
+DeviceVoice::DeviceVoice(const CudaQueue& queue, const Config& config, const WeightMap& weights)
     : bands_(config.n_mels), prompt_frames_(config.prompt_frames), dimension_(config.dimension) {
     const Layers layers(config);
     width_ = layers.width;
@@ -44,10 +44,10 @@ DeviceVoice::DeviceVoice(const Stream& stream, const Config& config, const Weigh
         const int depth = Layers::kKernel * conv.inputs;
         const std::vector<float> matrix =
             conv_matrix(weights.get(conv.weight), conv.outputs, conv.inputs, Layers::kKernel);
-        convolutions_.emplace_back(stream, Precision::fp32, matrix, conv.outputs, depth, weights.get(conv.bias));
+        convolutions_.emplace_back(queue, Precision::fp32, matrix, conv.outputs, depth, weights.get(conv.bias));
     }
     const auto linear = [&](const std::string& weight, int outputs, int inputs, const std::string& bias = {}) {
-        return DeviceMatrix(stream, Precision::fp32, weights.get(weight), outputs, inputs,
+        return DeviceMatrix(queue, Precision::fp32, weights.get(weight), outputs, inputs,
                             bias.empty() ? AlignedVector<float>() : weights.get(bias));
     };
     squeeze_ = linear(layers.squeeze, Layers::kSqueeze, width_);
@@ -58,26 +58,26 @@ DeviceVoice::DeviceVoice(const Stream& stream, const Config& config, const Weigh
     for (std::size_t gate = 0; gate < kGates; ++gate) {
         for (std::size_t i = 0; i < kGruHidden; ++i) transposed[i * kGates + gate] = hidden[gate * kGruHidden + i];
     }
-    gru_hidden_ = {stream, transposed, "the voice encoder"};
-    gru_hidden_bias_ = {stream, weights.get(layers.gru_hidden_bias), "the voice encoder"};
+    gru_hidden_ = {queue, transposed, "the voice encoder"};
+    gru_hidden_bias_ = {queue, weights.get(layers.gru_hidden_bias), "the voice encoder"};
     mu_ = linear(layers.mu, dimension_, kGruHidden, layers.mu_bias);
 }
 
-DeviceVoice::Scratch DeviceVoice::make_scratch(const Stream& stream) const {
+DeviceVoice::Scratch DeviceVoice::make_scratch(const CudaQueue& queue) const {
     const char* what = "the voice encoder";
     const int width = std::max(bands_, width_);
     Scratch scratch;
-    scratch.a = {stream, area(prompt_frames_ + 2, width), what};
-    scratch.b = {stream, area(prompt_frames_ + 2, width), what};
-    scratch.mean = {stream, static_cast<std::size_t>(width_), what};
-    scratch.squeezed = {stream, static_cast<std::size_t>(Layers::kSqueeze), what};
-    scratch.gate = {stream, static_cast<std::size_t>(width_), what};
-    scratch.gates = {stream, area(prompt_frames_, kGates), what};
-    scratch.last = {stream, static_cast<std::size_t>(kGruHidden), what};
+    scratch.a = {queue, area(prompt_frames_ + 2, width), what};
+    scratch.b = {queue, area(prompt_frames_ + 2, width), what};
+    scratch.mean = {queue, static_cast<std::size_t>(width_), what};
+    scratch.squeezed = {queue, static_cast<std::size_t>(Layers::kSqueeze), what};
+    scratch.gate = {queue, static_cast<std::size_t>(width_), what};
+    scratch.gates = {queue, area(prompt_frames_, kGates), what};
+    scratch.last = {queue, static_cast<std::size_t>(kGruHidden), what};
     std::size_t operand =
         std::max({squeeze_.operand(1), excite_.operand(1), gru_input_.operand(prompt_frames_), mu_.operand(1)});
     for (const DeviceMatrix& conv : convolutions_) operand = std::max(operand, conv.operand(prompt_frames_));
-    scratch.operand = {stream, operand, what};
+    scratch.operand = {queue, operand, what};
     return scratch;
 }
 
@@ -88,7 +88,7 @@ std::size_t DeviceVoice::weight_bytes() const {
     return bytes;
 }
 
-void DeviceVoice::encode(const Stream& stream, const Scratch& scratch, const float* mel, std::size_t frames,
+void DeviceVoice::encode(const CudaQueue& queue, const Scratch& scratch, const float* mel, std::size_t frames,
                          float* g) const {
     // The middle of the clip.
     const std::size_t prompt = static_cast<std::size_t>(prompt_frames_);
@@ -97,27 +97,27 @@ void DeviceVoice::encode(const Stream& stream, const Scratch& scratch, const flo
     // Rows 1 ... rows of a buffer are a layer's; those beside them are zeros.
     const auto pad = [&](float* x, int width) {
         const std::size_t bytes = static_cast<std::size_t>(width) * sizeof(float);
-        stream.fill(x, 0, bytes);
-        stream.fill(x + area(rows + 1, width), 0, bytes);
+        queue.fill(x, 0, bytes);
+        queue.fill(x + area(rows + 1, width), 0, bytes);
     };
     float* x = scratch.a.data();
     float* y = scratch.b.data();
     pad(x, bands_);
-    stream.copy_on_device(x + bands_, mel + first * static_cast<std::size_t>(bands_),
-                          area(rows, bands_) * sizeof(float));
+    queue.copy_on_device(x + bands_, mel + first * static_cast<std::size_t>(bands_),
+                         area(rows, bands_) * sizeof(float));
     for (const DeviceMatrix& conv : convolutions_) {
         pad(y, conv.outputs());
-        product(stream, scratch, conv, Layers::kKernel, x, rows, Activation::relu, y + conv.outputs());
+        product(queue, scratch, conv, Layers::kKernel, x, rows, Activation::relu, y + conv.outputs());
         std::swap(x, y);
     }
     float* top = x + width_;
-    mean_rows(stream, top, 1, rows, width_, nullptr, scratch.mean.data());
-    product(stream, scratch, squeeze_, 1, scratch.mean.data(), 1, Activation::relu, scratch.squeezed.data());
-    product(stream, scratch, excite_, 1, scratch.squeezed.data(), 1, Activation::none, scratch.gate.data());
-    excite(stream, {top, scratch.gate.data(), rows, width_});
-    product(stream, scratch, gru_input_, 1, top, rows, Activation::none, scratch.gates.data());
-    gru(stream, {scratch.gates.data(), rows, gru_hidden_.data(), gru_hidden_bias_.data(), scratch.last.data()});
-    product(stream, scratch, mu_, 1, scratch.last.data(), 1, Activation::none, g);
+    mean_rows(queue, top, 1, rows, width_, nullptr, scratch.mean.data());
+    product(queue, scratch, squeeze_, 1, scratch.mean.data(), 1, Activation::relu, scratch.squeezed.data());
+    product(queue, scratch, excite_, 1, scratch.squeezed.data(), 1, Activation::none, scratch.gate.data());
+    excite(queue, {top, scratch.gate.data(), rows, width_});
+    product(queue, scratch, gru_input_, 1, top, rows, Activation::none, scratch.gates.data());
+    gru(queue, {scratch.gates.data(), rows, gru_hidden_.data(), gru_hidden_bias_.data(), scratch.last.data()});
+    product(queue, scratch, mu_, 1, scratch.last.data(), 1, Activation::none, g);
 }
 
 }  // namespace secousti::core::cuda

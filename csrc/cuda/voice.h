@@ -19,13 +19,13 @@ class DeviceVoice {
         DeviceArray<std::byte> operand;
     };
 
-    DeviceVoice(const Stream& stream, const Config& config, const WeightMap& weights);
+    DeviceVoice(const CudaQueue& queue, const Config& config, const WeightMap& weights);
 
-    Scratch make_scratch(const Stream& stream) const;
+    Scratch make_scratch(const CudaQueue& queue) const;
     std::size_t weight_bytes() const;
     /// G [dimension] of the middle prompt_frames rows of mel [frames, n_mels], or of all when there are fewer; `frames`
     /// >= 1. Device pointers; asynchronous.
-    void encode(const Stream& stream, const Scratch& scratch, const float* mel, std::size_t frames, float* g) const;
+    void encode(const CudaQueue& queue, const Scratch& scratch, const float* mel, std::size_t frames, float* g) const;
 
   private:
     int bands_, prompt_frames_, dimension_, width_ = 0;

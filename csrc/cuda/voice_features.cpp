@@ -53,7 +53,7 @@ class DeviceVoiceFeatures final : public VoiceFeatures {
     const DeviceModel& device_;
     const std::size_t bands_;
     const int max_samples_;
-    const Stream stream_;
+    const CudaQueue stream_;
     DeviceMel::State state_;
     DeviceVoice::Scratch scratch_;
     DeviceArray<float> pcm_, rows_, prompt_, g_;

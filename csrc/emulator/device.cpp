@@ -23,29 +23,29 @@ Properties properties(int device) {
     return {"SIMT emulator", 9, 0, 4, std::size_t{1} << 32U, std::size_t{1} << 32U};
 }
 
-struct Stream::Impl : emulator::Queue {};
+struct CudaQueue::Impl : emulator::Queue {};
 
-Stream::Stream(int device) : impl_(std::make_unique<Impl>()) { properties(device); }
-Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Stream Stream::borrow(void*, int) { return Stream(std::make_unique<Impl>()); }
-Stream::~Stream() = default;
-Stream::Stream(Stream&&) noexcept = default;
-Stream& Stream::operator=(Stream&&) noexcept = default;
-int Stream::device() const noexcept { return 0; }
-void* Stream::handle() const noexcept { return static_cast<emulator::Queue*>(impl_.get()); }
-bool Stream::overlaps_launches() const noexcept { return true; }
-void Stream::synchronize() const {}
+CudaQueue::CudaQueue(int device) : impl_(std::make_unique<Impl>()) { properties(device); }
+CudaQueue::CudaQueue(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CudaQueue CudaQueue::borrow(void*, int) { return CudaQueue(std::make_unique<Impl>()); }
+CudaQueue::~CudaQueue() = default;
+CudaQueue::CudaQueue(CudaQueue&&) noexcept = default;
+CudaQueue& CudaQueue::operator=(CudaQueue&&) noexcept = default;
+int CudaQueue::device() const noexcept { return 0; }
+void* CudaQueue::handle() const noexcept { return static_cast<emulator::Queue*>(impl_.get()); }
+bool CudaQueue::overlaps_launches() const noexcept { return true; }
+void CudaQueue::synchronize() const {}
 
-void Stream::copy_to_device(void* device, const void* host, std::size_t bytes) const {
+void CudaQueue::copy_to_device(void* device, const void* host, std::size_t bytes) const {
     emulator::submit(handle(), [=] { emulator::write_bytes(device, host, bytes); });
 }
-void Stream::copy_to_host(void* host, const void* device, std::size_t bytes) const {
+void CudaQueue::copy_to_host(void* host, const void* device, std::size_t bytes) const {
     emulator::submit(handle(), [=] { emulator::read_bytes(host, device, bytes); });
 }
-void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) const {
+void CudaQueue::copy_on_device(void* to, const void* from, std::size_t bytes) const {
     emulator::submit(handle(), [=] { emulator::copy_bytes(to, from, bytes); });
 }
-void Stream::fill(void* device, int byte, std::size_t bytes) const {
+void CudaQueue::fill(void* device, int byte, std::size_t bytes) const {
     emulator::submit(handle(), [=] { emulator::fill_bytes(device, byte, bytes); });
 }
 
@@ -78,10 +78,10 @@ Event::Event() : impl_(std::make_unique<Impl>()) {}
 Event::~Event() = default;
 Event::Event(Event&&) noexcept = default;
 Event& Event::operator=(Event&&) noexcept = default;
-void Event::record(const Stream& stream) {
-    emulator::submit(stream.handle(), [impl = impl_.get()] { impl->time = std::chrono::steady_clock::now(); });
+void Event::record(const CudaQueue& queue) {
+    emulator::submit(queue.handle(), [impl = impl_.get()] { impl->time = std::chrono::steady_clock::now(); });
 }
-void Event::make_wait(const Stream&) const {}
+void Event::make_wait(const CudaQueue&) const {}
 void Event::synchronize() const {}
 float Event::milliseconds_since(const Event& earlier) const {
     return std::chrono::duration<float, std::milli>(impl_->time - earlier.impl_->time).count();
@@ -90,8 +90,8 @@ float Event::milliseconds_since(const Event& earlier) const {
 struct Graph::Impl {
     std::vector<Work> work;
 };
-Graph::Graph(const Stream& stream, const std::function<void()>& record) : impl_(std::make_unique<Impl>()) {
-    auto*& recording = static_cast<emulator::Queue*>(stream.handle())->recording;
+Graph::Graph(const CudaQueue& queue, const std::function<void()>& record) : impl_(std::make_unique<Impl>()) {
+    auto*& recording = static_cast<emulator::Queue*>(queue.handle())->recording;
     struct Stop {
         std::vector<Work>*& recording;
         ~Stop() { recording = nullptr; }
@@ -102,7 +102,7 @@ Graph::Graph(const Stream& stream, const std::function<void()>& record) : impl_(
 Graph::~Graph() = default;
 Graph::Graph(Graph&&) noexcept = default;
 Graph& Graph::operator=(Graph&&) noexcept = default;
-void Graph::replay(const Stream&) const {
+void Graph::replay(const CudaQueue&) const {
     for (const Work& work : impl_->work) work();
 }
 
@@ -110,8 +110,8 @@ void Graph::replay(const Stream&) const {
 
 namespace secousti::core::simt::emulator {
 
-void submit(void* stream, std::function<void()> work) {
-    const Queue& queue = *static_cast<Queue*>(stream);
+void submit(void* handle, std::function<void()> work) {
+    const Queue& queue = *static_cast<Queue*>(handle);
     if (queue.recording != nullptr) {
         queue.recording->push_back(std::move(work));
     } else {

@@ -66,7 +66,7 @@ struct MatrixLane {
 void mma(const MatrixLane& mine, bool integers, const char* file, int line);
 
 void run(const char* name, Grid grid, int threads, std::size_t shared_bytes, const std::function<void()>& body);
-void submit(void* stream, std::function<void()> work);
+void submit(void* handle, std::function<void()> work);
 
 int index(int which);
 
@@ -257,8 +257,8 @@ inline void cos_sin_of_turns(double turns, float& cosine, float& sine) {
 }
 
 template <class Kernel>
-void launch(const cuda::Stream& stream, Grid grid, std::size_t shared_bytes, const typename Kernel::Args& args) {
-    emulator::submit(stream.handle(), [=] {
+void launch(const cuda::CudaQueue& queue, Grid grid, std::size_t shared_bytes, const typename Kernel::Args& args) {
+    emulator::submit(queue.handle(), [=] {
         emulator::run(__PRETTY_FUNCTION__, grid, Kernel::kThreads, shared_bytes, [&] { Kernel::run(args); });
     });
 }

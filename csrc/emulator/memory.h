@@ -45,7 +45,7 @@ struct Memory {
     bool initialised(const void* p, std::size_t count) const;
 };
 
-/// What a stream's handle points to.
+/// What a queue's handle points to.
 struct Queue {
     std::vector<std::function<void()>>* recording = nullptr;  ///< of a graph; null: work runs at once
 };
@@ -62,7 +62,7 @@ void* allocate(std::size_t bytes, const char* name);
 void release(void* p) noexcept;
 /// The device memory around `p`, or null.
 Memory* find(const void* p);
-/// Host-side operations of a stream, checked like accesses of kernels.
+/// Host-side operations of a queue, checked like accesses of kernels.
 void write_bytes(void* device, const void* host, std::size_t bytes);
 void read_bytes(void* host, const void* device, std::size_t bytes);
 void copy_bytes(void* to, const void* from, std::size_t bytes);

@@ -7,10 +7,10 @@
 
 namespace simt_test {
 
-using secousti::core::cuda::Stream;
+using secousti::core::cuda::CudaQueue;
 
-inline Stream& stream() {
-    static Stream shared;
+inline CudaQueue& queue() {
+    static CudaQueue shared;
     return shared;
 }
 
@@ -22,14 +22,14 @@ class Array {
     explicit Array(std::size_t count, const char* what = "test array")
         : buffer_(count * sizeof(T), what), count_(count) {}
     explicit Array(const std::vector<T>& values, const char* what = "test array") : Array(values.size(), what) {
-        stream().copy_to_device(buffer_.data(), values.data(), buffer_.bytes());
-        stream().synchronize();
+        queue().copy_to_device(buffer_.data(), values.data(), buffer_.bytes());
+        queue().synchronize();
     }
     T* data() const { return buffer_.as<T>(); }
     std::vector<T> host() const {
         std::vector<T> values(count_);
-        stream().copy_to_host(values.data(), buffer_.data(), buffer_.bytes());
-        stream().synchronize();
+        queue().copy_to_host(values.data(), buffer_.data(), buffer_.bytes());
+        queue().synchronize();
         return values;
     }
 

@@ -11,7 +11,7 @@ namespace {
 using namespace secousti::core;
 using namespace secousti::core::simt;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 struct Plain {
     float* x;
@@ -39,7 +39,7 @@ struct Early {
 template <class Body, int Threads = 64>
 std::string fault_of(FaultKind kind, float* x, int n, std::size_t shared = 1024, Grid grid = {}) {
     try {
-        launch<Kernel<Body, Threads>>(stream(), grid, shared, {x, n});
+        launch<Kernel<Body, Threads>>(queue(), grid, shared, {x, n});
     } catch (const Fault& fault) {
         return fault.kind() == kind ? "" : std::string("another fault: ") + fault.what();
     }
@@ -75,7 +75,7 @@ TEST(emulator_global_bounds) {
     float host = 0.0F;
     expect<Wild>(FaultKind::out_of_bounds, __LINE__, &host);
     std::vector<float> too_many(80);
-    CHECK_THROWS(stream().copy_to_host(too_many.data(), x.data(), 80 * sizeof(float)), Fault, "outside");
+    CHECK_THROWS(queue().copy_to_host(too_many.data(), x.data(), 80 * sizeof(float)), Fault, "outside");
 }
 
 TEST(emulator_shared_bounds) {
@@ -135,7 +135,7 @@ TEST(emulator_initialisation) {
     const Array<float> x(64);
     expect<Reads>(FaultKind::uninitialised, __LINE__, x.data());
     CHECK_THROWS(x.host(), Fault, "never written");
-    stream().fill(x.data(), 0, 64 * sizeof(float));
+    queue().fill(x.data(), 0, 64 * sizeof(float));
     CHECK(fault_of<Reads>(FaultKind::uninitialised, x.data(), 0) == "no fault");
 }
 

@@ -19,7 +19,7 @@ using hift_models::other_config;
 using hift_models::published_config;
 using hift_models::small_config;
 using hift_naive::Naive;
-using simt_test::stream;
+using simt_test::queue;
 
 struct Fixture : hift_models::RandomModel {
     using RandomModel::RandomModel;
@@ -44,7 +44,7 @@ struct Group : simt_test::VocoderSlots<cuda::DeviceHift> {
 std::vector<float> vocode(const Fixture& f, const std::vector<float>& mel, int chunk, const VocoderOptions& options,
                           Precision precision = Precision::fp32) {
     Group group(f, 1, chunk, precision);
-    group.vocoder.start(stream(), group.state, 0, options);
+    group.vocoder.start(queue(), group.state, 0, options);
     return simt_test::vocode_whole(group, mel, chunk);
 }
 
@@ -105,7 +105,7 @@ TEST(simt_hift_group_equals_the_stream_alone_in_any_chunking) {
         CHECK(vocode(f, mel[2], 3, {.seed = 3}, precision) != alone[2]);
         Group group(f, kSlots, 4, precision);
         for (int s = 0; s < kSlots; ++s) {
-            group.vocoder.start(stream(), group.state, s, {.seed = static_cast<std::uint64_t>(s)});
+            group.vocoder.start(queue(), group.state, s, {.seed = static_cast<std::uint64_t>(s)});
         }
         std::vector<int> at(kSlots, 0);
         while (std::any_of(at.begin(), at.end(), [](int t) { return t < kFrames; })) {
@@ -124,7 +124,7 @@ TEST(simt_hift_group_equals_the_stream_alone_in_any_chunking) {
         for (std::size_t s = 0; s < kSlots; ++s) CHECK(group.out[s] == alone[s]);
         // A slot starts anew: nothing of the old stream is left.
         group.out[1].clear();
-        group.vocoder.start(stream(), group.state, 1, {.seed = 4});
+        group.vocoder.start(queue(), group.state, 1, {.seed = 4});
         for (int t = 0; t < kFrames; ++t) {
             group.step({nullptr, mel[4].data() + t * f.config.n_mels, nullptr, nullptr, nullptr}, 1);
         }

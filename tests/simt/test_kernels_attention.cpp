@@ -11,7 +11,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 struct Shape {
     int slots, heads, head_dim, context, max_tokens;
@@ -53,11 +53,11 @@ class Layer {
     /// One step over qkv [slots, tokens, 3*model]; returns y.
     std::vector<float> step(const std::vector<float>& qkv, int tokens, const std::vector<std::uint8_t>& active) {
         const Shape& s = shape_;
-        stream().copy_to_device(active_.data(), active.data(), active.size());
+        queue().copy_to_device(active_.data(), active.data(), active.size());
         const Array<float> in(qkv, "qkv"), cos(count(s.slots, tokens, s.half()), "cos"),
             sin(count(s.slots, tokens, s.half()), "sin"), y(count(s.slots, tokens, s.model()), "y");
         const cuda::Clock clock{position_.data(), start_.data(), active_.data(), s.slots};
-        cuda::rope_angles(stream(), clock, turns_.data(), tokens, s.half(), cos.data(), sin.data());
+        cuda::rope_angles(queue(), clock, turns_.data(), tokens, s.half(), cos.data(), sin.data());
         cuda::AttentionArgs args;
         args.clock = clock;
         args.tokens = tokens;
@@ -74,8 +74,8 @@ class Layer {
         args.cos = cos.data();
         args.sin = sin.data();
         args.y = y.data();
-        cuda::attention(stream(), args);
-        cuda::advance(stream(), clock, tokens);
+        cuda::attention(queue(), args);
+        cuda::advance(queue(), clock, tokens);
         const std::size_t width = count(3, s.model());
         for (int slot = 0; slot < s.slots; ++slot) {
             if (active[static_cast<std::size_t>(slot)] == 0) continue;

@@ -11,7 +11,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 constexpr std::size_t kSlots = 4, kTokens = 3, kFrames = 2, kBands = 133;
 
@@ -34,13 +34,13 @@ TEST(simt_conceal) {
     const Array<cuda::ConcealMemory> memory(kBefore);
     const Array<float> rows(mel), levels(floor);
     const Array<std::uint64_t> position(std::vector<std::uint64_t>{5, 6, 7, 8});
-    cuda::conceal(stream(), {.clock = {.position = position.data(), .active = active.data(), .slots = kSlots},
-                             .tokens_per_slot = kTokens,
-                             .concealing = concealing(memory.data()),
-                             .tokens = tokens.data(),
-                             .floor = levels.data(),
-                             .mel = rows.data(),
-                             .bands = kBands});
+    cuda::conceal(queue(), {.clock = {.position = position.data(), .active = active.data(), .slots = kSlots},
+                            .tokens_per_slot = kTokens,
+                            .concealing = concealing(memory.data()),
+                            .tokens = tokens.data(),
+                            .floor = levels.data(),
+                            .mel = rows.data(),
+                            .bands = kBands});
     const cuda::Concealing c = concealing(nullptr);
     std::vector<double> expected(mel.begin(), mel.end()), expected_floor(floor.begin(), floor.end());
     for (std::size_t slot = 0; slot < kSlots - 1; ++slot) {
@@ -89,15 +89,15 @@ TEST(simt_lost_tokens_have_the_code_of_the_last_one) {
     cuda::Fsq fsq;
     fsq.dims = 1;
     fsq.levels[0] = 3;
-    cuda::fsq_decode(stream(), {.clock = {.slots = kSlots},
-                                .tokens_per_slot = kTokens,
-                                .fsq = fsq,
-                                .concealing = concealing(memory.data()),
-                                .tokens = lost.data(),
-                                .dimension = 1,
-                                .project_out = weights.data(),
-                                .bias = bias.data(),
-                                .y = y.data()});
+    cuda::fsq_decode(queue(), {.clock = {.slots = kSlots},
+                               .tokens_per_slot = kTokens,
+                               .fsq = fsq,
+                               .concealing = concealing(memory.data()),
+                               .tokens = lost.data(),
+                               .dimension = 1,
+                               .project_out = weights.data(),
+                               .bias = bias.data(),
+                               .y = y.data()});
     const auto weight = [](double frames) { return std::min(1.0, 0.9 * std::exp(-frames * 0.05 / 0.06)); };
     const std::vector<double> expected{1, -1, 1, -weight(3 + 2),       -1, -weight(2),
                                        0, 0,  0, weight(4294967297.0), 1,  weight(2)};
@@ -110,7 +110,7 @@ TEST(simt_copy_rows) {
         const std::vector<float> x = check::uniform_vector(kRows * kFrom);
         std::vector<float> expected(kRows * kTo, 9.0F);
         const Array<float> from(x), to(expected);
-        cuda::copy_rows(stream(), from.data(), kFrom, to.data() + 2, kTo, kRows, width);
+        cuda::copy_rows(queue(), from.data(), kFrom, to.data() + 2, kTo, kRows, width);
         for (int r = 0; r < kRows; ++r)
             std::copy_n(&x[static_cast<std::size_t>(r * kFrom)], width,
                         &expected[static_cast<std::size_t>(r * kTo + 2)]);

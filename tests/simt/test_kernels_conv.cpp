@@ -13,7 +13,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 using Rows = std::vector<std::vector<float>>;  // of each slot
 
 struct Shape {
@@ -59,8 +59,8 @@ class Layer {
     std::vector<float> step(const std::vector<float>& x, int tokens, const std::vector<std::uint8_t>& active,
                             const std::vector<float>& residual, const std::vector<std::int32_t>& valid = {}) {
         const Shape& s = shape_;
-        stream().copy_to_device(active_.data(), active.data(), active.size());
-        if (!valid.empty()) stream().copy_to_device(valid_.data(), valid.data(), valid.size() * sizeof(valid[0]));
+        queue().copy_to_device(active_.data(), active.data(), active.size());
+        if (!valid.empty()) queue().copy_to_device(valid_.data(), valid.data(), valid.size() * sizeof(valid[0]));
         const int rows = s.slots * rows_out(tokens), depth = s.kernel * s.inputs;
         const Array<float> in(x, "x"), add(residual, "residual"), y(size(rows, s.outputs), "y");
         const Array<char> operand(cuda::operand_bytes(s.precision, rows, depth), "operand");
@@ -82,8 +82,8 @@ class Layer {
         args.epilogue.residual = residual.empty() ? nullptr : add.data();
         args.operand = operand.data();
         args.y = y.data();
-        cuda::conv(stream(), args);
-        cuda::advance(stream(), clock(), tokens);
+        cuda::conv(queue(), args);
+        cuda::advance(queue(), clock(), tokens);
         const std::size_t step_values = size(rows_in(tokens), s.inputs);
         for (std::size_t slot = 0; slot < given_.size(); ++slot) {
             if (active[slot] == 0) continue;
@@ -101,7 +101,7 @@ class Layer {
         std::vector<std::uint8_t> mask(given_.size());
         mask[static_cast<std::size_t>(slot)] = 1;
         const Array<std::uint8_t> on_device(mask);
-        cuda::seek(stream(), clock(), on_device.data(), nullptr);
+        cuda::seek(queue(), clock(), on_device.data(), nullptr);
         given_[static_cast<std::size_t>(slot)].clear();
     }
 

@@ -10,7 +10,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 const std::vector<std::vector<std::int32_t>> kLevels{{3, 3, 3, 3, 3, 3, 3, 3}, {5, 3, 7}, {3}};
 
@@ -33,15 +33,15 @@ TEST(simt_fsq_encode) {
         const Array<float> in(mu), w(weights), b(bias), fsq_in(kRows * dims);
         const Array<std::int32_t> tokens(kRows);
         const Array<std::uint8_t> active(std::vector<std::uint8_t>{1, 1, 0, 1, 1});
-        cuda::fsq_encode(stream(), {.clock = {.active = active.data(), .slots = kSlots},
-                                    .tokens_per_slot = kTokens,
-                                    .fsq = fsq_of(levels),
-                                    .mu = in.data(),
-                                    .dimension = kDimension,
-                                    .project_in = w.data(),
-                                    .bias = b.data(),
-                                    .fsq_in = fsq_in.data(),
-                                    .tokens = tokens.data()});
+        cuda::fsq_encode(queue(), {.clock = {.active = active.data(), .slots = kSlots},
+                                   .tokens_per_slot = kTokens,
+                                   .fsq = fsq_of(levels),
+                                   .mu = in.data(),
+                                   .dimension = kDimension,
+                                   .project_in = w.data(),
+                                   .bias = b.data(),
+                                   .fsq_in = fsq_in.data(),
+                                   .tokens = tokens.data()});
         const std::vector<float> projected = fsq_in.host();
         const std::vector<std::int32_t> found = tokens.host();
         int compared = 0;
@@ -85,15 +85,15 @@ TEST(simt_fsq_decode) {
                                  g = check::uniform_vector(kSlots * kDimension);
         const Array<std::int32_t> in(tokens);
         const Array<float> w(weights), b(bias), on_device(g), y(kRows * kDimension);
-        cuda::fsq_decode(stream(), {.clock = {.slots = kSlots},
-                                    .tokens_per_slot = kTokens,
-                                    .fsq = fsq_of(levels),
-                                    .tokens = in.data(),
-                                    .dimension = kDimension,
-                                    .project_out = w.data(),
-                                    .bias = b.data(),
-                                    .g = on_device.data(),
-                                    .y = y.data()});
+        cuda::fsq_decode(queue(), {.clock = {.slots = kSlots},
+                                   .tokens_per_slot = kTokens,
+                                   .fsq = fsq_of(levels),
+                                   .tokens = in.data(),
+                                   .dimension = kDimension,
+                                   .project_out = w.data(),
+                                   .bias = b.data(),
+                                   .g = on_device.data(),
+                                   .y = y.data()});
         std::vector<double> expected;
         for (std::size_t r = 0; r < kRows; ++r) {
             for (std::size_t n = 0; n < kDimension; ++n) {
@@ -114,7 +114,7 @@ TEST(simt_fsq_decode) {
 TEST(simt_mask_of_tokens) {
     const Array<std::int32_t> tokens(std::vector<std::int32_t>{5, 9, -1, 9, 0, 9});
     const Array<std::uint8_t> active(3);
-    cuda::mask_of_tokens(stream(), tokens.data(), 3, 2, active.data());
+    cuda::mask_of_tokens(queue(), tokens.data(), 3, 2, active.data());
     CHECK(active.host() == (std::vector<std::uint8_t>{1, 0, 1}));
 }
 
@@ -124,7 +124,7 @@ TEST(simt_mean_rows) {
     const std::vector<std::int32_t> valid{7, 3};
     const Array<float> in(x), mean(kSlots * kChannels);
     const Array<std::int32_t> counts(valid);
-    cuda::mean_rows(stream(), in.data(), kSlots, kRows, kChannels, counts.data(), mean.data());
+    cuda::mean_rows(queue(), in.data(), kSlots, kRows, kChannels, counts.data(), mean.data());
     std::vector<double> expected(kSlots * kChannels);
     for (std::size_t slot = 0; slot < kSlots; ++slot) {
         for (std::size_t r = 0; r < static_cast<std::size_t>(valid[slot]); ++r) {

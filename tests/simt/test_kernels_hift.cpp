@@ -18,7 +18,7 @@ using namespace secousti::core;
 using cuda::HiftConv, cuda::HiftSignal;
 using kernel_cases::rounded_to_bf16;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 /// A signal in rings, and what its rows are.
 struct Ring {
@@ -53,8 +53,8 @@ struct Ring {
                 }
             }
         }
-        stream().copy_to_device(memory.data(), host.data(), host.size());
-        stream().synchronize();
+        queue().copy_to_device(memory.data(), host.data(), host.size());
+        queue().synchronize();
         read();
     }
     void read() { host_bytes = memory.host(); }
@@ -154,7 +154,7 @@ void run(const Case& c, Precision precision, cuda::HiftTiles tiles, std::uint32_
         job.reflects = true;
         job.raw.extra = c.phases / 2;
     }
-    cuda::hift_conv(stream(), args);
+    cuda::hift_conv(queue(), args);
     raw.read();
     next.read();
 
@@ -245,7 +245,7 @@ TEST(simt_hift_conv_refuses_what_it_cannot_do) {
     args.job[0].in.stride = 8;
     args.job[0].taps = 9;
     args.job[0].outputs = 1;
-    CHECK_THROWS(cuda::hift_conv(stream(), args), Error, "ring is too short");
+    CHECK_THROWS(cuda::hift_conv(queue(), args), Error, "ring is too short");
     args.precision = Precision::int8;
-    CHECK_THROWS(cuda::hift_conv(stream(), args), Error, "bf16 or fp32");
+    CHECK_THROWS(cuda::hift_conv(queue(), args), Error, "bf16 or fp32");
 }

@@ -12,7 +12,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 const char* name_of(Precision precision) {
     return precision == Precision::fp32 ? "fp32" : precision == Precision::bf16 ? "bf16" : "int8";
@@ -72,7 +72,7 @@ std::vector<float> run(Precision precision, const Shape& shape, const std::vecto
     args.epilogue = {activation, 0.1F, scale.empty() ? nullptr : s.data(), residual.empty() ? nullptr : res.data()};
     args.operand = scratch == 0 ? nullptr : operand.data();
     args.y = y.data();
-    cuda::linear(stream(), args);
+    cuda::linear(queue(), args);
     return y.host();
 }
 
@@ -181,7 +181,7 @@ TEST(simt_linear_windows) {
         args.matrix = {precision, matrix.data(), nullptr, kOutputs, kDepth};
         args.operand = operand.data();
         args.y = y.data();
-        cuda::linear(stream(), args);
+        cuda::linear(queue(), args);
         std::vector<double> windows;
         for (int slot = 0; slot < kSlots; ++slot) {
             for (int r = 0; r < kRows; ++r) {
@@ -214,5 +214,5 @@ TEST(simt_linear_carries_nan) {
 TEST(simt_linear_refuses_wrong_shapes) {
     cuda::LinearArgs args;
     args.rows_per_slot = 1;
-    CHECK_THROWS(cuda::linear(stream(), args), Error, "no matrix");
+    CHECK_THROWS(cuda::linear(queue(), args), Error, "no matrix");
 }

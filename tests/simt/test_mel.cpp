@@ -12,7 +12,7 @@ namespace {
 
 using namespace secousti::core;
 using simt_test::Array;
-using simt_test::stream;
+using simt_test::queue;
 
 Config mel_config(int n_fft, int hop, int n_mels) {
     Config config;
@@ -66,8 +66,8 @@ struct Group {
     Group(const Config& config_, int slots_, int multiple)
         : config(config_),
           slots(slots_),
-          mel(stream(), config),
-          state(mel.make_state(stream(), slots, multiple)),
+          mel(queue(), config),
+          state(mel.make_state(queue(), slots, multiple)),
           out(static_cast<std::size_t>(slots)) {}
 
     /// rows: a pointer to `samples` floats for each slot, null: not active.
@@ -85,7 +85,7 @@ struct Group {
         const int most = mel.max_frames(state, samples, end);
         const Array<float> device_mel(std::vector<float>(static_cast<std::size_t>(slots * most * config.n_mels + 1)));
         const Array<std::int32_t> frames(static_cast<std::size_t>(slots));
-        mel.push(stream(), state, mask.data(), end ? nullptr : device_pcm.data(), samples, end, device_mel.data(), most,
+        mel.push(queue(), state, mask.data(), end ? nullptr : device_pcm.data(), samples, end, device_mel.data(), most,
                  frames.data());
         const std::vector<float> host = device_mel.host();
         counts = frames.host();
@@ -149,7 +149,7 @@ TEST(simt_mel_equals_its_definition_in_any_mix_of_streams) {
                                 "slot " + std::to_string(s) + ", n_fft " + std::to_string(c.config.n_fft));
         }
         // A slot starts anew.
-        group.mel.reset(stream(), group.state, 1);
+        group.mel.reset(queue(), group.state, 1);
         group.out[1].clear();
         const std::vector<float> other = noise(c.chunk);
         group.push({nullptr, other.data(), nullptr}, c.chunk);
@@ -168,12 +168,12 @@ TEST(simt_mel_state_moves_to_the_cpu_and_back) {
         const std::vector<float> pcm = noise(11 * chunk);
         Group group(config, 2, 1);
         for (int i = 0; i < before; ++i) group.push({nullptr, pcm.data() + i * chunk}, chunk);
-        group.mel.save(stream(), group.state, 1, cpu, arena.data());
+        group.mel.save(queue(), group.state, 1, cpu, arena.data());
         std::vector<float> rows(static_cast<std::size_t>(kMaxFrames * config.n_mels));
         const int frames = cpu.push({&default_backend(), nullptr}, arena.data(), scratch.data(),
                                     pcm.data() + before * chunk, 3 * chunk, false, rows.data());
         group.out[1].insert(group.out[1].end(), rows.begin(), rows.begin() + frames * config.n_mels);
-        group.mel.load(stream(), group.state, 0, cpu, arena.data());
+        group.mel.load(queue(), group.state, 0, cpu, arena.data());
         group.out[0] = group.out[1];
         for (int i = before + 3; i < 11; ++i) group.push({pcm.data() + i * chunk, nullptr}, chunk);
         group.push({pcm.data(), nullptr}, 0, true);

@@ -16,7 +16,7 @@ namespace {
 
 using namespace secousti::core;
 using namespace spectral_signals;
-using simt_test::stream;
+using simt_test::queue;
 
 std::vector<float> test_mel(const Config& config, int frames) { return mel_of(config, test_signal(config, frames)); }
 
@@ -25,7 +25,7 @@ struct Group : simt_test::VocoderSlots<cuda::DeviceSpectral> {
         : VocoderSlots(config_, static_cast<int>(look_ahead.size()),
                        *std::max_element(look_ahead.begin(), look_ahead.end()), config_) {
         most_at_end = 3 * config_.hop_length;  // of the greatest look-ahead
-        for (int s = 0; s < slots; ++s) vocoder.start(stream(), state, s, look_ahead[static_cast<std::size_t>(s)]);
+        for (int s = 0; s < slots; ++s) vocoder.start(queue(), state, s, look_ahead[static_cast<std::size_t>(s)]);
     }
 };
 
@@ -135,7 +135,7 @@ TEST(simt_spectral_group_equals_the_stream_alone_in_any_chunking) {
     group.step({nullptr, &end, nullptr, &end}, 0);
     for (std::size_t s = 0; s < at.size(); ++s) CHECK(group.out[s] == alone[s]);
     // A slot starts anew with another look-ahead.
-    group.vocoder.start(stream(), group.state, 2, 1);
+    group.vocoder.start(queue(), group.state, 2, 1);
     group.out[2].clear();
     for (int t = 0; t < kFrames; ++t) {
         group.step({nullptr, nullptr, mel[0].data() + t * config.n_mels, nullptr}, 1);
@@ -166,11 +166,11 @@ TEST(simt_spectral_state_moves_to_the_cpu_and_back) {
             Group group(config, {1, look_ahead});
             Cpu cpu(config, look_ahead);
             for (int t = 0; t < before; ++t) group.step({nullptr, mel.data() + t * bands}, 1);
-            group.vocoder.save(stream(), group.state, 1, cpu.state.data());
+            group.vocoder.save(queue(), group.state, 1, cpu.state.data());
             cpu.out = group.out[1];
             cpu.push(mel.data() + before * bands, 2);
             Group other(config, {look_ahead});
-            other.vocoder.load(stream(), other.state, 0, cpu.state.data());
+            other.vocoder.load(queue(), other.state, 0, cpu.state.data());
             other.out[0] = cpu.out;
             for (int t = before + 2; t < 8; ++t) other.step({mel.data() + t * bands}, 1);
             other.step({mel.data()}, 0);

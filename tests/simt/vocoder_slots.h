@@ -14,13 +14,13 @@ namespace simt_test {
 
 template <class DeviceVocoder>
 struct VocoderSlots {
-    /// `extent` is what make_state asks for beside the slots, `arguments` what the vocoder does beside the stream.
+    /// `extent` is what make_state asks for beside the slots, `arguments` what the vocoder does beside the queue.
     template <class... Arguments>
     VocoderSlots(const secousti::core::Config& config_, int slots_, int extent, Arguments&&... arguments)
         : config(config_),
           slots(slots_),
-          vocoder(stream(), std::forward<Arguments>(arguments)...),
-          state(vocoder.make_state(stream(), slots, extent)),
+          vocoder(queue(), std::forward<Arguments>(arguments)...),
+          state(vocoder.make_state(queue(), slots, extent)),
           out(static_cast<std::size_t>(slots)) {}
 
     /// rows: the next `frames` rows of mel for each slot, null: not active; frames 0: the end.
@@ -39,9 +39,9 @@ struct VocoderSlots {
         const Array<float> pcm(std::vector<float>(static_cast<std::size_t>(slots * most)));
         const Array<std::int32_t> samples(static_cast<std::size_t>(slots));
         if (frames > 0) {
-            vocoder.push(stream(), state, mask.data(), device_mel.data(), frames, pcm.data(), most, samples.data());
+            vocoder.push(queue(), state, mask.data(), device_mel.data(), frames, pcm.data(), most, samples.data());
         } else {
-            vocoder.finish(stream(), state, mask.data(), pcm.data(), most, samples.data());
+            vocoder.finish(queue(), state, mask.data(), pcm.data(), most, samples.data());
         }
         const std::vector<float> host = pcm.host();
         const std::vector<std::int32_t> counts = samples.host();

@@ -27,10 +27,10 @@ std::vector<float> random_floats(std::size_t count) {
     return values;
 }
 
-Buffer on_device(const cuda::Stream& stream, const void* data, std::size_t bytes, const char* what) {
+Buffer on_device(const cuda::CudaQueue& queue, const void* data, std::size_t bytes, const char* what) {
     Buffer buffer(bytes, what);
-    stream.copy_to_device(buffer.data(), data, bytes);
-    stream.synchronize();
+    queue.copy_to_device(buffer.data(), data, bytes);
+    queue.synchronize();
     return buffer;
 }
 
@@ -40,23 +40,23 @@ struct Layer {
     cuda::Matrix matrix() const { return {Precision::bf16, weights.data(), nullptr, outputs, depth}; }
 };
 
-Layer make_layer(const cuda::Stream& stream, int outputs, int depth) {
+Layer make_layer(const cuda::CudaQueue& queue, int outputs, int depth) {
     const std::vector<float> values =
         random_floats(static_cast<std::size_t>(outputs) * static_cast<std::size_t>(depth));
     std::vector<char> packed(cuda::packed_bytes(Precision::bf16, outputs, depth));
     cuda::pack_matrix(Precision::bf16, values.data(), outputs, depth, packed.data());
-    return {on_device(stream, packed.data(), packed.size(), "weights"), outputs, depth};
+    return {on_device(queue, packed.data(), packed.size(), "weights"), outputs, depth};
 }
 
 /// Median microseconds of one replay.
-double time_of(const cuda::Stream& stream, const std::function<void()>& record) {
-    const cuda::Graph graph(stream, record);
+double time_of(const cuda::CudaQueue& queue, const std::function<void()>& record) {
+    const cuda::Graph graph(queue, record);
     std::vector<float> times;
     for (int i = 0; i < kReplays + 3; ++i) {
         cuda::Event begin, end;
-        begin.record(stream);
-        graph.replay(stream);
-        end.record(stream);
+        begin.record(queue);
+        graph.replay(queue);
+        end.record(queue);
         end.synchronize();
         if (i >= 3) times.push_back(end.milliseconds_since(begin));
     }
@@ -65,35 +65,35 @@ double time_of(const cuda::Stream& stream, const std::function<void()>& record) 
 }
 
 /// Random bfloat16 everywhere, by copies of one block.
-void fill_random(const cuda::Stream& stream, const Buffer& buffer) {
+void fill_random(const cuda::CudaQueue& queue, const Buffer& buffer) {
     constexpr std::size_t kBlock = std::size_t{1} << 20U;
     std::vector<std::uint16_t> words(kBlock / 2);
     std::mt19937 generator(2);
     for (std::uint16_t& word : words) word = static_cast<std::uint16_t>(0x3C00U + generator() % 0x300U);
-    const Buffer block = on_device(stream, words.data(), kBlock, "random block");
+    const Buffer block = on_device(queue, words.data(), kBlock, "random block");
     for (std::size_t at = 0; at < buffer.bytes(); at += kBlock) {
-        stream.copy_on_device(buffer.as<char>() + at, block.data(), std::min(kBlock, buffer.bytes() - at));
+        queue.copy_on_device(buffer.as<char>() + at, block.data(), std::min(kBlock, buffer.bytes() - at));
     }
-    stream.synchronize();
+    queue.synchronize();
 }
 
-void measure(const cuda::Stream& stream, int streams, double bandwidth) {
+void measure(const cuda::CudaQueue& queue, int streams, double bandwidth) {
     const auto rows = static_cast<std::size_t>(streams);
     std::vector<Layer> qkv, out, expand, contract;
     std::vector<Buffer> keys, values;
     for (int i = 0; i < kLayers; ++i) {
-        qkv.push_back(make_layer(stream, 3 * kDimension, kDimension));
-        out.push_back(make_layer(stream, kDimension, kDimension));
-        expand.push_back(make_layer(stream, kFeedforward, kDimension));
-        contract.push_back(make_layer(stream, kDimension, kFeedforward));
+        qkv.push_back(make_layer(queue, 3 * kDimension, kDimension));
+        out.push_back(make_layer(queue, kDimension, kDimension));
+        expand.push_back(make_layer(queue, kFeedforward, kDimension));
+        contract.push_back(make_layer(queue, kDimension, kFeedforward));
         for (std::vector<Buffer>* rings : {&keys, &values}) {
             rings->emplace_back(rows * kContext * kDimension * 2, "ring");
-            fill_random(stream, rings->back());
+            fill_random(queue, rings->back());
         }
     }
     const auto floats = [&](std::size_t width) {
         const std::vector<float> data = random_floats(rows * width);
-        return on_device(stream, data.data(), data.size() * sizeof(float), "rows");
+        return on_device(queue, data.data(), data.size() * sizeof(float), "rows");
     };
     const Buffer x = floats(kDimension), heads = floats(3 * kDimension), attended = floats(kDimension),
                  hidden = floats(kFeedforward), gamma = floats(kDimension), beta = floats(kDimension),
@@ -102,8 +102,8 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
                          "operand");
     const Buffer position(rows * 8, "clock"), start(rows * 8, "clock");
     const cuda::Clock clock{position.as<std::uint64_t>(), start.as<std::uint64_t>(), nullptr, streams};
-    cuda::seek(stream, clock, nullptr, nullptr);
-    cuda::advance(stream, clock, 4 * kContext);
+    cuda::seek(queue, clock, nullptr, nullptr);
+    cuda::advance(queue, clock, 4 * kContext);
 
     const auto product = [&](const Layer& layer, const Buffer& in, const Buffer& to, bool norm,
                              const cuda::Epilogue& epilogue) {
@@ -116,7 +116,7 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         args.epilogue = epilogue;
         args.operand = operand.data();
         args.y = to.as<float>();
-        cuda::linear(stream, args);
+        cuda::linear(queue, args);
     };
     const cuda::Epilogue add{.scale = scale.as<float>(), .residual = x.as<float>()};
     // Of int8 rings the same buffers hold twice the rows that a step needs. Scales of each layer: keys, then values.
@@ -137,7 +137,7 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         args.cos = cosine.as<float>();
         args.sin = sine.as<float>();
         args.y = attended.as<float>();
-        cuda::attention(stream, args);
+        cuda::attention(queue, args);
     };
     struct Part {
         const char* name;
@@ -171,7 +171,7 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
         const auto all_layers = [&] {
             for (std::size_t i = 0; i < kLayers; ++i) part.run(i);
         };
-        print(part.name, time_of(stream, all_layers), part.bytes);
+        print(part.name, time_of(queue, all_layers), part.bytes);
     };
     double total = 0.0;
     for (const Part& part : parts) {
@@ -181,7 +181,7 @@ void measure(const cuda::Stream& stream, int streams, double bandwidth) {
     print_part(
         {"attention step, int8", ring_bytes(Precision::int8), [&](std::size_t i) { attend(i, Precision::int8); }});
     print("transformer, 8 layers",
-          time_of(stream,
+          time_of(queue,
                   [&] {
                       for (std::size_t i = 0; i < kLayers; ++i) {
                           for (const Part& part : parts) part.run(i);
@@ -198,10 +198,10 @@ int main(int argc, char** argv) {
         return 77;
     }
     const double bandwidth = (argc > 1 ? std::strtod(argv[1], nullptr) : 3.0) * 1e12;
-    const cuda::Stream stream;
+    const cuda::CudaQueue queue;
     std::printf("%s, roofline bounds at %.2f TB/s; eight launches of each kernel\n", cuda::properties(0).name.c_str(),
                 bandwidth / 1e12);
     std::printf("%7s  %-24s %10s %10s %8s\n", "streams", "kernel", "us", "bound us", "of bound");
-    for (const int streams : {1, 4, 16, 64, 256, 1024}) measure(stream, streams, bandwidth);
+    for (const int streams : {1, 4, 16, 64, 256, 1024}) measure(queue, streams, bandwidth);
     return 0;
 }

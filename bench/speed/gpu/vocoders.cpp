@@ -55,18 +55,18 @@ std::vector<std::byte> random_weights(const Config& config) {
     return tiny::safetensors("{}", tensors);
 }
 
-/// Times replays of what `record` gives to the stream, one by one, and prints a row.
-void measure(const cuda::Stream& stream, const char* stage, const char* precision, int streams, int frames, int replays,
-             const std::function<void()>& record) {
+/// Times replays of what `record` gives to the queue, one by one, and prints a row.
+void measure(const cuda::CudaQueue& queue, const char* stage, const char* precision, int streams, int frames,
+             int replays, const std::function<void()>& record) {
     for (int i = 0; i < 3; ++i) record();
-    stream.synchronize();
-    const cuda::Graph graph(stream, record);
+    queue.synchronize();
+    const cuda::Graph graph(queue, record);
     cuda::Event before, after;
     std::vector<double> milliseconds;
     for (int i = -3; i < replays; ++i) {
-        before.record(stream);
-        graph.replay(stream);
-        after.record(stream);
+        before.record(queue);
+        graph.replay(queue);
+        after.record(queue);
         after.synchronize();
         if (i >= 0) milliseconds.push_back(static_cast<double>(after.milliseconds_since(before)));
     }
@@ -80,30 +80,30 @@ void measure(const cuda::Stream& stream, const char* stage, const char* precisio
     std::fflush(stdout);
 }
 
-void mel(const cuda::Stream& stream, int streams, int replays) {
+void mel(const cuda::CudaQueue& queue, int streams, int replays) {
     const Config config = published(VocoderKind::none, Precision::fp32);
-    const cuda::DeviceMel front_end(stream, config);
-    const auto state = front_end.make_state(stream, streams, 1);
+    const cuda::DeviceMel front_end(queue, config);
+    const auto state = front_end.make_state(queue, streams, 1);
     const std::size_t slots = static_cast<std::size_t>(streams);
-    const DeviceArray<float> pcm(stream, random_values(slots * 256, -0.5F, 0.5F), "samples");
-    const DeviceArray<float> mel(stream, slots * 80, "mel");
-    const DeviceArray<std::int32_t> frames(stream, slots, "counts");
-    measure(stream, "mel", "fp32", streams, 1, replays,
-            [&] { front_end.push(stream, state, nullptr, pcm.data(), 256, false, mel.data(), 1, frames.data()); });
+    const DeviceArray<float> pcm(queue, random_values(slots * 256, -0.5F, 0.5F), "samples");
+    const DeviceArray<float> mel(queue, slots * 80, "mel");
+    const DeviceArray<std::int32_t> frames(queue, slots, "counts");
+    measure(queue, "mel", "fp32", streams, 1, replays,
+            [&] { front_end.push(queue, state, nullptr, pcm.data(), 256, false, mel.data(), 1, frames.data()); });
 }
 
-void vocoder(const cuda::Stream& stream, const char* stage, const cuda::DeviceVocoder& vocoder, const char* precision,
+void vocoder(const cuda::CudaQueue& queue, const char* stage, const cuda::DeviceVocoder& vocoder, const char* precision,
              int streams, int frames, int look_ahead, int replays) {
-    const auto slots = vocoder.make_slots(stream, streams, frames, look_ahead);
+    const auto slots = vocoder.make_slots(queue, streams, frames, look_ahead);
     for (int s = 0; s < streams; ++s) {
-        vocoder.start(stream, *slots, s, {look_ahead, true, static_cast<std::uint64_t>(s)});
+        vocoder.start(queue, *slots, s, {look_ahead, true, static_cast<std::uint64_t>(s)});
     }
     const std::size_t rows = static_cast<std::size_t>(streams) * static_cast<std::size_t>(frames);
-    const DeviceArray<float> mel(stream, random_values(rows * 80, -8.0F, 0.0F), "mel");
-    const DeviceArray<float> pcm(stream, rows * 256, "samples");
-    const DeviceArray<std::int32_t> samples(stream, static_cast<std::size_t>(streams), "counts");
-    measure(stream, stage, precision, streams, frames, replays, [&] {
-        vocoder.push(stream, *slots, nullptr, mel.data(), frames, pcm.data(), frames * 256, samples.data());
+    const DeviceArray<float> mel(queue, random_values(rows * 80, -8.0F, 0.0F), "mel");
+    const DeviceArray<float> pcm(queue, rows * 256, "samples");
+    const DeviceArray<std::int32_t> samples(queue, static_cast<std::size_t>(streams), "counts");
+    measure(queue, stage, precision, streams, frames, replays, [&] {
+        vocoder.push(queue, *slots, nullptr, mel.data(), frames, pcm.data(), frames * 256, samples.data());
     });
 }
 
@@ -115,22 +115,22 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "%s\n", cuda::why_unavailable());
         return 1;
     }
-    const cuda::Stream stream;
-    for (const int streams : {1, 1536, 4096}) mel(stream, streams, replays);
+    const cuda::CudaQueue queue;
+    for (const int streams : {1, 1536, 4096}) mel(queue, streams, replays);
     const Config spectral = published(VocoderKind::spectral, Precision::fp32);
     const SafetensorsFile none = SafetensorsFile::from_memory(tiny::safetensors("{}", {}));
-    const auto phases = cuda::make_device_vocoder(stream, spectral, WeightMap(none));
+    const auto phases = cuda::make_device_vocoder(queue, spectral, WeightMap(none));
     for (const int streams : {1, 256, 1536, 4096}) {
-        vocoder(stream, "spectral, look-ahead 1", *phases, "fp32", streams, 1, 1, replays);
+        vocoder(queue, "spectral, look-ahead 1", *phases, "fp32", streams, 1, 1, replays);
     }
     for (const Precision precision : {Precision::bf16, Precision::fp32}) {
         const Config config = published(VocoderKind::hift, precision);
         const std::vector<std::byte> bytes = random_weights(config);
         const SafetensorsFile file = SafetensorsFile::from_memory(bytes);
-        const auto hift = cuda::make_device_vocoder(stream, config, WeightMap(file));
+        const auto hift = cuda::make_device_vocoder(queue, config, WeightMap(file));
         const char* name = precision == Precision::bf16 ? "bf16" : "fp32";
         for (const auto& [streams, frames] : {std::pair{1, 1}, {1, 4}, {1, 32}, {16, 4}, {64, 4}, {64, 16}, {256, 1}}) {
-            vocoder(stream, "HiFT", *hift, name, streams, frames, 19,
+            vocoder(queue, "HiFT", *hift, name, streams, frames, 19,
                     precision == Precision::bf16 ? replays : replays / 4 + 1);
         }
     }

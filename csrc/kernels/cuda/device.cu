@@ -67,9 +67,9 @@ Properties properties(int device) {
     return result;
 }
 
-// ---- Stream
+// ---- Queue
 
-struct Stream::Impl {
+struct CudaQueue::Impl {
     cudaStream_t stream = nullptr;
     int device = 0;
     bool owned = false;
@@ -90,30 +90,30 @@ struct Stream::Impl {
     Impl& operator=(const Impl&) = delete;
 };
 
-Stream::Stream(int device) : impl_(std::make_unique<Impl>(nullptr, device, true)) {}
-Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Stream Stream::borrow(void* handle, int device) {
-    return Stream(std::make_unique<Impl>(static_cast<cudaStream_t>(handle), device, false));
+CudaQueue::CudaQueue(int device) : impl_(std::make_unique<Impl>(nullptr, device, true)) {}
+CudaQueue::CudaQueue(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CudaQueue CudaQueue::borrow(void* handle, int device) {
+    return CudaQueue(std::make_unique<Impl>(static_cast<cudaStream_t>(handle), device, false));
 }
-Stream::~Stream() = default;
-Stream::Stream(Stream&&) noexcept = default;
-Stream& Stream::operator=(Stream&&) noexcept = default;
+CudaQueue::~CudaQueue() = default;
+CudaQueue::CudaQueue(CudaQueue&&) noexcept = default;
+CudaQueue& CudaQueue::operator=(CudaQueue&&) noexcept = default;
 
-int Stream::device() const noexcept { return impl_->device; }
-void* Stream::handle() const noexcept { return impl_->stream; }
-bool Stream::overlaps_launches() const noexcept { return impl_->overlaps; }
-void Stream::synchronize() const { check(cudaStreamSynchronize(impl_->stream), "cudaStreamSynchronize"); }
+int CudaQueue::device() const noexcept { return impl_->device; }
+void* CudaQueue::handle() const noexcept { return impl_->stream; }
+bool CudaQueue::overlaps_launches() const noexcept { return impl_->overlaps; }
+void CudaQueue::synchronize() const { check(cudaStreamSynchronize(impl_->stream), "cudaStreamSynchronize"); }
 
-void Stream::copy_to_device(void* device, const void* host, std::size_t bytes) const {
+void CudaQueue::copy_to_device(void* device, const void* host, std::size_t bytes) const {
     check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, impl_->stream), "copy to the device");
 }
-void Stream::copy_to_host(void* host, const void* device, std::size_t bytes) const {
+void CudaQueue::copy_to_host(void* host, const void* device, std::size_t bytes) const {
     check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, impl_->stream), "copy to the host");
 }
-void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) const {
+void CudaQueue::copy_on_device(void* to, const void* from, std::size_t bytes) const {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, impl_->stream), "copy on the device");
 }
-void Stream::fill(void* device, int byte, std::size_t bytes) const {
+void CudaQueue::fill(void* device, int byte, std::size_t bytes) const {
     check(cudaMemsetAsync(device, byte, bytes, impl_->stream), "cudaMemsetAsync");
 }
 
@@ -180,11 +180,11 @@ Event::~Event() = default;
 Event::Event(Event&&) noexcept = default;
 Event& Event::operator=(Event&&) noexcept = default;
 
-void Event::record(const Stream& stream) {
-    check(cudaEventRecord(impl_->event, static_cast<cudaStream_t>(stream.handle())), "cudaEventRecord");
+void Event::record(const CudaQueue& queue) {
+    check(cudaEventRecord(impl_->event, static_cast<cudaStream_t>(queue.handle())), "cudaEventRecord");
 }
-void Event::make_wait(const Stream& stream) const {
-    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream.handle()), impl_->event, 0), "cudaStreamWaitEvent");
+void Event::make_wait(const CudaQueue& queue) const {
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(queue.handle()), impl_->event, 0), "cudaStreamWaitEvent");
 }
 void Event::synchronize() const { check(cudaEventSynchronize(impl_->event), "cudaEventSynchronize"); }
 float Event::milliseconds_since(const Event& earlier) const {
@@ -205,20 +205,20 @@ struct Graph::Impl {
     Impl& operator=(const Impl&) = delete;
 };
 
-Graph::Graph(const Stream& stream, const std::function<void()>& record) : impl_(std::make_unique<Impl>()) {
-    const auto queue = static_cast<cudaStream_t>(stream.handle());
+Graph::Graph(const CudaQueue& queue, const std::function<void()>& record) : impl_(std::make_unique<Impl>()) {
+    const auto stream = static_cast<cudaStream_t>(queue.handle());
     // Thread-local: what other threads do to the device meanwhile does not break the capture.
-    check(cudaStreamBeginCapture(queue, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     cudaGraph_t graph = nullptr;
     try {
         record();
     } catch (...) {
-        cudaStreamEndCapture(queue, &graph);
+        cudaStreamEndCapture(stream, &graph);
         if (graph != nullptr) cudaGraphDestroy(graph);
         cudaGetLastError();
         throw;
     }
-    check(cudaStreamEndCapture(queue, &graph), "cudaStreamEndCapture");
+    check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
     const cudaError_t error = cudaGraphInstantiate(&impl_->executable, graph, 0);
     cudaGraphDestroy(graph);
     check(error, "cudaGraphInstantiate");
@@ -226,8 +226,8 @@ Graph::Graph(const Stream& stream, const std::function<void()>& record) : impl_(
 Graph::~Graph() = default;
 Graph::Graph(Graph&&) noexcept = default;
 Graph& Graph::operator=(Graph&&) noexcept = default;
-void Graph::replay(const Stream& stream) const {
-    check(cudaGraphLaunch(impl_->executable, static_cast<cudaStream_t>(stream.handle())), "cudaGraphLaunch");
+void Graph::replay(const CudaQueue& queue) const {
+    check(cudaGraphLaunch(impl_->executable, static_cast<cudaStream_t>(queue.handle())), "cudaGraphLaunch");
 }
 
 }  // namespace secousti::core::cuda

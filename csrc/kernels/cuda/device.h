@@ -1,4 +1,4 @@
-// The device as plain C++: memory, streams, graphs. Implemented by device.cu on a GPU and by tests/simt/ on the host,
+// The device as plain C++: memory, queues, graphs. Implemented by device.cu on a GPU and by csrc/emulator/ on the host,
 // where kernels run through the emulator. Every failing call throws core::Error and says which; only `available` and
 // `why_unavailable` never throw.
 #pragma once
@@ -23,15 +23,15 @@ struct Properties {
 };
 Properties properties(int device);
 
-/// A queue of work on one device: operations run in the order in which they were given.
-class Stream {
+/// A queue of work on one device (a CUDA stream): operations run in the order in which they were given.
+class CudaQueue {
   public:
-    explicit Stream(int device = 0);
-    /// The caller's stream (a cudaStream_t), which must outlive this object.
-    static Stream borrow(void* handle, int device = 0);
-    ~Stream();
-    Stream(Stream&&) noexcept;
-    Stream& operator=(Stream&&) noexcept;
+    explicit CudaQueue(int device = 0);
+    /// The caller's queue (a cudaStream_t), which must outlive this object.
+    static CudaQueue borrow(void* handle, int device = 0);
+    ~CudaQueue();
+    CudaQueue(CudaQueue&&) noexcept;
+    CudaQueue& operator=(CudaQueue&&) noexcept;
 
     int device() const noexcept;
     /// cudaStream_t.
@@ -48,7 +48,7 @@ class Stream {
 
   private:
     struct Impl;
-    explicit Stream(std::unique_ptr<Impl> impl);
+    explicit CudaQueue(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
 
@@ -94,7 +94,7 @@ class PinnedBuffer {
     std::size_t bytes_ = 0;
 };
 
-/// A point in a stream; for timing and for ordering streams.
+/// A point in a queue; for timing and for ordering queues.
 class Event {
   public:
     Event();
@@ -102,9 +102,9 @@ class Event {
     Event(Event&&) noexcept;
     Event& operator=(Event&&) noexcept;
 
-    void record(const Stream& stream);
-    /// Work given to `stream` from now on starts after the recorded point.
-    void make_wait(const Stream& stream) const;
+    void record(const CudaQueue& queue);
+    /// Work given to `queue` from now on starts after the recorded point.
+    void make_wait(const CudaQueue& queue) const;
     void synchronize() const;
     /// Milliseconds from `earlier` to this; both recorded and reached.
     float milliseconds_since(const Event& earlier) const;
@@ -118,14 +118,14 @@ class Event {
 class Graph {
   public:
     Graph() = default;
-    /// What `record` gives to `stream` becomes the graph; nothing runs yet.
-    Graph(const Stream& stream, const std::function<void()>& record);
+    /// What `record` gives to `queue` becomes the graph; nothing runs yet.
+    Graph(const CudaQueue& queue, const std::function<void()>& record);
     ~Graph();
     Graph(Graph&&) noexcept;
     Graph& operator=(Graph&&) noexcept;
 
     explicit operator bool() const noexcept { return impl_ != nullptr; }
-    void replay(const Stream& stream) const;
+    void replay(const CudaQueue& queue) const;
 
   private:
     struct Impl;

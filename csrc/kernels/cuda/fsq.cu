@@ -13,11 +13,11 @@ void check_shape(const Fsq& fsq, int dimension) {
 }
 }  // namespace
 
-void fsq_encode(const Stream& stream, const FsqEncodeArgs& args) {
+void fsq_encode(const CudaQueue& queue, const FsqEncodeArgs& args) {
     const int rows = args.clock.slots * args.tokens_per_slot;
     if (rows == 0) return;
     check_shape(args.fsq, args.dimension);
-    launch<FsqEncode>(stream, {static_cast<unsigned>(rows)}, FsqEncode::kSharedBytes,
+    launch<FsqEncode>(queue, {static_cast<unsigned>(rows)}, FsqEncode::kSharedBytes,
                       {.active = args.clock.active,
                        .mu = args.mu,
                        .project_in = args.project_in,
@@ -29,11 +29,11 @@ void fsq_encode(const Stream& stream, const FsqEncodeArgs& args) {
                        .fsq = args.fsq});
 }
 
-void fsq_decode(const Stream& stream, const FsqDecodeArgs& args) {
+void fsq_decode(const CudaQueue& queue, const FsqDecodeArgs& args) {
     const int rows = args.clock.slots * args.tokens_per_slot;
     if (rows == 0) return;
     check_shape(args.fsq, args.dimension);
-    launch<FsqDecode>(stream, {static_cast<unsigned>(rows)}, 0,
+    launch<FsqDecode>(queue, {static_cast<unsigned>(rows)}, 0,
                       {.concealing = args.concealing,
                        .tokens = args.tokens,
                        .project_out = args.project_out,
@@ -45,11 +45,11 @@ void fsq_decode(const Stream& stream, const FsqDecodeArgs& args) {
                        .fsq = args.fsq});
 }
 
-void conceal(const Stream& stream, const ConcealArgs& args) {
+void conceal(const CudaQueue& queue, const ConcealArgs& args) {
     require(args.concealing.memory != nullptr && args.floor != nullptr, "conceal: no memory");
     require(args.bands > 0 && args.tokens_per_slot > 0, "conceal: bands and tokens must be positive");
     if (args.clock.slots == 0) return;
-    launch<Conceal>(stream, {static_cast<unsigned>(args.clock.slots)}, 0,
+    launch<Conceal>(queue, {static_cast<unsigned>(args.clock.slots)}, 0,
                     {.position = args.clock.position,
                      .active = args.clock.active,
                      .concealing = args.concealing,

@@ -23,24 +23,24 @@ simt::Grid row_grid(const HiftStep& step, int rows, int width, int threads) {
 }
 
 template <template <bool> class Kernel, class Args>
-void launch_rows(const Stream& stream, const Args& args, Precision precision, int rows, int width) {
+void launch_rows(const CudaQueue& queue, const Args& args, Precision precision, int rows, int width) {
     const simt::Grid grid = row_grid(args.step, rows, width, Kernel<true>::kThreads);
     if (precision == Precision::bf16) {
-        simt::launch<Kernel<true>>(stream, grid, 0, args);
+        simt::launch<Kernel<true>>(queue, grid, 0, args);
     } else {
-        simt::launch<Kernel<false>>(stream, grid, 0, args);
+        simt::launch<Kernel<false>>(queue, grid, 0, args);
     }
 }
 
 /// The same for kernels over HiftRings.
 template <template <bool> class Kernel, class Args>
-void launch_items(const Stream& stream, const Args& args, Precision precision, int rows, int width) {
+void launch_items(const CudaQueue& queue, const Args& args, Precision precision, int rows, int width) {
     using Rings = typename Kernel<true>::Rings;
     const simt::Grid grid = row_grid(args.step, rows, width, Rings::kItems);
     if (precision == Precision::bf16) {
-        simt::launch<Kernel<true>>(stream, grid, Rings::shared(), args);
+        simt::launch<Kernel<true>>(queue, grid, Rings::shared(), args);
     } else {
-        simt::launch<Kernel<false>>(stream, grid, Rings::shared(), args);
+        simt::launch<Kernel<false>>(queue, grid, Rings::shared(), args);
     }
 }
 
@@ -52,20 +52,20 @@ simt::Grid tiles(const HiftConvArgs& args) {
 }
 
 template <class Tile>
-void launch_tiles(const Stream& stream, const HiftConvArgs& args) {
+void launch_tiles(const CudaQueue& queue, const HiftConvArgs& args) {
     using Kernel = HiftConvKernel<Tile>;
-    simt::launch<Kernel>(stream, tiles<Tile>(args), Kernel::shared(), args);
+    simt::launch<Kernel>(queue, tiles<Tile>(args), Kernel::shared(), args);
 }
 
 /// The wide tile where it still fills half of the multiprocessors.
 template <class Wide, class Narrow>
-void launch_fitting(const Stream& stream, const HiftConvArgs& args) {
+void launch_fitting(const CudaQueue& queue, const HiftConvArgs& args) {
     constexpr unsigned kBusy = 64;
     const simt::Grid grid = tiles<Wide>(args);
     if (args.tiles == HiftTiles::wide || (args.tiles == HiftTiles::fitting && grid.x * grid.y * grid.z >= kBusy)) {
-        launch_tiles<Wide>(stream, args);
+        launch_tiles<Wide>(queue, args);
     } else {
-        launch_tiles<Narrow>(stream, args);
+        launch_tiles<Narrow>(queue, args);
     }
 }
 
@@ -102,11 +102,11 @@ void hift_pack(Precision precision, const float* weights, int outputs, int taps,
     }
 }
 
-void hift_feed(const Stream& stream, const HiftFeedArgs& args) {
-    simt::launch<HiftFeed>(stream, row_grid(args.step, args.step.frames, args.bands, HiftFeed::kThreads), 0, args);
+void hift_feed(const CudaQueue& queue, const HiftFeedArgs& args) {
+    simt::launch<HiftFeed>(queue, row_grid(args.step, args.step.frames, args.bands, HiftFeed::kThreads), 0, args);
 }
 
-void hift_conv(const Stream& stream, const HiftConvArgs& args) {
+void hift_conv(const CudaQueue& queue, const HiftConvArgs& args) {
     check(args.step);
     require(args.jobs >= 1 && args.jobs <= kHiftJobs, "hift_conv: 1 to 3 jobs");
     require(args.precision != Precision::int8, "hift_conv: bf16 or fp32");
@@ -121,45 +121,45 @@ void hift_conv(const Stream& stream, const HiftConvArgs& args) {
             "hift_conv: a transposed convolution gives raw rows alone");
     }
     if (args.precision == Precision::bf16) {
-        launch_fitting<HiftWideTile, HiftNarrowTile>(stream, args);
+        launch_fitting<HiftWideTile, HiftNarrowTile>(queue, args);
     } else {
-        launch_fitting<HiftWideExactTile, HiftNarrowExactTile>(stream, args);
+        launch_fitting<HiftWideExactTile, HiftNarrowExactTile>(queue, args);
     }
 }
 
-void hift_source(const Stream& stream, const HiftSourceArgs& args) {
+void hift_source(const CudaQueue& queue, const HiftSourceArgs& args) {
     check(args.step);
-    simt::launch<HiftSource>(stream, {static_cast<unsigned>(args.step.frames), static_cast<unsigned>(args.step.slots)},
+    simt::launch<HiftSource>(queue, {static_cast<unsigned>(args.step.frames), static_cast<unsigned>(args.step.slots)},
                              HiftSource::shared(), args);
 }
 
-void hift_analysis(const Stream& stream, const HiftAnalysisArgs& args) {
-    launch_rows<HiftAnalysis>(stream, args, args.precision, args.spectra.rate * args.step.frames, args.n_fft + 2);
+void hift_analysis(const CudaQueue& queue, const HiftAnalysisArgs& args) {
+    launch_rows<HiftAnalysis>(queue, args, args.precision, args.spectra.rate * args.step.frames, args.n_fft + 2);
 }
 
-void hift_sum(const Stream& stream, const HiftSumArgs& args) {
-    launch_items<HiftSum>(stream, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
+void hift_sum(const CudaQueue& queue, const HiftSumArgs& args) {
+    launch_items<HiftSum>(queue, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
 }
 
-void hift_mean(const Stream& stream, const HiftMeanArgs& args) {
-    launch_items<HiftMean>(stream, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
+void hift_mean(const CudaQueue& queue, const HiftMeanArgs& args) {
+    launch_items<HiftMean>(queue, args, args.precision, args.signals[0].rate * args.step.frames, args.width);
 }
 
-void hift_emit(const Stream& stream, const HiftEmitArgs& args) {
+void hift_emit(const CudaQueue& queue, const HiftEmitArgs& args) {
     check(args.step);
-    simt::launch<HiftEmit>(stream,
+    simt::launch<HiftEmit>(queue,
                            {blocks_for(args.rate * args.step.frames * args.hop, HiftEmit::kSamples),
                             static_cast<unsigned>(args.step.slots)},
                            HiftEmit::shared(args), args);
 }
 
-void hift_advance(const Stream& stream, const HiftStep& step) {
+void hift_advance(const CudaQueue& queue, const HiftStep& step) {
     check(step);
-    simt::launch<HiftAdvance>(stream, {blocks_for(step.slots, HiftAdvance::kThreads)}, 0, step);
+    simt::launch<HiftAdvance>(queue, {blocks_for(step.slots, HiftAdvance::kThreads)}, 0, step);
 }
 
-void hift_end(const Stream& stream, const HiftStep& step) {
-    simt::launch<HiftEnd>(stream, {blocks_for(step.slots, HiftEnd::kThreads)}, 0, step);
+void hift_end(const CudaQueue& queue, const HiftStep& step) {
+    simt::launch<HiftEnd>(queue, {blocks_for(step.slots, HiftEnd::kThreads)}, 0, step);
 }
 
 }  // namespace secousti::core::cuda

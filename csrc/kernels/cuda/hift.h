@@ -52,7 +52,7 @@ struct HiftFeedArgs {
     int bands = 0;
     HiftSignal exact, rounded;
 };
-void hift_feed(const Stream& stream, const HiftFeedArgs& args);
+void hift_feed(const CudaQueue& queue, const HiftFeedArgs& args);
 
 /// bfloat16 or float32 rows, tap by tap, zero-filled to `hift_depth` elements; both on the host. `weights` is
 /// [outputs, taps, inputs].
@@ -91,7 +91,7 @@ struct HiftConvArgs {
     int jobs = 1;
     HiftConv job[kHiftJobs];
 };
-void hift_conv(const Stream& stream, const HiftConvArgs& args);
+void hift_conv(const CudaQueue& queue, const HiftConvArgs& args);
 
 /// f0 = |classifier . features| of each frame; then the harmonic excitation (models/hift/source.h).
 struct HiftSourceArgs {
@@ -107,7 +107,7 @@ struct HiftSourceArgs {
     int samples = 0;        ///< of a frame
     HiftSignal excitation;  ///< float32, one element a row
 };
-void hift_source(const Stream& stream, const HiftSourceArgs& args);
+void hift_source(const CudaQueue& queue, const HiftSourceArgs& args);
 inline constexpr int kHiftMaxFrames = 64;  ///< of a step
 
 /// Spectra of the excitation, reflected at its ends.
@@ -118,7 +118,7 @@ struct HiftAnalysisArgs {
     const float* basis = nullptr;  ///< [n_fft + 2, n_fft]
     int n_fft = 0, hop = 0;
 };
-void hift_analysis(const Stream& stream, const HiftAnalysisArgs& args);
+void hift_analysis(const CudaQueue& queue, const HiftAnalysisArgs& args);
 
 /// sum = trunk + source; next[b] = snake_b(sum).
 struct HiftSumArgs {
@@ -129,7 +129,7 @@ struct HiftSumArgs {
     const float* inverse_alpha[kHiftJobs] = {};
     int width = 0;
 };
-void hift_sum(const Stream& stream, const HiftSumArgs& args);
+void hift_sum(const CudaQueue& queue, const HiftSumArgs& args);
 
 /// mean = leaky_relu of the mean of three signals.
 struct HiftMeanArgs {
@@ -139,7 +139,7 @@ struct HiftMeanArgs {
     float slope = 0.0F;
     int width = 0;
 };
-void hift_mean(const Stream& stream, const HiftMeanArgs& args);
+void hift_mean(const CudaQueue& queue, const HiftMeanArgs& args);
 
 /// The head: spectra from logarithms and phases, their inverse transform, samples.
 struct HiftEmitArgs {
@@ -158,10 +158,10 @@ struct HiftEmitArgs {
     std::ptrdiff_t pcm_stride = 0;
     std::int32_t* samples = nullptr;  ///< [slots]: written (at the end: in all); 0 for slots that are not active
 };
-void hift_emit(const Stream& stream, const HiftEmitArgs& args);
+void hift_emit(const CudaQueue& queue, const HiftEmitArgs& args);
 /// Time goes on by the step's frames.
-void hift_advance(const Stream& stream, const HiftStep& step);
+void hift_advance(const CudaQueue& queue, const HiftStep& step);
 /// The utterances of the active slots end here.
-void hift_end(const Stream& stream, const HiftStep& step);
+void hift_end(const CudaQueue& queue, const HiftStep& step);
 
 }  // namespace secousti::core::cuda

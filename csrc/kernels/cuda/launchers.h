@@ -1,4 +1,4 @@
-// One function per kernel: device pointers, shapes, a stream. Plain C++: the engine includes no CUDA header.
+// One function per kernel: device pointers, shapes, a queue. Plain C++: the engine includes no CUDA header.
 //
 // Rules:
 //  - All pointers are device memory unless a comment says host; activations are float32 rows.
@@ -66,7 +66,7 @@ struct LinearArgs {
     void* operand = nullptr;  ///< scratch of operand_bytes(precision, slots*rows_per_slot, depth), 16-byte aligned
     float* y = nullptr;
 };
-void linear(const Stream& stream, const LinearArgs& args);
+void linear(const CudaQueue& queue, const LinearArgs& args);
 
 // ---- Time of the slots
 
@@ -78,9 +78,9 @@ struct Clock {
     int slots = 0;
 };
 /// position += tokens, for active slots.
-void advance(const Stream& stream, const Clock& clock, int tokens);
+void advance(const CudaQueue& queue, const Clock& clock, int tokens);
 /// position = start = `positions[slot]` (null: 0) where mask[slot] (null: all slots).
-void seek(const Stream& stream, const Clock& clock, const std::uint8_t* mask, const std::uint64_t* positions);
+void seek(const CudaQueue& queue, const Clock& clock, const std::uint8_t* mask, const std::uint64_t* positions);
 
 // ---- Convolutions
 
@@ -109,7 +109,7 @@ struct ConvArgs {
     void* operand = nullptr;              ///< scratch of operand_bytes(precision, slots*rows_out, depth)
     float* y = nullptr;                   ///< [slots, rows_out, outputs], rows_out = tokens*rows_per_token/stride
 };
-void conv(const Stream& stream, const ConvArgs& args);
+void conv(const CudaQueue& queue, const ConvArgs& args);
 /// Rows that a ring needs for steps of up to `rows` input rows.
 constexpr int conv_ring_rows(int kernel, int stride, int dilation, int rows) noexcept {
     const int history = (kernel - 1) * dilation + 1 - stride;
@@ -120,7 +120,7 @@ constexpr int conv_ring_rows(int kernel, int stride, int dilation, int rows) noe
 
 /// cos and sin [slots, tokens, half] of the rotary angles at positions position + 0 ... tokens - 1, exact for streams
 /// of any length. turns_per_frame [half]: fractions of a turn in units of 2^-64, as layers/rope.h makes them.
-void rope_angles(const Stream& stream, const Clock& clock, const std::uint64_t* turns_per_frame, int tokens, int half,
+void rope_angles(const CudaQueue& queue, const Clock& clock, const std::uint64_t* turns_per_frame, int tokens, int half,
                  float* cos, float* sin);
 
 /// One transformer layer's attention step: rotates q and k, appends k and v to the ring, attends to the last `context`
@@ -143,7 +143,7 @@ struct AttentionArgs {
     const float* sin = nullptr;
     float* y = nullptr;  ///< [slots*tokens, heads*head_dim]; rows of inactive slots are zeros
 };
-void attention(const Stream& stream, const AttentionArgs& args);
+void attention(const CudaQueue& queue, const AttentionArgs& args);
 
 // ---- Quantiser
 
@@ -167,7 +167,7 @@ struct FsqEncodeArgs {
     float* fsq_in = nullptr;
     std::int32_t* tokens = nullptr;
 };
-void fsq_encode(const Stream& stream, const FsqEncodeArgs& args);
+void fsq_encode(const CudaQueue& queue, const FsqEncodeArgs& args);
 
 /// What a slot remembers for concealment (models/concealment.h), and its constants. Time is in mel frames.
 struct ConcealMemory {
@@ -199,7 +199,7 @@ struct FsqDecodeArgs {
     const float* g = nullptr;
     float* y = nullptr;
 };
-void fsq_decode(const Stream& stream, const FsqDecodeArgs& args);
+void fsq_decode(const CudaQueue& queue, const FsqDecodeArgs& args);
 
 /// The end of a decoder's step, for active slots: mel [slots, tokens*frames_per_token, bands] of lost tokens fades to
 /// the noise floor [slots, bands], that of others moves it; the memory takes note of them, and time goes on.
@@ -212,20 +212,20 @@ struct ConcealArgs {
     float* mel = nullptr;
     int bands = 0;
 };
-void conceal(const Stream& stream, const ConcealArgs& args);
+void conceal(const CudaQueue& queue, const ConcealArgs& args);
 
 /// active[slot] = tokens[slot*stride] >= 0: the mask of a decoder's step from its tokens.
-void mask_of_tokens(const Stream& stream, const std::int32_t* tokens, int slots, int stride, std::uint8_t* active);
+void mask_of_tokens(const CudaQueue& queue, const std::int32_t* tokens, int slots, int stride, std::uint8_t* active);
 
 // ---- Rows
 
 /// y[i] = act(x[i]); y may be x.
-void activate(const Stream& stream, Activation activation, float slope, const float* x, std::size_t count, float* y);
+void activate(const CudaQueue& queue, Activation activation, float slope, const float* x, std::size_t count, float* y);
 /// Rows of `width` values of 4 bytes, `from_stride` and `to_stride` values apart.
-void copy_rows(const Stream& stream, const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
+void copy_rows(const CudaQueue& queue, const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
                int rows, int width);
 /// mean [slots, channels] over the first `valid[slot]` (null: all) of x [slots, rows, channels].
-void mean_rows(const Stream& stream, const float* x, int slots, int rows, int channels, const std::int32_t* valid,
+void mean_rows(const CudaQueue& queue, const float* x, int slots, int rows, int channels, const std::int32_t* valid,
                float* mean);
 
 }  // namespace secousti::core::cuda

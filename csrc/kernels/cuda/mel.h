@@ -51,6 +51,6 @@ struct MelArgs {
     int blocks = 0;
     std::int32_t* frames = nullptr;  ///< [slots]: written; 0 for slots that are not active
 };
-void mel_step(const Stream& stream, const MelArgs& args);
+void mel_step(const CudaQueue& queue, const MelArgs& args);
 
 }  // namespace secousti::core::cuda

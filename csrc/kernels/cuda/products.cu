@@ -49,18 +49,18 @@ bool fills(const ProductArgs& product) {
 }
 
 template <class Math>
-void launch_product(const Stream& stream, const void* operand, const ProductArgs& product) {
-    launch<Product<Math>>(stream, {blocks_for(product.outputs, Math::kOutputs), blocks_for(product.rows, Math::kRows)},
+void launch_product(const CudaQueue& queue, const void* operand, const ProductArgs& product) {
+    launch<Product<Math>>(queue, {blocks_for(product.outputs, Math::kOutputs), blocks_for(product.rows, Math::kRows)},
                           sums_bytes<Math>(), {operand, product});
 }
 
 template <Precision P, class Source>
-void multiply(const Stream& stream, const typename Source::Args& source, const Norm& norm, const ProductArgs& product,
+void multiply(const CudaQueue& queue, const typename Source::Args& source, const Norm& norm, const ProductArgs& product,
               void* operand) {
     using Few = typename Kernels<P>::Few;
     if (fused(P, product.rows, product.depth)) {
         using Kernel = FusedProduct<Few, Source>;
-        launch<Kernel>(stream, {blocks_for(product.outputs, Few::kOutputs)}, Kernel::bytes(product.rows, product.depth),
+        launch<Kernel>(queue, {blocks_for(product.outputs, Few::kOutputs)}, Kernel::bytes(product.rows, product.depth),
                        {source, norm, product});
         return;
     }
@@ -71,16 +71,16 @@ void multiply(const Stream& stream, const typename Source::Args& source, const N
     const unsigned parts = whole_rows ? 1U
                                       : std::clamp(kPrepareBlocks / tiles, 1U,
                                                    blocks_for(padded_depth(product.depth), Few::Operand::kItem));
-    launch<Make>(stream, {tiles, Make::kGridRows, parts}, Make::kSharedBytes,
+    launch<Make>(queue, {tiles, Make::kGridRows, parts}, Make::kSharedBytes,
                  {source, norm, product.rows, product.depth, static_cast<int>(parts), operand});
     using Large = typename Kernels<P>::Large;
     using Medium = typename Kernels<P>::Medium;
     if (fills<Large>(product)) {
-        launch_product<Large>(stream, operand, product);
+        launch_product<Large>(queue, operand, product);
     } else if (fills<Medium>(product)) {
-        launch_product<Medium>(stream, operand, product);
+        launch_product<Medium>(queue, operand, product);
     } else {
-        launch_product<typename Kernels<P>::Small>(stream, operand, product);
+        launch_product<typename Kernels<P>::Small>(queue, operand, product);
     }
 }
 
@@ -100,17 +100,17 @@ ProductArgs product_args(const Matrix& matrix, const Epilogue& epilogue, int row
 }
 
 template <class Source>
-void multiply_as(const Stream& stream, Precision precision, const typename Source::Args& source, const Norm& norm,
+void multiply_as(const CudaQueue& queue, Precision precision, const typename Source::Args& source, const Norm& norm,
                  const ProductArgs& product, void* operand) {
     switch (precision) {
         case Precision::fp32:
-            return multiply<Precision::fp32, Source>(stream, source, norm, product, operand);
+            return multiply<Precision::fp32, Source>(queue, source, norm, product, operand);
         case Precision::bf16:
-            return multiply<Precision::bf16, Source>(stream, source, norm, product, operand);
+            return multiply<Precision::bf16, Source>(queue, source, norm, product, operand);
         case Precision::int8:
             require(!Source::kAppends, "convolutions take fp32 or bf16 weights");
             if constexpr (!Source::kAppends) {
-                return multiply<Precision::int8, Source>(stream, source, norm, product, operand);
+                return multiply<Precision::int8, Source>(queue, source, norm, product, operand);
             }
             break;
         case Precision::fp16:
@@ -126,7 +126,7 @@ std::size_t operand_bytes(Precision precision, int rows, int depth) {
     return all * (operand_row_bytes(precision, depth) + (precision == Precision::int8 ? sizeof(float) : 0U));
 }
 
-void linear(const Stream& stream, const LinearArgs& args) {
+void linear(const CudaQueue& queue, const LinearArgs& args) {
     const int rows = args.slots * args.rows_per_slot;
     if (rows == 0) return;
     require(args.taps > 0 && args.matrix.depth % args.taps == 0, "linear: the taps do not divide the depth");
@@ -142,7 +142,7 @@ void linear(const Stream& stream, const LinearArgs& args) {
                                        .row_stride = args.row_stride,
                                        .rows_per_slot = args.rows_per_slot,
                                        .depth = args.matrix.depth};
-        return multiply_as<DenseSource>(stream, args.matrix.precision, source, norm, product, args.operand);
+        return multiply_as<DenseSource>(queue, args.matrix.precision, source, norm, product, args.operand);
     }
     const WindowSource::Args source{.x = args.x,
                                     .slot_stride = args.slot_stride,
@@ -151,10 +151,10 @@ void linear(const Stream& stream, const LinearArgs& args) {
                                     .rows_per_slot = args.rows_per_slot,
                                     .depth = args.matrix.depth,
                                     .width = Divisor::of(args.matrix.depth / args.taps)};
-    multiply_as<WindowSource>(stream, args.matrix.precision, source, norm, product, args.operand);
+    multiply_as<WindowSource>(queue, args.matrix.precision, source, norm, product, args.operand);
 }
 
-void conv(const Stream& stream, const ConvArgs& args) {
+void conv(const CudaQueue& queue, const ConvArgs& args) {
     const int rows_in = args.tokens * args.rows_per_token;
     if (rows_in == 0 || args.clock.slots == 0) return;
     const int span = (args.kernel - 1) * args.dilation + 1;
@@ -186,7 +186,7 @@ void conv(const Stream& stream, const ConvArgs& args) {
                                   .history = history,
                                   .depth = args.matrix.depth,
                                   .inputs = Divisor::of(args.inputs)};
-    multiply_as<RingSource>(stream, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product, args.operand);
+    multiply_as<RingSource>(queue, args.matrix.precision, source, {nullptr, nullptr, 0.0F}, product, args.operand);
 }
 
 }  // namespace secousti::core::cuda

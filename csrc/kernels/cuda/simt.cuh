@@ -2,7 +2,7 @@
 // product. nvcc maps it to the GPU; any other compiler to the emulator of csrc/emulator/, which checks every access.
 //
 // A kernel is a struct with `Args` (plain data), `kThreads` (threads of a block, a multiple of 32) and
-// `SIMT_DEVICE static void run(const Args&)`; `launch<Kernel>(stream, grid, shared_bytes, args)` runs it.
+// `SIMT_DEVICE static void run(const Args&)`; `launch<Kernel>(queue, grid, shared_bytes, args)` runs it.
 //
 // Rules, which the emulator enforces:
 //  - memory is reached through global(pointer) and SharedArena only; what is loaded has been written; accesses of two
@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(Kernel::kThreads, blocks_of<Kernel>())
 }
 
 template <class Kernel>
-void launch(const cuda::Stream& stream, Grid grid, std::size_t shared_bytes, const typename Kernel::Args& args) {
+void launch(const cuda::CudaQueue& queue, Grid grid, std::size_t shared_bytes, const typename Kernel::Args& args) {
     const auto check = [](cudaError_t error) {
         if (error != cudaSuccess) {
             throw Error(Status::internal_error, std::string("CUDA launch failed: ") + cudaGetErrorString(error));
@@ -238,9 +238,9 @@ void launch(const cuda::Stream& stream, Grid grid, std::size_t shared_bytes, con
     config.gridDim = dim3(grid.x, grid.y, grid.z);
     config.blockDim = dim3(Kernel::kThreads);
     config.dynamicSmemBytes = shared_bytes;
-    config.stream = static_cast<cudaStream_t>(stream.handle());
+    config.stream = static_cast<cudaStream_t>(queue.handle());
     config.attrs = &overlap;
-    config.numAttrs = stream.overlaps_launches() ? 1U : 0U;
+    config.numAttrs = queue.overlaps_launches() ? 1U : 0U;
     check(cudaLaunchKernelEx(&config, entry<Kernel>, args));
 }
 

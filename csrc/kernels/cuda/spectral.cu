@@ -15,15 +15,15 @@ void check(const SpectralArgs& args) {
 
 }  // namespace
 
-void spectral_step(const Stream& stream, const SpectralArgs& args) {
+void spectral_step(const CudaQueue& queue, const SpectralArgs& args) {
     check(args);
     require(args.frames > 0, "spectral_step: frames must be positive");
-    simt::launch<SpectralKernel>(stream, {static_cast<unsigned>(args.slots)}, SpectralBlock::shared(args), args);
+    simt::launch<SpectralKernel>(queue, {static_cast<unsigned>(args.slots)}, SpectralBlock::shared(args), args);
 }
 
-void spectral_finish(const Stream& stream, const SpectralArgs& args) {
+void spectral_finish(const CudaQueue& queue, const SpectralArgs& args) {
     check(args);
-    simt::launch<SpectralFinishKernel>(stream, {static_cast<unsigned>(args.slots)}, 0, args);
+    simt::launch<SpectralFinishKernel>(queue, {static_cast<unsigned>(args.slots)}, 0, args);
 }
 
 }  // namespace secousti::core::cuda

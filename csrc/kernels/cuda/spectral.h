@@ -44,8 +44,8 @@ struct SpectralArgs {
     std::ptrdiff_t pcm_stride = 0;
     std::int32_t* samples = nullptr;  ///< [slots]: written; 0 for slots that are not active
 };
-void spectral_step(const Stream& stream, const SpectralArgs& args);
+void spectral_step(const CudaQueue& queue, const SpectralArgs& args);
 /// Writes the last look_ahead hops of the active slots, as they stand.
-void spectral_finish(const Stream& stream, const SpectralArgs& args);
+void spectral_finish(const CudaQueue& queue, const SpectralArgs& args);
 
 }  // namespace secousti::core::cuda

@@ -11,7 +11,7 @@ struct ExciteArgs {
     const float* gate = nullptr;  ///< [channels]
     int rows = 0, channels = 0;
 };
-void excite(const Stream& stream, const ExciteArgs& args);
+void excite(const CudaQueue& queue, const ExciteArgs& args);
 
 inline constexpr int kGruHidden = 64;
 /// A gated recurrent unit in torch's order r, z, n, from zeros on.
@@ -22,6 +22,6 @@ struct GruArgs {
     const float* hidden_bias = nullptr;     ///< [3*hidden]
     float* last = nullptr;                  ///< [hidden]: the last state
 };
-void gru(const Stream& stream, const GruArgs& args);
+void gru(const CudaQueue& queue, const GruArgs& args);
 
 }  // namespace secousti::core::cuda
