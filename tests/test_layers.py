@@ -17,9 +17,9 @@ CLEAN = {
     "csrc/base/error.h": "#include <sys/mman.h>\n#include <vector>",
     "csrc/kernels/backend.h": '#include "base/error.h"',
     "csrc/kernels/cpu/isa_avx2.cpp": '#include <immintrin.h>\n#include "kernels/backend.h"',
-    "csrc/kernels/cuda/device.h": '#include "simt.h"\n#include "../backend.h"',
-    "csrc/kernels/cuda/simt.h": '#include <cuda_runtime.h>\n#include "emulator/emulator.h"',
-    "csrc/emulator/emulator.h": '#include "kernels/cuda/simt.h"',
+    "csrc/kernels/cuda/device.h": '#include "simt.cuh"\n#include "../backend.h"',
+    "csrc/kernels/cuda/simt.cuh": '#include <cuda_runtime.h>\n#include "emulator/emulator.h"',
+    "csrc/emulator/emulator.h": '#include "kernels/cuda/simt.cuh"',
     "csrc/io/json.h": '#include "base/error.h"',
     "csrc/layers/conv.h": '#include "kernels/backend.h"',
     "csrc/models/mel.h": '#include "layers/conv.h"  // malloc(3)\n// \\\n#include "codec/model.h"\n'

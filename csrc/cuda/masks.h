@@ -21,7 +21,7 @@ class SlotMasks {
         upload(queue);
     }
 
-    /// Of the next step. Values set here count from the next upload on.
+    /// A slot's place in the next step. Values set here count from the next upload on.
     bool at(int mask, std::size_t slot) const noexcept { return planned_[index(mask, slot)] != 0; }
     void set(int mask, std::size_t slot, bool value) noexcept {
         std::uint8_t& byte = planned_[index(mask, slot)];

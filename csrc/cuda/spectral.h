@@ -25,7 +25,7 @@ class DeviceSpectral {
 
     DeviceSpectral(const CudaQueue& queue, const Config& config);
 
-    /// Of its tables on the device.
+    /// Bytes of its tables on the device.
     std::size_t weight_bytes() const noexcept {
         return spectrum_.bytes() + inverse_weight_.bytes() + fraction_.bytes() + band_.bytes();
     }

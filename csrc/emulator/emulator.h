@@ -1,5 +1,5 @@
-// The SIMT emulator: what simt.cuh means when no GPU compiler is at work. Blocks run one after the other; the threads of
-// a block are fibers, switched at barriers and warp operations only. Every access to device and shared memory is
+// The SIMT emulator: what simt.cuh means where no GPU compiler is at work. Blocks run one after the other; the threads
+// of a block are fibers, switched at barriers and warp operations only. Every access to device and shared memory is
 // checked: bounds, alignment, initialisation, and ordering between threads (see simt.cuh). A violation throws Fault.
 #pragma once
 

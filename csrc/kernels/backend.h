@@ -3,8 +3,8 @@
 // Rules of the table:
 //  - Activations are float32 rows, time-major: [rows, channels].
 //  - A kernel allocates nothing, locks nothing and reports nothing; callers pass valid shapes.
-//  - Each output element is reduced in an order that depends on the shapes of one row only, never on `rows` or on
-//    the panel range: any split of the rows or of the outputs gives the same bits.
+//  - Kernels are batch-invariant: each output element is reduced in an order that depends on the shapes of one row
+//    only, never on `rows` or on the panel range, so any split of the rows or of the outputs gives the same bits.
 //  - Buffers of `n` floats are read and written for exactly `n` floats, unless a comment says otherwise.
 #pragma once
 

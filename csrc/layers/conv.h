@@ -61,7 +61,7 @@ class WindowConv {
     WindowConv(const Backend& backend, const ConvSpec& spec, std::span<const float> weight, std::span<const float> bias,
                Precision precision = Precision::fp32, Rows rows = Rows::wide,
                std::shared_ptr<WeightBlock> block = nullptr);
-    /// What its weights take of a block.
+    /// Bytes that its weights take of a block.
     static std::size_t weight_bytes(const Backend& backend, const ConvSpec& spec, Precision precision = Precision::fp32,
                                     Rows rows = Rows::wide) noexcept;
 
@@ -73,7 +73,7 @@ class WindowConv {
                                  std::shared_ptr<WeightBlock> block = nullptr);
 
     const ConvSpec& spec() const noexcept { return spec_; }
-    /// Of the weights, and of the window's rows if they are narrow.
+    /// Precision of the weights, and of the window's rows if they are narrow.
     Precision precision() const noexcept { return weights_.precision(); }
     bool narrow() const noexcept { return narrow_; }
     /// Bytes of a row of the window.
@@ -97,7 +97,7 @@ class WindowConv {
     WindowConv(const Backend& backend, const ConvSpec& spec, const Matrix& matrix, std::span<const float> bias,
                Precision precision, Rows rows, std::shared_ptr<WeightBlock> block);
 
-    /// From window to window and from tap to tap in rows.
+    /// `stride` rows from window to window, `dilation` rows from tap to tap.
     void multiply(const Exec& exec, const void* window, int stride, int dilation, int rows, float* y,
                   const Epilogue& epilogue) const noexcept;
 

@@ -1,5 +1,5 @@
-// Weights of convolutions as torch holds them -> the matrix of a product with windows of time-major rows, which are read
-// tap by tap. Every device packs that matrix in its own way.
+// Weights of convolutions as torch holds them -> the matrix of a product with windows of time-major rows, tap by tap.
+// Every device packs that matrix in its own way.
 #pragma once
 
 #include <cstddef>

@@ -64,7 +64,7 @@ class PackedWeights {
 
     Precision precision() const noexcept { return precision_; }
     const void* data() const noexcept { return data_; }
-    /// Of the first `bytes`, into the second cache; more than there are do no harm.
+    /// Brings the first `bytes` into the second cache; more than there are do no harm.
     void prefetch(std::size_t bytes) const noexcept {
 #if defined(__GNUC__)
         for (std::size_t line = 0; line < bytes; line += kArenaAlignment) __builtin_prefetch(data_ + line, 0, 2);

@@ -65,7 +65,7 @@ void append_transformer_tensors(const TransformerSpec& spec, std::vector<TensorS
 
 class Transformer {
   public:
-    /// Of a stream.
+    /// Where a stream is.
     struct Clock {
         std::uint64_t position;  ///< of the next row
         std::uint64_t start;     ///< of the first one

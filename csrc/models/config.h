@@ -61,25 +61,25 @@ struct Config {
     VocoderKind vocoder = VocoderKind::none;
     SpectralConfig spectral;
     HiftConfig hift;
-    /// The least that the transformer which leads to tokens may be kept at: "token_precision" of the file, int8
-    /// without. A model whose tokens change with the rounding of its weights says fp32 (docs/design/precision.md).
+    /// The lowest precision that the transformer which leads to tokens may be kept at: "token_precision" of the file,
+    /// int8 without. A model whose tokens change with the rounding of its weights says fp32 (docs/design/precision.md).
     Precision token_precision = Precision::int8;
-    /// The fastest that was measured to keep this model's quality: "default_precision" of the file, fp32 without. What
-    /// it opens at on the CPU when nobody asks for another.
+    /// The fastest precision that was measured to keep this model's quality: "default_precision" of the file, fp32
+    /// without. The CPU uses it unless another is asked for.
     Precision default_precision = Precision::fp32;
-    /// Of the weights in memory that most of the work is with: transformers, and HiFT's upsampling and residual blocks.
-    /// Not in the file: how the model was opened.
+    /// Precision in memory of the weights that most of the work is with: of the transformers and of HiFT's upsampling and
+    /// residual blocks. Not from the file: the model was opened at it.
     Precision precision = Precision::fp32;
 
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.
     static Config parse(std::string_view json, const std::string& file);
 
-    /// Of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
+    /// Precision of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
     /// changes more tokens than int8 transformers do (docs/design/precision.md).
     Precision decoder_convolutions() const noexcept {
         return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     }
-    /// Of the transformer that leads to tokens.
+    /// Precision of the transformer that leads to tokens.
     Precision semantic_precision() const noexcept { return std::min(precision, token_precision); }
     int frames_per_token() const noexcept { return ratios[0] * ratios[1]; }
     int frame_size() const noexcept { return hop_length * frames_per_token(); }

@@ -1,4 +1,4 @@
-// Paralinguistic encoder: a log-mel prompt to one vector G for the voice (spec section 5). Offline by nature: squeeze
+// Paralinguistic encoder: a log-mel prompt to the voice vector G (spec section 5). Offline by nature: squeeze
 // and excitation averages over the whole prompt.
 #pragma once
 
@@ -39,7 +39,7 @@ class ParalinguisticEncoder {
   public:
     ParalinguisticEncoder(const Backend& backend, const Config& config, const WeightMap& weights);
 
-    /// Of the memory that `encode` works in; what it holds before and after does not matter.
+    /// Bytes of the memory that `encode` works in; what it holds before and after does not matter.
     std::size_t scratch_bytes() const noexcept { return scratch_.bytes(); }
     /// g [dimension] of the middle prompt_frames frames of mel [frames, n_mels], or of all when there are fewer.
     /// `frames` >= 1.

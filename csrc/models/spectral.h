@@ -22,7 +22,7 @@ inline constexpr std::array<int, kMaxLookAhead + 1> kIterations = {16, 16, 12, 1
 inline constexpr float kMomentum = 0.9F;
 /// An impulse mid-window, far below hearing: gives a phase to bins where there is no signal yet.
 inline constexpr float kImpulse = 1e-6F;
-/// Of ln mel: the floor of the front end, and well above a full-scale sine (about 2.5).
+/// Range of ln mel: from the floor of the front end to well above a full-scale sine (about 2.5).
 extern const float kLogLow;
 inline constexpr float kLogHigh = 6.0F;
 inline constexpr float kTiny = 1e-9F;  ///< of a mel band: keeps quotients finite

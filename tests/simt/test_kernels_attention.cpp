@@ -205,7 +205,7 @@ TEST(simt_attention_far_positions) {
     run_stream({2, 1, 64, 6, 1, Precision::fp32}, {0, (1ULL << 36U) + 12345}, std::vector<int>(9, 1));
 }
 
-TEST(simt_attention_split_and_company_do_not_matter) {
+TEST(simt_attention_is_batch_invariant) {
     for (const Precision ring : {Precision::fp32, Precision::bf16, Precision::int8}) {
         const Shape whole{3, 2, 32, 20, 30, ring}, one{1, 2, 32, 20, 1, ring};
         const std::size_t width = count(3, whole.model());

@@ -195,7 +195,7 @@ TEST(simt_conv_ends_with_zeros) {
     }
 }
 
-TEST(simt_conv_split_and_company_do_not_matter) {
+TEST(simt_conv_is_batch_invariant) {
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
         const Shape whole{4, 6, 20, 3, 1, 2, 1, precision, Activation::elu, Activation::none};
         Shape one = whole;

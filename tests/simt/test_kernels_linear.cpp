@@ -141,7 +141,7 @@ TEST(simt_linear_norm_and_epilogues) {
     }
 }
 
-/// A row gives the same bits whatever stands beside it.
+/// Batch-invariant: a row gives the same bits whatever stands beside it.
 TEST(simt_linear_rows_do_not_depend_on_their_number) {
     constexpr int kOutputs = 40, kDepth = 200, kRows = 300;
     const std::vector<float> weights = check::uniform_vector(kOutputs * kDepth), gamma = check::uniform_vector(kDepth),

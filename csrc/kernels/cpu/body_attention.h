@@ -116,7 +116,7 @@ struct Query<std::int8_t> {
     }
 
   private:
-    /// Of `count` keys (All: kWidth).
+    /// Scores of `count` keys (All: kWidth).
     template <bool All>
     SIMD_INLINE Ints sums(const std::int8_t* keys, int count) const {
         Ints each[kWidth];

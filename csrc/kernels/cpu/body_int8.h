@@ -34,7 +34,7 @@ inline Int8Panel int8_panel(const void* packed, int panel, int inputs) {
     return {scales, start, reinterpret_cast<const std::int8_t*>(start + kPanel)};
 }
 
-/// Of `count` values: the scale, max |x| / 127 (NaN when one is not finite), and what brings them to -127..127.
+/// How values become int8: the scale, max |x| / 127 (NaN when one is not finite), and what brings them to -127..127.
 struct Int8Range {
     float scale;
     float inverse;

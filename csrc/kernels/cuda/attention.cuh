@@ -119,7 +119,7 @@ struct HeadLayout {
         simt::Vector<typename Ring::Element, 4> elements;
         float scale;
     };
-    /// Of a row that kLanes lanes hold. All lanes of the warp take part.
+    /// Narrows a row that kLanes lanes hold. All lanes of the warp take part.
     SIMT_DEVICE static Stored narrow(const float (&x)[kLoad]) {
         Stored row;
         float inverse = 1.0F;

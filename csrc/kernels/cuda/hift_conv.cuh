@@ -1,7 +1,7 @@
 // HiFT's convolutions as implicit matrix products: a block makes kRows x kCols outputs, rows of all streams one after
 // the other. Rows and weights come to shared memory through a pipeline of asynchronous copies, tap by tap, straight
 // from the signals' rings; bfloat16 goes to the tensor cores, float32 to the ordinary ones. Sums run in the order of
-// the depth whatever the tile, so a stream gives the same bits in any group.
+// the depth whatever the tile, so convolutions are batch-invariant.
 #pragma once
 
 #include <type_traits>

@@ -5,7 +5,7 @@
 
 namespace secousti::core::cuda {
 
-/// Of a row whose largest |x| is `top`; `poison` is NaN if it holds NaN or infinity, else 0.
+/// The scale of a row whose largest |x| is `top`, and its inverse; `poison` is NaN if it holds NaN or infinity, else 0.
 SIMT_DEVICE void int8_range(float top, float poison, float& scale, float& inverse) {
     constexpr float kTiniest = 1e-30F, kLimit = 127.0F;
     scale = poison;

@@ -1,7 +1,7 @@
 // How packed matrices and operand rows lie in memory, for the host that packs and the kernels that read.
 //
 // The depth is cut into at most eight chunks; a chunk is one chain of multiply-adds, and an output is the sum of its
-// chunks, in order. Which warp computes a chunk is free, so that any number of rows gives the same bits.
+// chunks, in order. Which warp computes a chunk is free, and products are batch-invariant.
 //
 //   fp32  weights [outputs/32][depth/4][32 outputs][4]: a lane has an output
 //         operand [rows][depth]

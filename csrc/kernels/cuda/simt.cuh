@@ -9,9 +9,8 @@
 //    threads to one word, one of them a write, have a barrier (or, within a warp, a warp_barrier) between them; blocks
 //    of one launch do not talk to each other;
 //  - every thread calls wait_for_previous(), and let_next_start() only after it: a kernel may start while the one
-//  before
-//    it still runs (programmatic dependent launch), but not while the one before that does. So before the wait only
-//    load_constant is allowed, and load_settled of what the kernel just before does not write;
+//    before it still runs (programmatic dependent launch), but not while the one before that does. So before the wait
+//    only load_constant is allowed, and load_settled of what the kernel just before does not write;
 //  - warp operations and barriers are executed by all threads of the warp or block, at one place in the code.
 // Elements behind a pointer are used as T values: write `float v = p[i]`, not `auto`.
 #pragma once

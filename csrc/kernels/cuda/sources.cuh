@@ -119,7 +119,7 @@ class RingSource {
         Divisor inputs;
     };
 
-    /// Of one slot in this step.
+    /// What a step knows of one slot.
     struct Slot {
         simt::Global<const float> x;
         simt::Global<float> ring;

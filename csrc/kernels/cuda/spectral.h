@@ -10,7 +10,7 @@ namespace secousti::core::cuda {
 
 inline constexpr int kMaxOpenFrames = 4;
 
-/// Of a stream.
+/// How far a stream is.
 struct SpectralProgress {
     std::int64_t frames;      ///< pushed since the start
     std::int64_t look_ahead;  ///< mel frames

@@ -1,4 +1,4 @@
-// The end of the paralinguistic encoder: excitation of the channels and a recurrent layer's last state.
+// The end of the voice encoder: excitation of the channels and a recurrent layer's last state.
 #pragma once
 
 #include "kernels/cuda/simt.cuh"

@@ -57,7 +57,7 @@ struct StageLayers {
     std::array<BlockLayers, kBlocks> blocks;
     float slope = 0.0F;  ///< of the leaky ReLU after the stage
 
-    /// Of the upsampled rows.
+    /// Timing of the upsampled rows, from that of the rows that come in.
     Timing upsampled(const Timing& in) const noexcept;
 };
 

@@ -309,8 +309,8 @@ int Hift::run(const Step& step, std::byte* scratch, const float* mel, float* pcm
 
 void Hift::rebuild(const Exec& exec, std::byte* state, std::byte* scratch) const noexcept {
     Clock& clock = *past_.clock.in(state);
-    if (clock.alone == 0) return;
-    clock.alone = 0;
+    if (clock.needs_rebuild == 0) return;
+    clock.needs_rebuild = 0;
     const std::int64_t end = clock.frames, begin = past_.first(end);
     const std::uint64_t turns = clock.turns;
     const std::size_t kept = past_.mel.offset + past_.mel.count * sizeof(float);

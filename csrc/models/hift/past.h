@@ -20,7 +20,7 @@ struct Past {
         std::int64_t frames;  ///< mel frames so far
         std::uint64_t turns;  ///< phase of the first harmonic after the frames whose f0 is known
         HarmonicSource::Noise noise;
-        std::int64_t alone;  ///< not 0: the rest of the state is still to be computed
+        std::int64_t needs_rebuild;  ///< not 0: the rest of the state is still to be computed
     };
 
     Past(const Config& config, ArenaLayout& state);

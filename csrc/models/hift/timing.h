@@ -10,7 +10,7 @@ struct Timing {
     int lag = 0;    ///< after t frames rows [0, rate*t - lag) are known
     int extra = 0;  ///< an utterance of T frames has rate*T + extra rows
 
-    /// Of what a convolution makes of this signal.
+    /// Timing of what a convolution makes of this signal.
     Timing after(const ConvSpec& spec, int pad_right) const noexcept {
         // Output row o reads input rows o*stride - pad_left … + span - 1.
         const int ahead = spec.span() - spec.pad_left - spec.stride;
