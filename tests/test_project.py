@@ -62,6 +62,14 @@ def test_clang_format() -> None:
     sources = files(".c", ".h", ".hpp", ".cpp", ".cu", ".cuh")
     assert len(sources) > 50
     check(tool("clang-format"), "--dry-run", "-Werror", *sources)
+    # It leaves the lines of comments as they are.
+    long = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
+        if len(line) > 120
+    ]
+    assert not long, f"longer than 120 columns: {long}"
 
 
 def test_no_paths_of_a_workplace() -> None:

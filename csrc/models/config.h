@@ -67,15 +67,15 @@ struct Config {
     /// The fastest precision that was measured to keep this model's quality: "default_precision" of the file, fp32
     /// without. The CPU uses it unless another is asked for.
     Precision default_precision = Precision::fp32;
-    /// Precision in memory of the weights that most of the work is with: of the transformers and of HiFT's upsampling and
-    /// residual blocks. Not from the file: the model was opened at it.
+    /// Precision in memory of the weights that most of the work is with: of the transformers and of HiFT's upsampling
+    /// and residual blocks. Not from the file: the model was opened at it.
     Precision precision = Precision::fp32;
 
     /// Throws Error(invalid_file) that names the key at fault. `file` goes into messages.
     static Config parse(std::string_view json, const std::string& file);
 
-    /// Precision of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to bf16
-    /// changes more tokens than int8 transformers do (docs/design/precision.md).
+    /// Precision of the decoder's convolutions. What leads to tokens beside the transformers stays fp32: rounding it to
+    /// bf16 changes more tokens than int8 transformers do (docs/design/precision.md).
     Precision decoder_convolutions() const noexcept {
         return precision == Precision::fp32 ? Precision::fp32 : Precision::bf16;
     }

@@ -2,8 +2,8 @@
 //
 // Rules:
 //  - All pointers are device memory unless a comment says host; activations are float32 rows.
-//  - Kernels are batch-invariant: each output element is reduced in an order that depends on the shapes of one row only,
-//    so a stream in a group gives bit for bit what it gives alone, and any split into steps gives the same bits.
+//  - Kernels are batch-invariant: each output element is reduced in an order that depends on the shapes of one row
+//    only, so a stream in a group gives bit for bit what it gives alone, in any split into steps.
 //  - A launcher throws core::Error on shapes that its kernel does not take; nothing is checked on the device.
 //  - `slots` are independent streams; row (slot, r) of a step is row slot*rows_per_slot + r of its arrays.
 #pragma once
