@@ -10,6 +10,7 @@
 #include "check.h"
 #include "hift_naive.h"
 #include "models/hift/hift.h"
+#include "published_config.h"
 #include "tiny_model.h"
 
 namespace hift_models {
@@ -57,9 +58,7 @@ inline Config other_config() {
 
 /// The published proportions; few channels.
 inline Config published_config(int channels) {
-    Config config;
-    config.sample_rate = 22050;
-    config.hop_length = 256;
+    Config config = published::front_end();
     config.n_mels = 3;
     config.vocoder = VocoderKind::hift;
     config.hift.channels = channels;

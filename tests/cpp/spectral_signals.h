@@ -10,19 +10,14 @@
 #include "models/limits.h"
 #include "models/mel.h"
 #include "models/vocoder.h"
+#include "published_config.h"
 
 namespace spectral_signals {
 
 using namespace secousti::core;
 
 inline Config speech_config(int iterations = -1) {
-    Config config;
-    config.sample_rate = 22050;
-    config.n_fft = 1024;
-    config.hop_length = 256;
-    config.n_mels = 80;
-    config.mel_fmin = 0.0;
-    config.mel_fmax = 8000.0;
+    Config config = published::front_end();
     config.vocoder = VocoderKind::spectral;
     config.spectral.iterations = iterations;
     return config;

@@ -12,6 +12,7 @@
 #include "cuda/mel.h"
 #include "cuda/vocoder.h"
 #include "models/hift/hift.h"
+#include "published_config.h"
 #include "tiny_model.h"
 
 namespace {
@@ -19,14 +20,8 @@ namespace {
 using namespace secousti::core;
 using cuda::DeviceArray;
 
-Config published(VocoderKind vocoder, Precision precision) {
-    Config config;
-    config.sample_rate = 22050;
-    config.n_fft = 1024;
-    config.hop_length = 256;
-    config.n_mels = 80;
-    config.mel_fmin = 0.0;
-    config.mel_fmax = 8000.0;
+Config published_with(VocoderKind vocoder, Precision precision) {
+    Config config = published::front_end();
     config.vocoder = vocoder;
     config.precision = precision;
     return config;
@@ -81,7 +76,7 @@ void measure(const cuda::CudaQueue& queue, const char* stage, const char* precis
 }
 
 void mel(const cuda::CudaQueue& queue, int streams, int replays) {
-    const Config config = published(VocoderKind::none, Precision::fp32);
+    const Config config = published_with(VocoderKind::none, Precision::fp32);
     const cuda::DeviceMel front_end(queue, config);
     const auto state = front_end.make_state(queue, streams, 1);
     const std::size_t slots = static_cast<std::size_t>(streams);
@@ -117,14 +112,14 @@ int main(int argc, char** argv) {
     }
     const cuda::CudaQueue queue;
     for (const int streams : {1, 1536, 4096}) mel(queue, streams, replays);
-    const Config spectral = published(VocoderKind::spectral, Precision::fp32);
+    const Config spectral = published_with(VocoderKind::spectral, Precision::fp32);
     const SafetensorsFile none = SafetensorsFile::from_memory(tiny::safetensors("{}", {}));
     const auto phases = cuda::make_device_vocoder(queue, spectral, WeightMap(none));
     for (const int streams : {1, 256, 1536, 4096}) {
         vocoder(queue, "spectral, look-ahead 1", *phases, "fp32", streams, 1, 1, replays);
     }
     for (const Precision precision : {Precision::bf16, Precision::fp32}) {
-        const Config config = published(VocoderKind::hift, precision);
+        const Config config = published_with(VocoderKind::hift, precision);
         const std::vector<std::byte> bytes = random_weights(config);
         const SafetensorsFile file = SafetensorsFile::from_memory(bytes);
         const auto hift = cuda::make_device_vocoder(queue, config, WeightMap(file));
