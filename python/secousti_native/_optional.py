@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from typing import Any
 
@@ -18,6 +19,11 @@ def require(module: str, purpose: str, install: str | None = None) -> Any:
             raise
         package = install or module
         raise MissingDependencyError(f"{purpose} needs {package}: pip install {package}") from None
+
+
+def available(module: str) -> bool:
+    """Whether ``module`` can be imported; it is not."""
+    return importlib.util.find_spec(module) is not None
 
 
 def loaded(module: str) -> Any | None:

@@ -29,3 +29,7 @@ class UnsupportedError(SecoustiError, RuntimeError):
 
 class MissingDependencyError(SecoustiError, ImportError):
     """An optional package is not installed; the message says what to install."""
+
+
+class AudioWarning(UserWarning):
+    """Something about an audio file that its user should know; the file was read nevertheless."""
