@@ -48,7 +48,7 @@ def test_the_same_as_the_whole_at_once(speech: Floats, name: str, rate: int) -> 
 def test_what_is_too_short(codec: Codec, speech: Floats) -> None:
     with (
         audio.AudioFile(stereo_file(speech[:255], 22050)) as file,
-        pytest.raises(ValueError, match="audio: audio: 255 samples .* are shorter than one mel frame"),
+        pytest.raises(ValueError, match=r"audio: audio: 255 samples .* are shorter than one mel frame"),
     ):
         encode_file(codec, file)
 
