@@ -32,6 +32,8 @@ class Audio:
             raise report.error("holds no audio samples (it is empty)")
         self._head = source.read_at(self._start, 64)
         self._pieces = self._find_pieces()
+        if not self._pieces:
+            raise report.error("not a readable audio file (nothing of it is intact)")
         with contextlib.closing(self._open(self._pieces[0][0])) as opened:
             self.rate, self.channels = opened.rate, opened.channels
             self.is_float = opened.is_float

@@ -34,6 +34,9 @@ class AvFile:
             raise UnreadableError("no audio in it")
         self._stream = streams.best("audio") or streams.audio[0]
         self.others = len(streams.audio) - 1
+        if self._stream.codec_context is None:
+            self.close()
+            raise UnreadableError("FFmpeg has no decoder for it")
         # Damage is an error of its packet then, not something to play.
         self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         self.rate = int(self._stream.codec_context.sample_rate)

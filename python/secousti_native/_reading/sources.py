@@ -60,7 +60,7 @@ class Source:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Up to ``count`` bytes from ``offset``; fewer only at the end."""
-        if offset < 0 or count <= 0:
+        if not 0 <= offset < self.size or count <= 0:
             return b""
         self._file.seek(self._base + offset)
         data = self._file.read(count)
