@@ -38,7 +38,7 @@ def encode_file(codec: Codec, file: AudioFile, advance: Callable[[float], None] 
 
 
 def _voice(codec: Codec, file: AudioFile, samples: int) -> Floats:
-    """`Codec.paralinguistic` of all of ``file``, from the part that it depends on."""
+    """`Codec.voice` of all of ``file``, from the part that it depends on."""
     info = codec.info
     hop, frames = info["hop_length"], samples // info["hop_length"]
     used = min(frames, info["prompt_frames"])
@@ -48,7 +48,7 @@ def _voice(codec: Codec, file: AudioFile, samples: int) -> Floats:
     before = min(first, margin)
     pcm = _part(codec, file, (first - before) * hop, min(samples, (first + used + margin) * hop))
     mel = codec.stages.mel(pcm)
-    voice: Floats = codec.stages.paralinguistic(mel[before : before + used])
+    voice: Floats = codec.stages.voice(mel[before : before + used])
     return voice
 
 

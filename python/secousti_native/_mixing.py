@@ -84,7 +84,8 @@ class Collector:
     """Blocks to one float32 array, without holding them twice."""
 
     def __init__(self, expected: int) -> None:
-        self._data = np.empty(max(expected, 1 << 12), np.float32)
+        # What is expected is a header's word: it is not given more than a little memory at once.
+        self._data = np.empty(min(max(expected, 1 << 12), 1 << 22), np.float32)
         self._count = 0
 
     def add(self, block: Floats) -> None:

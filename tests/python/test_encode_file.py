@@ -40,7 +40,7 @@ def test_the_same_as_the_whole_at_once(speech: Floats, name: str, rate: int) -> 
             found = encode_file(codec, file, heard.append)
         expected = codec.encode(pcm)
         np.testing.assert_array_equal(found.tokens, expected.tokens, err_msg=str(length))
-        np.testing.assert_array_equal(found.paralinguistic, expected.paralinguistic, err_msg=str(length))
+        np.testing.assert_array_equal(found.voice, expected.voice, err_msg=str(length))
         assert found.num_samples == expected.num_samples == len(pcm)
         assert sum(heard) == pytest.approx(len(pcm) / codec.sample_rate)
 

@@ -184,12 +184,20 @@ def test_wav_beyond_four_gigabytes(tmp_path: Path, clip: Floats) -> None:
 # ---- FLAC ----
 
 
-@pytest.mark.parametrize("told", [0, 1000, 96000])
+@pytest.mark.parametrize("told", [0, 1000, 96000])  # what is promised and missing is damage
 def test_flac_is_read_to_its_end(clip: Floats, told: int) -> None:
     flac = bytearray(made(clip, "FLAC"))
     flac[22:26] = struct.pack(">I", told)
     np.testing.assert_array_equal(silently(flac), clip)
     np.testing.assert_array_equal(silently(id3v2(1000) + flac), clip)
+
+
+def test_a_header_that_promises_years_takes_no_memory(clip: Floats) -> None:
+    flac = bytearray(made(clip, "FLAC"))
+    flac[21] |= 0x0F
+    flac[22:26] = b"\xff\xff\xff\xff"
+    with pytest.warns(AudioWarning, match="only 96000 of 68719476735 samples"):
+        np.testing.assert_array_equal(audio.load(flac, damaged="keep")[0], clip)
 
 
 def test_flac_damaged_in_the_middle(clip: Floats, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +444,7 @@ def test_blocks_are_the_whole_in_pieces(clip: Floats, rate: int | None) -> None:
     mixed = audio.to_mono(stereo)
     np.testing.assert_array_equal(whole, mixed if rate is None else audio.resample(mixed, RATE, rate))
     with audio.AudioFile(data) as file:
-        assert (file.sample_rate, file.channels, file.seconds) == (RATE, 2, None)  # a FLAC header is not asked
+        assert (file.sample_rate, file.channels, file.seconds) == (RATE, 2, 30.0)
         for _ in range(2):
             np.testing.assert_array_equal(np.concatenate(list(file.blocks(rate))), whole)
 

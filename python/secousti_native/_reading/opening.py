@@ -37,7 +37,7 @@ class Audio:
         with contextlib.closing(self._open(self._pieces[0][0])) as opened:
             self.rate, self.channels = opened.rate, opened.channels
             self.is_float = opened.is_float
-            self.frames = opened.frames if len(self._pieces) == 1 else 0
+            self.frames = max(opened.frames, self._pieces[0][1]) if len(self._pieces) == 1 else 0
 
     def blocks(self) -> Iterator[Block]:
         """All samples; ``rate`` and channels may change where files were joined."""

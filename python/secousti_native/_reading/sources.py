@@ -39,7 +39,7 @@ class Source:
         if isinstance(readable, bytes | bytearray | memoryview):
             return io.BytesIO(readable)
         if isinstance(readable, str | os.PathLike):
-            self.name = os.fspath(readable)
+            self.name = os.fsdecode(readable)
             file: BinaryIO = Path(readable).open("rb")  # noqa: SIM115
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file
