@@ -58,6 +58,8 @@ PYTHON_LAYERS = {
     "evaluation": ["package", "benchmark"],
     "cli": ["package", "convert", "training", "benchmark", "evaluation"],
 }
+#: Folders whose modules are `package`, as those beside them.
+OF_PACKAGE = {"_reading"}
 #: Parts that may import heavy libraries when they are loaded, because nothing loads them unasked.
 SEPARATE = {"reference", "convert", "training", "cli"}
 HEAVY = {
@@ -225,7 +227,7 @@ def check_python(root: Path, arrows: list[Arrow]) -> Iterator[str]:
         names = [PACKAGE, *path.relative_to(package).with_suffix("").parts]
         files[".".join(names[:-1] if names[-1] == "__init__" else names)] = path
     folders = {path.name for path in package.iterdir() if list(path.glob("*.py"))}
-    for unknown in sorted(folders - set(PYTHON_LAYERS)):
+    for unknown in sorted(folders - set(PYTHON_LAYERS) - OF_PACKAGE):
         yield f"{PACKAGE}/{unknown}: not a layer; add it to PYTHON_LAYERS with what it may import"
     graph: dict[str, set[str]] = {module: set() for module in files}
     for module, path in files.items():

@@ -123,13 +123,19 @@ def voice_of(model: Model, pcm: Floats) -> Floats:
 
     Only their surroundings are made into a mel, so that the cost does not grow with the audio.
     """
-    frames, prompt = len(pcm) // model.hop_length, model._info["prompt_frames"]
+    begin, end = voice_range(model, len(pcm))
+    return model._core.voice(model._core.mel(pcm[begin:end]))
+
+
+def voice_range(model: Model, samples: int) -> tuple[int, int]:
+    """The part of so many samples that has the same voice as all of them."""
+    frames, prompt = samples // model.hop_length, model._info["prompt_frames"]
     # More frames on both sides than a mel frame's window reaches; then the middle of the part is that of the whole.
     margin = int(model.config["n_fft"]) // model.hop_length + 2
     first = (frames - prompt) // 2 - margin
-    if first > 0:
-        pcm = pcm[first * model.hop_length : (first + prompt + 2 * margin) * model.hop_length]
-    return model._core.voice(model._core.mel(pcm))
+    if first <= 0:
+        return 0, samples
+    return first * model.hop_length, (first + prompt + 2 * margin) * model.hop_length
 
 
 def _no_voice() -> Floats:

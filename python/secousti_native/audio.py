@@ -170,6 +170,11 @@ class AudioFile:
         yield from _filled(resampler.flush())
         mixer.finish()
 
+    def warn(self) -> None:
+        """Gives the notes as warnings, `AudioWarning`."""
+        for note in self.notes:
+            warnings.warn(f"{self.name}: {note}", AudioWarning, stacklevel=3)
+
     def close(self) -> None:
         """Ends reading; a file-like object of the caller's stays open."""
         self._source.close()
@@ -203,7 +208,7 @@ def load(
         collector = Collector(0 if file.seconds is None else int(file.seconds * rate) + 1)
         for block in file.blocks(rate):
             collector.add(block)
-        _warn(file)
+        file.warn()
     return collector.result(), rate
 
 
@@ -223,14 +228,9 @@ def blocks(
     def take() -> Iterator[Floats]:
         with file:
             yield from file.blocks(sample_rate)
-            _warn(file)
+            file.warn()
 
     return take()
-
-
-def _warn(file: AudioFile) -> None:
-    for note in file.notes:
-        warnings.warn(f"{file.name}: {note}", AudioWarning, stacklevel=3)
 
 
 def save(path: str | os.PathLike[str], audio: Array, sample_rate: int, *, subtype: str | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 from conftest import SPEECH
 from typer.testing import CliRunner, Result
 
@@ -358,3 +359,26 @@ def test_tokens_of_another_model(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "--any-model" in result.output
     assert secousti("decode", tmp_path / "x.sec", "-o", tmp_path / "x.wav", "--any-model").exit_code == 0
+
+
+def test_audio_as_it_comes(tmp_path: Path, speech: Floats) -> None:
+    """Damaged files and channels that cancel are errors that name the option, which then works."""
+    soundfile.write(tmp_path / "x.wav", np.stack([speech[:44100], -speech[:44100]], axis=1), 22050)
+    failed = secousti("encode", tmp_path / "x.wav", "-o", tmp_path / "x.sec")
+    assert failed.exit_code == 1
+    assert "cancel entirely" in said(failed)
+    assert "--channel" in said(failed)
+    assert (
+        document("encode", tmp_path / "x.wav", "-o", tmp_path / "x.sec", "--channel", 1)["results"][0]["tokens"] > 100
+    )
+    whole = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    for command in ("encode", "roundtrip"):
+        failed = secousti(command, tmp_path / "cut.wav", "-o", tmp_path / "out", "--channel", 0)
+        assert failed.exit_code == 1
+        assert "--damaged" in said(failed)
+        kept = secousti(command, tmp_path / "cut.wav", "-o", tmp_path / "out", "--channel", 0, "--damaged")
+        assert kept.exit_code == 0
+        assert "warning: " in said(kept)
+        assert "bytes of samples that its header promises" in said(kept)
+        (tmp_path / "out").unlink()

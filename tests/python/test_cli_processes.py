@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,9 @@ def test_stream_into_a_closed_pipe(speech: Floats) -> None:
 @pytest.mark.parametrize(
     ("arguments", "data", "code", "words"),
     [
-        ((), b"\0" * 1001, 1, b"within a sample"),
+        ((), b"RIFF\x24\0\0\0WAVEfmt ", 1, b"begins like a WAV file"),
+        (("--from", "f32le"), b"fLaC" + bytes(100), 1, b"begins like a FLAC file"),
+        (("--from", "f32le"), np.full(100, 20000, "<f4").tobytes(), 1, b"look like 16-bit integers"),
         (("--from", "tokens", "--to", "s16le"), b"12 abc 13", 1, b"abc"),
         (("--from", "tokens", "--to", "s16le"), b"12 6561 ", 1, b"6561"),
         (("--from", "tokens", "--to", "s16le"), b"12 99999999999999999999 ", 1, b"99999"),
@@ -212,3 +215,28 @@ def test_bad_streams(arguments: tuple[str, ...], data: bytes, code: int, words: 
     assert result.returncode == code
     assert words in result.stderr
     assert b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("wire", "size"), [("s16le", 2), ("f32le", 4)])
+def test_half_a_sample_at_the_end_is_left_out(speech: Floats, wire: str, size: int) -> None:
+    values = speech[:30000]
+    data = raw(values) if size == 2 else values.astype("<f4").tobytes()
+    whole = run("stream", "--from", wire, input=data, check=True)
+    half = run("stream", "--from", wire, input=data + bytes(1), check=True)
+    assert half.stdout == whole.stdout
+    assert whole.stderr == b""
+    assert f"its last 1 of {size} bytes are half a sample".encode() in half.stderr
+
+
+def test_audio_from_pipes(tmp_path: Path, speech: Floats) -> None:
+    audio.save(tmp_path / "x.flac", speech[:30000], 22050)
+    run("encode", tmp_path / "x.flac", "-o", tmp_path / "x.sec", check=True)
+    data = (tmp_path / "x.flac").read_bytes()
+    run("encode", "/dev/stdin", "-o", tmp_path / "stdin.sec", input=data, check=True)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    run("encode", tmp_path / "pipe", "-o", tmp_path / "pipe.sec", check=True)
+    writer.join()
+    for name in ("stdin.sec", "pipe.sec"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "x.sec").read_bytes()

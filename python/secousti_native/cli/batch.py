@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
 
 from secousti_native.cli.console import Bar, print_json, print_pairs, print_table, progress_bar, stderr
 from secousti_native.cli.files import Job
+from secousti_native.errors import AudioWarning
 
 #: What can be wrong with one input or one output; anything else is a bug and shows its traceback.
 EXPECTED = (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError)
@@ -33,7 +36,9 @@ def run(
             try:
                 if job.output is not None:
                     job.output.parent.mkdir(parents=True, exist_ok=True)
-                done.append({"input": str(job.source), "output": _text(job.output)} | work(job, bar))
+                with heard_warnings() as heard:
+                    row = {"input": str(job.source), "output": _text(job.output)} | work(job, bar)
+                done.append(row | ({"warnings": heard} if heard else {}))
             except KeyboardInterrupt:
                 interrupted = True
                 break
@@ -58,6 +63,23 @@ def run(
         if len(jobs) > 1:
             stderr().print(f"{len(failed)} of {len(jobs)} files failed", style="red")
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def heard_warnings() -> Iterator[list[str]]:
+    """What audio files gave to know, as text; it is printed on stderr at the end."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AudioWarning)
+        try:
+            yield texts
+        finally:
+            texts += [str(item.message) for item in caught if issubclass(item.category, AudioWarning)]
+    for text in texts:
+        stderr().print(f"warning: {text}", style="yellow", markup=False)
+    for item in caught:
+        if not issubclass(item.category, AudioWarning):
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
 
 
 def describe(error: BaseException) -> str:

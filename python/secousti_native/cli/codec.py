@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from secousti_native import audio, quality
+from secousti_native._encode_file import encode_file
 from secousti_native.cli import batch, files, options
 from secousti_native.cli.console import Bar
 from secousti_native.encoded import Encoded
@@ -25,6 +26,11 @@ def rates(encoded: Encoded) -> dict[str, float]:
     return {name: round(getattr(encoded, name), 1) for name in RATE_COLUMNS}
 
 
+def kept(damaged: bool) -> Literal["error", "keep"]:
+    """What to do with damaged files, as functions take it."""
+    return "keep" if damaged else "error"
+
+
 def encode(
     inputs: AudioInputs,
     output: options.Output,
@@ -32,6 +38,8 @@ def encode(
     device: options.DeviceOption = options.Device.cpu,
     precision: options.Precision = None,
     threads: options.Threads = 1,
+    channel: options.Channel = None,
+    damaged: options.Damaged = False,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -41,11 +49,12 @@ def encode(
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
-        pcm, _ = audio.load(job.source, codec.sample_rate)
-        bar.start(job.source.name, len(pcm) / codec.sample_rate)
-        started = time.perf_counter()
-        encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
-        elapsed = time.perf_counter() - started
+        with audio.AudioFile(job.source, damaged=kept(damaged), channel=channel) as file:
+            bar.start(job.source.name, file.seconds)
+            started = time.perf_counter()
+            encoded = encode_file(codec, file, lambda done, _: bar.show(done))
+            elapsed = time.perf_counter() - started
+            file.warn()
         size = encoded.save(job.output)
         row = {"seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens), "bytes": size}
         return row | rates(encoded) | {"real_time_factor": round(elapsed / encoded.duration, 4)}
@@ -78,7 +87,7 @@ def decode(
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
-        encoded = Encoded.load(job.source, damaged="keep" if damaged else "error")
+        encoded = Encoded.load(job.source, damaged=kept(damaged))
         if not any_model and not encoded.info_lost:
             codec.check_identity(encoded)
         encoded = encoded.concealed(codec)
@@ -110,6 +119,8 @@ def roundtrip(
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
+    channel: options.Channel = None,
+    damaged: options.Damaged = False,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -118,7 +129,7 @@ def roundtrip(
     codec = options.open_codec(model, device, precision, threads)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
-        pcm, _ = audio.load(job.source, codec.sample_rate)
+        pcm, _ = audio.load(job.source, codec.sample_rate, damaged=kept(damaged), channel=channel)
         seconds = len(pcm) / codec.sample_rate
         bar.start(job.source.name, 2.0 * seconds)
         started = time.perf_counter()

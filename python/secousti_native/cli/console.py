@@ -98,15 +98,15 @@ def cell(value: Any) -> str:
 class Bar(Protocol):
     """Shows that work goes on."""
 
-    def start(self, label: str, total: float) -> None:
-        """A new file of ``total`` units."""
+    def start(self, label: str, total: float | None) -> None:
+        """A new file of ``total`` units; None if nobody knows."""
 
     def show(self, done: float) -> None:
         """So many of them are done."""
 
 
 class _Silent:
-    def start(self, label: str, total: float) -> None:
+    def start(self, label: str, total: float | None) -> None:
         pass
 
     def show(self, done: float) -> None:
@@ -118,7 +118,7 @@ class _Rich:
         self._progress = progress
         self._task = progress.add_task("", total=None)
 
-    def start(self, label: str, total: float) -> None:
+    def start(self, label: str, total: float | None) -> None:
         self._progress.reset(self._task, description=label, total=total)
 
     def show(self, done: float) -> None:

@@ -37,7 +37,8 @@ def plan(inputs: Iterable[str], output: Path | None, endings: frozenset[str], su
     items = [item for item in found if unique[os.path.realpath(item.path)] is item]
     if output is None:
         return [Job(item.path, None) for item in items]
-    single = len(inputs) == 1 and Path(inputs[0]).is_file()
+    # A pipe is one input, too, such as that of a shell's <(command).
+    single = len(inputs) == 1 and Path(inputs[0]).exists() and not Path(inputs[0]).is_dir()
     as_folder = not single or output.is_dir() or str(output).endswith(os.sep)
     if as_folder and output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output} is a file, but several results need a folder", param_hint="--output")

@@ -42,6 +42,12 @@ LookAhead: TypeAlias = Annotated[
     int | None,
     typer.Option("--look-ahead", min=0, max=3, help="Of the spectral vocoder, in mel frames. [default: the model's]"),
 ]
+Damaged: TypeAlias = Annotated[
+    bool, typer.Option("--damaged", help="Take what is left of audio files that are cut or damaged.")
+]
+Channel: TypeAlias = Annotated[
+    int | None, typer.Option("--channel", min=0, help="Of audio files, from 0. [default: the mean of all]")
+]
 Output: TypeAlias = Annotated[
     Path, typer.Option("--output", "-o", help="A file for one input file, a folder for more.", metavar="OUT")
 ]

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -17,12 +18,17 @@ import numpy.typing as npt
 import typer
 
 from secousti_native._arrays import Floats
+from secousti_native._mixing import check_scale
 from secousti_native.cli import batch, options
 from secousti_native.cli.console import fail, print_json, stderr
 from secousti_native.cli.voice import load_voice
+from secousti_native.errors import AudioWarning
 from secousti_native.streams import DecoderStream, EncoderStream
 
 _READ_BYTES = 65536
+_MAGIC = {b"RIFF": "a WAV file", b"RF64": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file",
+          b"FORM": "an AIFF file", b"ID3": "an MP3 file", b".snd": "an AU file"}  # fmt: skip
+_MAGIC_BYTES = max(map(len, _MAGIC))
 _NUMBER = re.compile(rb"-?\d{1,18}")  # always fits 64 bits
 
 
@@ -35,22 +41,41 @@ class Wire(str, Enum):
 
 
 class _PcmReader:
-    """Raw little-endian PCM to float32; holds back the bytes of an unfinished sample."""
+    """Raw little-endian PCM to arrays; holds back the bytes of an unfinished sample."""
 
     def __init__(self, wire: Wire) -> None:
         self._dtype = np.dtype("<i2") if wire is Wire.s16le else np.dtype("<f4")
         self._rest = b""
+        self._begun = False
 
     def __call__(self, data: bytes) -> npt.NDArray[Any]:
         data = self._rest + data
-        whole = len(data) - len(data) % self._dtype.itemsize
+        if not self._begun and len(data) >= _MAGIC_BYTES:
+            self._begun = True
+            _refuse_files(data)
+        whole = len(data) - len(data) % self._dtype.itemsize if self._begun else 0
         self._rest = data[whole:]
-        return np.frombuffer(data[:whole], self._dtype)
+        values: npt.NDArray[Any] = np.frombuffer(data[:whole], self._dtype)
+        if values.dtype.kind == "f":
+            check_scale(values.astype(np.float32, copy=False), "input")
+        return values
 
     def end(self) -> npt.NDArray[Any]:
-        if self._rest:
-            raise ValueError(f"input: ends within a sample ({len(self._rest)} of {self._dtype.itemsize} bytes)")
-        return np.zeros(0, self._dtype)
+        rest, size = self._rest, self._dtype.itemsize
+        if left := len(rest) % size:
+            warnings.warn(f"input: its last {left} of {size} bytes are half a sample, and were left out", AudioWarning,
+                          stacklevel=1)  # fmt: skip
+        return np.frombuffer(rest[: len(rest) - left], self._dtype)
+
+
+def _refuse_files(data: bytes) -> None:
+    """``ValueError`` if the first bytes are those of a file, whose header would be taken for a click."""
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            raise ValueError(
+                f"input: begins like {kind}, but raw PCM is expected: `secousti encode /dev/stdin -o OUT.sec` reads "
+                "files, `ffmpeg -i FILE -f s16le -ac 1 -ar 22050 -` makes raw PCM of them"
+            )
 
 
 class _TokenReader:
@@ -165,7 +190,8 @@ def stream(
         raise fail(batch.describe(error)) from None
     pipeline = _Pipeline(encoder, decoder, source, target)
     started = time.perf_counter()
-    code = _pump(pipeline)
+    with batch.heard_warnings():
+        code = _pump(pipeline)
     summary: dict[str, Any] = {"tokens": pipeline.tokens, "samples_out": pipeline.samples, "interrupted": code == 130}
     if json:
         summary["elapsed_seconds"] = round(time.perf_counter() - started, 3)

@@ -10,7 +10,7 @@ import typer
 from secousti_native import audio
 from secousti_native._arrays import Floats
 from secousti_native.cli import batch, files, options
-from secousti_native.cli.codec import SEC, AudioFormat
+from secousti_native.cli.codec import SEC, AudioFormat, kept
 from secousti_native.cli.console import Bar, fail
 from secousti_native.codec import Codec
 from secousti_native.encoded import Encoded
@@ -41,6 +41,8 @@ def voice(
     seed: options.Seed = 0,
     look_ahead: options.LookAhead = None,
     file_format: AudioFormat = "wav",
+    channel: options.Channel = None,
+    damaged: options.Damaged = False,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -59,7 +61,7 @@ def voice(
             encoded = Encoded.load(job.source)
             bar.start(job.source.name, encoded.duration)
         else:
-            pcm, _ = audio.load(job.source, codec.sample_rate)
+            pcm, _ = audio.load(job.source, codec.sample_rate, damaged=kept(damaged), channel=channel)
             before = len(pcm) / codec.sample_rate
             bar.start(job.source.name, 2.0 * before)
             encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
