@@ -373,12 +373,12 @@ def test_audio_as_it_comes(tmp_path: Path, speech: Floats) -> None:
     )
     whole = (tmp_path / "x.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
-    for command in ("encode", "roundtrip"):
-        failed = secousti(command, tmp_path / "cut.wav", "-o", tmp_path / "out", "--channel", 0)
+    for command, out in (("encode", tmp_path / "out.sec"), ("roundtrip", tmp_path / "out.wav")):
+        failed = secousti(command, tmp_path / "cut.wav", "-o", out, "--channel", 0)
         assert failed.exit_code == 1
         assert "--damaged" in said(failed)
-        kept = secousti(command, tmp_path / "cut.wav", "-o", tmp_path / "out", "--channel", 0, "--damaged")
+        kept = secousti(command, tmp_path / "cut.wav", "-o", out, "--channel", 0, "--damaged")
         assert kept.exit_code == 0
         assert "warning: " in said(kept)
         assert "bytes of samples that its header promises" in said(kept)
-        (tmp_path / "out").unlink()
+        assert out.is_file()
