@@ -12,6 +12,7 @@ import torch
 
 from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.mel import LogMel
+from secousti_native.training import listening
 from secousti_native.training.augment import Augmentation, AugmentConfig, warp_bands
 from secousti_native.training.batches import SILENCE_LEVEL, Sampler, make_batch
 from secousti_native.training.corpus import (
@@ -214,6 +215,44 @@ def test_cache_holds_the_mels_the_phones_and_the_speeds(cache: Cache) -> None:
     assert np.allclose(cache.deviation, np.maximum(frames.std(0), 0.1), atol=0.01)
 
 
+def test_degraded_copies_stand_beside_the_clean_speech(tmp_path: Path) -> None:
+    utterances = corpus(tmp_path)
+    counts = prepare(
+        utterances, tmp_path / "cache", CodecConfig(), speeds=(0.9, 1.0, 1.1), copies=2, valid_share=0, held_out=["s2"]
+    )
+    made = Cache(tmp_path / "cache")
+    of_one = [u for u in made.utterances if u.id == "u0"]
+    assert [(u.speed, u.copy) for u in of_one[:3]] == [(0.9, 0), (1.0, 0), (1.1, 0)]
+    assert [u.copy for u in of_one[3:]] == [1, 2] and all(0.9 <= u.speed <= 1.1 for u in of_one[3:])
+    assert of_one[3].speed != of_one[4].speed
+    assert all(u.copy == 0 for u in made.split("valid"))
+    clean, copy = (made.mel[u.first : u.first + u.frames].astype(float) for u in (of_one[1], of_one[3]))
+    assert np.abs(clean.mean(0) - copy.mean(0)).max() > 0.3
+    assert len(copy) == pytest.approx(len(clean) / of_one[3].speed, abs=1)
+    assert counts["clips"] == len(list(listening.read(tmp_path / "cache")))
+
+
+def test_clips_to_listen_to_join_what_a_speaker_says(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.wav"
+    soundfile.write(sound, np.concatenate([tone(0.5, h) for h in (200, 300)] * 6), 22050)
+
+    def said(speaker: str, count: int, source: str = "a") -> list[Utterance]:
+        return [Utterance(f"{source}-{speaker}-{i}", str(sound), i, 1.0, speaker, source) for i in range(count)]
+
+    everything = (
+        said("x", 5) + said("y", 3) + said("z", 5) + said("x", 6, "b") + said("q+z", 6, "b") + said("z", 5, "c")
+    )
+    chosen = listening.choose(everything, ["x", "y", "z"])
+    assert list(chosen) == [("a", "x"), ("a", "z"), ("b", "x"), ("b", "z"), ("c", "z")]  # y says too little
+    assert listening.write(everything, ["x", "y", "z"], tmp_path, CodecConfig()) == 5
+    clips = list(listening.read(tmp_path))
+    assert [len(pcm) for _, pcm in clips] == [5 * 22050, 5 * 22050, 6 * 22050, 6 * 22050, 5 * 22050]
+    assert all(np.abs(pcm).max() > 0.1 for _, pcm in clips)
+    assert not list(listening.read(tmp_path / "nowhere"))
+    more = listening.choose(said("x", 20), ["x"])
+    assert len(more["a", "x"]) == listening.SECONDS
+
+
 def test_prepare_names_what_is_wrong(tmp_path: Path) -> None:
     (utterance,) = corpus(tmp_path, 1)
     missing = Utterance("gone", str(tmp_path / "gone.wav"), 0, 1, "s")
@@ -286,6 +325,17 @@ def test_augmentation_is_seeded_and_can_be_off(cache: Cache) -> None:
     views = off(batch, torch.Generator().manual_seed(3))
     for got, expected in ((views.encoder, batch.mel), (views.target, batch.mel), (views.prompt, batch.prompt)):
         assert torch.allclose(got, expected.clamp_min(SILENCE_LEVEL), atol=1e-5)
+
+
+def test_quiet_speech_is_quiet_on_both_sides(cache: Cache) -> None:
+    batch = Sampler(cache, batch=64, crop=20, prompt_frames=20, seed=0)(0)
+    config = AugmentConfig(chance=0.0, noise_chance=0, band_limit_chance=0, quiet_chance=0.5, quiet=30.0)
+    views = Augmentation(config)(batch, torch.Generator().manual_seed(0))
+    change = (views.target.amax((1, 2)) - batch.mel.amax((1, 2))) * 20 / math.log(10)
+    lowered = change < -0.01
+    assert 16 < int(lowered.sum()) < 48 and change.max() < 0.01
+    assert -30.001 <= change.min() < -25
+    assert torch.equal(views.encoder, views.target)
 
 
 def test_gain_is_in_decibels(cache: Cache) -> None:

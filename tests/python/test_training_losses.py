@@ -9,6 +9,7 @@ from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.fsq import FSQ
 from secousti_native.training.losses import (
     LossConfig,
+    band_weight,
     code_redundancy,
     contrastive_loss,
     fsq_regularisation,
@@ -101,6 +102,16 @@ def test_mel_losses_by_hand() -> None:
     assert losses["mel_l1"].item() == pytest.approx(2.0)
     assert losses["mel_mse"].item() == pytest.approx((1 + 4 + 9 + 4) / 4)
     assert losses["mel_slope"].item() == pytest.approx((2 + 0) / 2 + (1 + 1) / 2)
+
+
+def test_weighted_bands_by_hand() -> None:
+    weight = band_weight(4, 1, 3.0)
+    assert weight.tolist() == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])
+    target = torch.zeros(1, 2, 4)
+    predicted = torch.tensor([[[1.0, 0, 0, 3.0], [1.0, 0, 0, 0]]])
+    losses = mel_losses(predicted, target, torch.ones(1, 2, dtype=torch.bool), torch.ones(4), LossConfig(), weight)
+    assert losses["mel_l1"].item() == pytest.approx((2 + 2 + 2) / 8)
+    assert losses["mel_mse"].item() == pytest.approx((2 + 6 + 2) / 8)
 
 
 def test_loudness_weight_favours_loud_bins_and_keeps_the_mean() -> None:

@@ -37,7 +37,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def entries(run: Path, kind: str) -> list[dict[str, Any]]:
     lines = (run / "log.jsonl").read_text().splitlines()
-    volatile = ("seconds", "time")
+    volatile = ("seconds", "time", "frames_per_cpu_second")
     return [{k: v for k, v in e.items() if k not in volatile} for e in map(json.loads, lines) if e["kind"] == kind]
 
 
@@ -106,8 +106,8 @@ def test_export_computes_what_the_run_does(stages: dict[str, Path], tmp_path: Pa
         assert clear.float().mean() > 0.9
         assert torch.equal(expected["tokens"][clear], got["tokens"][clear])
         g = codec.paralinguistic(mel)
-        # The model file has no batch norm of its own: those of a fresh module stay, which scale by 1 / sqrt(1 + 1e-5).
-        assert torch.allclose(again.paralinguistic(mel), g, atol=1e-3)
+        # The model file has no batch norm of its own: its module's stand aside.
+        assert torch.allclose(again.paralinguistic(mel), g, atol=1e-4)
         restored = codec.decode_tokens(expected["tokens"], g)
         assert torch.allclose(again.decode_tokens(expected["tokens"], g), restored, atol=1e-4)
 

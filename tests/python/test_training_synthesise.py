@@ -1,6 +1,7 @@
 """The synthesiser's part that is ours: texts, speakers, shards. The model itself is replaced by a buzzer."""
 
 import json
+import lzma
 import shutil
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,31 @@ def test_shards_are_reproducible_and_differ(tools: dict[str, Path], tmp_path: Pa
 
     assert spoken("a", 0, 0) == spoken("b", 0, 0)
     assert spoken("c", 0, 1) != spoken("a", 0, 0)
+
+
+def test_some_speakers_have_anothers_melody(tools: dict[str, Path], tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(tools["voices"].glob("*.bin")), 1):
+        (np.arange(400 * 256, dtype=np.float32) * 0 + number).tofile(path)
+    heard: list[np.ndarray] = []
+
+    class Recorder(Buzzer):
+        def run(self, outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            heard.append(inputs["style"][0])
+            return super().run(outputs, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesise, "_session", lambda model: Recorder())
+        for shard in range(4):
+            synthesise_shard(tmp_path / "out", 0, shard, model=tmp_path, **tools)
+    number_of = {path.stem: i for i, path in enumerate(sorted(tools["voices"].glob("*.bin")), 1)}
+    lists = sorted((tmp_path / "out").glob("*.jsonl.xz"))
+    entries = [json.loads(line) for path in lists for line in lzma.decompress(path.read_bytes()).splitlines()]
+    assert len(entries) == len(heard) > 8
+    for entry, style in zip(entries, heard, strict=True):
+        for half, name in ((style[:128], "voice"), (style[128:], "prosody")):
+            assert half == pytest.approx(sum(w * number_of[v] for v, w in entry[name].items()), abs=1e-4)
+    mixed = [e["voice"] != e["prosody"] for e in entries]
+    assert 0 < sum(mixed) < len(mixed)
 
 
 def test_phones_keep_punctuation_and_follow_the_accent(monkeypatch: pytest.MonkeyPatch) -> None:

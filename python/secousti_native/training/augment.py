@@ -18,15 +18,18 @@ _EQUALISER_TERMS = 4
 class AugmentConfig:
     """Chances are per utterance.
 
-    ``gain`` is the half range of level changes in dB, ``equaliser`` the deviation in dB of each of the smooth terms of
-    a random frequency response, ``warp`` the half range of the stretch of the mel axis (vocal tract length),
-    ``noise_snr`` the range of the noise's distance in dB from the utterance's loudest band.
+    ``gain`` is the half range of level changes in dB; a share ``quiet_chance`` of the utterances is lowered by up to
+    ``quiet`` dB more, as a far or badly set microphone does it. ``equaliser`` is the deviation in dB of each of the
+    smooth terms of a random frequency response, ``warp`` the half range of the stretch of the mel axis (vocal tract
+    length), ``noise_snr`` the range of the noise's distance in dB from the utterance's loudest band.
     ``mismatch`` is the chance that encoder and decoder side hear *different* gain and equaliser: the tokens then cannot
     carry the channel, and G, which comes from the decoder's side, must.
     """
 
     chance: float = 0.7
     gain: float = 10.0
+    quiet_chance: float = 0.0
+    quiet: float = 35.0
     equaliser: float = 2.5
     warp: float = 0.06
     noise_chance: float = 0.1
@@ -73,6 +76,9 @@ class Augmentation:
         response = self._channel(count, bands, generator) * active
         other = self._channel(count, bands, generator) * active
         other = torch.where(chance(config.mismatch) > 0, other, response)
+        if config.quiet_chance:
+            lowered = NEPER_PER_DECIBEL * config.quiet * uniform(1, 1) * chance(config.quiet_chance)
+            response, other = response - lowered, other - lowered
 
         def apply(x: Tensor, channel: Tensor) -> Tensor:
             fluctuation = 0.4 * torch.randn(x.shape, generator=generator, device=device)

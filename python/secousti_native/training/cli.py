@@ -25,6 +25,7 @@ from secousti_native.training.corpus import (
 )
 from secousti_native.training.export import export as export_run
 from secousti_native.training.prepare import prepare as prepare_cache
+from secousti_native.training.start import hand_over as hand_over_run
 from secousti_native.training.synthesise import SynthesisError, synthesise_shard
 from secousti_native.training.trainer import Trainer
 
@@ -89,6 +90,7 @@ def prepare(
     manifest: Annotated[Path, typer.Argument(help="The manifest.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The cache folder to write.")],
     speed: Annotated[list[float] | None, typer.Option(help="Resampling speeds to keep copies at.")] = None,
+    copies: Annotated[int, typer.Option(min=0, help="Copies through other microphones, rooms and codecs.")] = 0,
     valid: Annotated[float, typer.Option(help="Share of utterances for validation.")] = 0.03,
     hold_out: Annotated[list[str] | None, typer.Option(help="Speakers for validation only.")] = None,
     codec: Annotated[Path | None, typer.Option(help="JSON of the codec's sizes, if its mel front end differs.")] = None,
@@ -105,6 +107,7 @@ def prepare(
                 out,
                 config,
                 speeds=tuple(speed or [0.9, 1.0, 1.1]),
+                copies=copies,
                 valid_share=valid,
                 held_out=tuple(hold_out or []),
                 jobs=jobs,
@@ -164,6 +167,20 @@ def export(
     except PROBLEMS as error:
         raise _fail(error) from None
     _say(f"{report.path}: {report.parameters:,} parameters, {report.bytes / 1e6:.1f} MB")
+
+
+@app.command(name="hand-over")
+def hand_over(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write (.pt).")],
+    newest: Annotated[bool, typer.Option(help="The newest weights instead of the best ones.")] = False,
+) -> None:
+    """Writes the half-precision weights and the configuration of a run, for another machine to train on from."""
+    try:
+        step = hand_over_run(run, out, "state.pt" if newest else "best.pt")
+    except PROBLEMS as error:
+        raise _fail(error) from None
+    _say(f"{out}: step {step}, {out.stat().st_size / 1e6:.1f} MB; go on with `secousti train run {out} -o RUN`")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,8 +85,9 @@ class TrainConfig:
     A run or model file brings the codec's sizes; else ``codec`` gives them. ``trainable`` replaces the stage's own list
     of modules, for instance to leave encoder and FSQ as they are while the decoder improves. Fresh weights come from
     `initialise` (unless false: PyTorch's own), with ``layer_scale`` in every transformer layer. ``threads`` is the
-    number of torch's threads (0: torch's own choice). ``hours`` of training end a run before its last step (0: never);
-    the learning rate then falls in time, so that a lent machine gives finished weights whatever its speed.
+    number of torch's threads (0: torch's own choice). ``bfloat16`` allows autocast where the processor is quick at it
+    (`processor.fast_bfloat16`). ``hours`` of training end a run before its last step (0: never); the learning rate then
+    falls in time, so that a lent machine gives finished weights whatever its speed.
     """
 
     stage: Stage = "joint"
@@ -164,10 +166,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainConfig:
-    """Reads a stage's JSON file; ``changes`` maps dotted names, as "optimiser.rate", to values that replace its own."""
+    """Reads a stage's JSON file, or that of another machine's run from what it handed over, to go on from there.
+
+    ``changes`` maps dotted names, as "optimiser.rate", to values that replace the file's.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, json.JSONDecodeError) as error:
+        values = _handed_over(path) if path.suffix == ".pt" else json.loads(path.read_text(encoding="utf8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     for name, value in (changes or {}).items():
         table, parts = values, name.split(".")
@@ -177,6 +182,16 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainCo
     config: TrainConfig = from_dict(TrainConfig, values, path.name)
     config.validate()
     return config
+
+
+def _handed_over(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["config"]
+    except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError):
+        raise ConfigError(f"{path}: not what `secousti train hand-over` writes") from None
+    return values | {"init": str(path)}
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

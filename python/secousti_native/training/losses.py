@@ -19,15 +19,19 @@ class LossConfig:
     """Weights of the terms of a stage's loss; a weight of 0 leaves a term out.
 
     ``mel_l1``, ``mel_mse`` and ``mel_slope`` are on the log-mel in units of each band's deviation, ``acoustic`` is
-    MSE(A^, A). ``loudness`` in 0 to 1 moves weight from quiet to loud bins. The KL terms are max(0, KL - margin), their
-    weights ramped linearly from 0 between ``kl_start`` and ``kl_end`` (steps). ``fsq`` weighs `fsq_regularisation`,
-    ``entropy`` `code_redundancy`, ``prompt_mean`` a linear prediction of the prompt's mean mel from G.
+    MSE(A^, A). ``loudness`` in 0 to 1 moves weight from quiet to loud bins, ``low_bands`` is the weight of the bands
+    below 1 kHz relative to the others. ``disturbance`` weighs what PESQ hears (`disturbance.Disturbance`).
+    The KL terms are max(0, KL - margin), their weights ramped linearly from 0 between ``kl_start`` and ``kl_end``
+    (steps). ``fsq`` weighs `fsq_regularisation`, ``entropy`` `code_redundancy`, ``prompt_mean`` a linear prediction of
+    the prompt's mean mel from G.
     """
 
     mel_l1: float = 1.0
     mel_mse: float = 0.5
     mel_slope: float = 0.0
     loudness: float = 0.0
+    low_bands: float = 1.0
+    disturbance: float = 0.0
     acoustic: float = 0.0
     contrastive: float = 0.0
     contrastive_frames: int = 0
@@ -59,11 +63,28 @@ def loudness_weight(target: Tensor, mask: Tensor, strength: float) -> Tensor:
     return 1 - strength + strength * weight / mean
 
 
+def band_weight(bands: int, low: int, factor: float) -> Tensor:
+    """Weight ``[bands]`` that is ``factor`` times as large on the first ``low`` bands as on the others, of mean 1."""
+    weight = torch.ones(bands)
+    weight[:low] = factor
+    return weight / weight.mean()
+
+
 def mel_losses(
-    predicted: Tensor, target: Tensor, mask: Tensor, deviation: Tensor, config: LossConfig
+    predicted: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    deviation: Tensor,
+    config: LossConfig,
+    bands: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """L1, squared and slope differences of log-mels ``[B, T, n_mels]``, in units of ``deviation [n_mels]``."""
+    """L1, squared and slope differences of log-mels ``[B, T, n_mels]``, in units of ``deviation [n_mels]``.
+
+    ``bands [n_mels]`` weighs the bands (`band_weight`; without: all alike).
+    """
     weight = loudness_weight(target, mask, config.loudness)
+    if bands is not None:
+        weight = weight * bands
     difference = (predicted.float() - target) / deviation
     losses = {
         "mel_l1": masked_mean(weight * difference.abs(), mask),

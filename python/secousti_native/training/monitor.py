@@ -16,21 +16,11 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from secousti_native.training.listening import vocoder
+
 if TYPE_CHECKING:
     from secousti_native.codec import Codec
     from secousti_native.training.validate import Example
-
-
-def _vocoder(mel_fields: Mapping[str, float]) -> Codec | None:
-    """A codec whose vocoder takes such mels, if the native engine is here; training does not need it."""
-    try:
-        from secousti_native.codec import Codec
-
-        codec = Codec.from_pretrained()
-    except (ImportError, OSError, ValueError, RuntimeError):
-        return None
-    fits = all(codec.config.get(name) == value for name, value in mel_fields.items())
-    return codec if fits else None
 
 
 class Monitor:
@@ -55,7 +45,7 @@ class Monitor:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(folder / "tensorboard"))
-            self.vocoder = _vocoder(mel_fields or {})
+            self.vocoder = vocoder(mel_fields or {})
         except ImportError:
             pass
         if progress and self.console.is_terminal:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from secousti_native.reference.config import ConfigError
 from secousti_native.training.config import OptimiserConfig
+from secousti_native.training.processor import fast_bfloat16
 
 
 def rate_factor(step: int, steps: int, config: OptimiserConfig, spent: float = 0.0) -> float:
@@ -57,7 +58,7 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal(self, x: Tensor) -> Tensor:
         """About U V^T of each matrix ``[N, rows, columns]`` = U S V^T, by a quintic Newton-Schulz iteration."""
         a, b, c = self.COEFFICIENTS
-        x = x.bfloat16()
+        x = x.bfloat16() if fast_bfloat16(x.device) else x.float()
         tall = x.shape[-2] > x.shape[-1]
         x = x.mT if tall else x
         x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(self.EPSILON)

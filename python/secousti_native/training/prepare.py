@@ -22,7 +22,9 @@ from torch import Tensor
 
 from secousti_native.reference.config import CodecConfig
 from secousti_native.reference.mel import LogMel
+from secousti_native.training import listening
 from secousti_native.training.corpus import CorpusError, Utterance, load_audio
+from secousti_native.training.degrade import degrade, generator
 
 FORMAT = 1
 NO_PHONE = -1
@@ -32,7 +34,7 @@ MIN_DEVIATION = 0.1  # of a mel band, so that a band that is always silent does 
 
 @dataclass(frozen=True)
 class CachedUtterance:
-    """Where an utterance's frames lie in the cache; ``split`` is "train" or "valid"."""
+    """Where an utterance's frames lie in the cache; ``split`` is "train" or "valid", ``copy`` 0 for clean speech."""
 
     id: str
     speaker: str
@@ -41,6 +43,14 @@ class CachedUtterance:
     speed: float
     first: int
     frames: int
+    copy: int = 0
+
+
+def versions_of(utterance: Utterance, speeds: Sequence[float], copies: int) -> list[tuple[float, int]]:
+    """Speed and number of each version for training: clean ones at ``speeds``, then degraded copies at any between."""
+    clean = [(speed, 0) for speed in speeds]
+    between = [generator(utterance.id, n).uniform(min(speeds), max(speeds)) for n in range(1, copies + 1)]
+    return clean + [(round(speed, 4), n + 1) for n, speed in enumerate(between)]
 
 
 def expand_durations(durations: Sequence[float], frames: int, frame_seconds: float) -> npt.NDArray[np.int32]:
@@ -69,6 +79,7 @@ def prepare(
     config: CodecConfig,
     *,
     speeds: Sequence[float] = (1.0,),
+    copies: int = 0,
     valid_share: float = 0.03,
     held_out: Sequence[str] = (),
     min_seconds: float = 0.5,
@@ -77,9 +88,11 @@ def prepare(
 ) -> dict[str, float]:
     """Writes the cache folder ``out``; training utterances once per speed (tempo and pitch together), others at 1.0.
 
+    ``copies`` more of each training utterance are as other microphones and channels would give them (`degrade`).
     ``jobs`` processes share the audio files; the cache is the same whatever their number.
-    Returns counts: utterances, validation (of those), hours, hours_with_phones, skipped. Raises `CorpusError` naming
-    the utterance for audio that cannot be read, is not finite, or is shorter than the manifest says.
+    The speakers in ``held_out`` also get the clips that validation listens to (`listening`).
+    Returns counts: utterances, validation (of those), clips, hours, hours_with_phones, skipped. Raises `CorpusError`
+    naming the utterance for audio that cannot be read, is not finite, or is shorter than the manifest says.
     """
     if 1.0 not in speeds or any(not 0.5 <= s <= 2.0 for s in speeds):
         raise CorpusError(f"speeds {list(speeds)} must lie in 0.5 to 2 and contain 1.0")
@@ -93,12 +106,21 @@ def prepare(
     entries: list[CachedUtterance] = []
     phones: list[int] = []
     moments = np.zeros((3, config.n_mels))  # count, sum and sum of squares of the training frames
-    counts = {"utterances": 0.0, "validation": 0.0, "hours": 0.0, "hours_with_phones": 0.0, "skipped": 0.0}
+    counts = {
+        "utterances": 0.0,
+        "validation": 0.0,
+        "clips": 0.0,
+        "hours": 0.0,
+        "hours_with_phones": 0.0,
+        "skipped": 0.0,
+    }
     long_enough = [u for u in ordered if u.seconds >= min_seconds]
     counts["skipped"] = len(ordered) - len(long_enough)
     files = [list(group) for _, group in itertools.groupby(long_enough, key=lambda u: u.audio)]
+    counts["clips"] = float(listening.write(long_enough, held_out, out, config))
     split = {u.id: split_of(u, valid_share, held_out) for u in long_enough}
-    tasks = [(group, [speeds if split[u.id] == "train" else (1.0,) for u in group], config) for group in files]
+    wanted = {u.id: versions_of(u, speeds, copies) if split[u.id] == "train" else [(1.0, 0)] for u in long_enough}
+    tasks = [(group, [wanted[u.id] for u in group], config) for group in files]
     position = done = 0
     with (out / "mel.f16").open("wb") as mels, (out / "segment.i32").open("wb") as segments, _mapper(jobs) as mapped:
         for group, results in zip(files, mapped(_log_mels, tasks), strict=True):
@@ -108,13 +130,13 @@ def prepare(
                 counts["validation"] += part == "valid"
                 counts["hours"] += utterance.seconds / 3600
                 counts["hours_with_phones"] += utterance.seconds / 3600 if utterance.phones else 0
-                for speed, mel in versions:
+                for (speed, copy), mel in zip(wanted[utterance.id], versions, strict=True):
                     index = expand_durations([d / speed for d in utterance.durations], len(mel), hop)
                     np.where(index == NO_PHONE, NO_PHONE, index + len(phones)).astype(np.int32).tofile(segments)
                     phones += [symbols[p] for p in utterance.phones]
                     mel.tofile(mels)
                     named = (utterance.id, utterance.speaker, utterance.source, part)
-                    entries.append(CachedUtterance(*named, speed, position, len(mel)))
+                    entries.append(CachedUtterance(*named, speed, position, len(mel), copy))
                     position += len(mel)
                     if part == "train":
                         wide = mel.astype(np.float64)
@@ -142,8 +164,8 @@ def prepare(
     return counts
 
 
-_Task = tuple[list[Utterance], list[Sequence[float]], CodecConfig]
-_Mels = list[list[tuple[float, npt.NDArray[np.float16]]]]
+_Task = tuple[list[Utterance], list[list[tuple[float, int]]], CodecConfig]
+_Mels = list[list[npt.NDArray[np.float16]]]
 
 
 @contextlib.contextmanager
@@ -161,19 +183,21 @@ def _mapper(jobs: int) -> Iterator[Callable[[Callable[[_Task], _Mels], list[_Tas
 
 
 def _log_mels(task: _Task) -> _Mels:
-    """Log-mels of the utterances of one audio file: for each, its speeds and float16 ``[frames, n_mels]``."""
+    """Log-mels of the utterances of one audio file: for each, float16 ``[frames, n_mels]`` of its versions."""
     group, wanted, config = task
     torch.set_num_threads(1)
     log_mel = LogMel(config)
     samples, rate = load_audio(Path(group[0].audio))
     results: _Mels = []
-    for utterance, speeds in zip(group, wanted, strict=True):
+    for utterance, versions in zip(group, wanted, strict=True):
         audio = _cut(utterance, samples, rate)
-        versions = []
-        for speed in speeds:
+        mels = []
+        for speed, copy in versions:
             pcm = np.asarray(soxr.resample(audio, rate * speed, config.sample_rate), np.float32)
-            versions.append((speed, log_mel(torch.from_numpy(pcm)).numpy().astype(np.float16)))
-        results.append(versions)
+            if copy:
+                pcm = degrade(pcm, config.sample_rate, generator(utterance.id, copy))
+            mels.append(log_mel(torch.from_numpy(pcm)).numpy().astype(np.float16))
+        results.append(mels)
     return results
 
 

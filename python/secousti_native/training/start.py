@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from secousti_native.reference.checkpoint import infer_config
 from secousti_native.reference.codec import SecoustiCodec
@@ -22,9 +22,26 @@ def codec_from_checkpoint(checkpoint: dict[str, Any]) -> SecoustiCodec:
     """The averaged weights of one of the trainer's own checkpoints."""
     codec = SecoustiCodec(CodecConfig.from_dict(checkpoint["codec"]))
     prefix = "codec."
-    codec.load_state_dict({k[len(prefix) :]: v for k, v in checkpoint["average"].items() if k.startswith(prefix)})
+    average = widened(checkpoint["average"])
+    codec.load_state_dict({k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)})
     codec.set_mel_normalisation(*checkpoint["normalisation"])
     return codec
+
+
+def widened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def hand_over(run: Path, out: Path, name: str = BEST) -> int:
+    """Writes what another machine needs to train on: a run's averaged weights in half precision, its configuration.
+
+    Returns the step it had reached. The file is an ``init``, and `secousti train run` takes it for a configuration.
+    """
+    checkpoint = load_run(run, name)[1]
+    average = {k: v.half() if v.is_floating_point() else v for k, v in checkpoint["average"].items()}
+    narrow = {k: checkpoint[k] for k in ("codec", "config", "normalisation", "step", "seconds")}
+    torch.save(narrow | {"kept": checkpoint.get("kept", {}), "average": average}, out)
+    return int(checkpoint["step"])
 
 
 def load_run(folder: Path, name: str = BEST) -> tuple[SecoustiCodec, dict[str, Any]]:
@@ -34,6 +51,31 @@ def load_run(folder: Path, name: str = BEST) -> tuple[SecoustiCodec, dict[str, A
         raise ConfigError(f"{folder}: no {name} or {STATE}: not a training run")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     return codec_from_checkpoint(checkpoint), checkpoint
+
+
+def kept_tensors(config: TrainConfig) -> dict[str, Tensor]:
+    """Tensors of the model file that a run began with, named and stored as there, of the modules it does not train.
+
+    Export writes these bits again, not ones that went through normalisation and back: tokens stay what they were.
+    """
+    path = Path(config.init) if config.init else None
+    if path is None or not path.exists():
+        return {}
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        tensors = load_file(str(path))
+    else:
+        tensors = load_checkpoint(path).get("kept", {})
+    return {name: value for name, value in tensors.items() if name.split(".")[0] not in config.modules}
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The best checkpoint of a run's folder, or what a ``.pt`` file holds."""
+    if path.is_dir():
+        path = path / BEST if (path / BEST).exists() else path / STATE
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded if isinstance(loaded, dict) else {}
 
 
 def initial_codec(config: TrainConfig) -> SecoustiCodec:
@@ -49,7 +91,8 @@ def initial_codec(config: TrainConfig) -> SecoustiCodec:
     if path.suffix == ".safetensors":
         return _from_model_file(path)
     if path.suffix == ".pt":
-        return _from_published(path)
+        handed = load_checkpoint(path)
+        return codec_from_checkpoint(handed) if "average" in handed else _from_published(path)
     raise ConfigError(f"init: {path} is no run folder, .safetensors or .pt file")
 
 
@@ -62,13 +105,18 @@ def _from_model_file(path: Path) -> SecoustiCodec:
             raise ConfigError(f"{path}: no config in its metadata")
         config = CodecConfig.from_dict(json.loads(metadata["config"]))
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    codec = SecoustiCodec(config)
     # In a model file the batch norms are folded into the convolutions before them.
     for i in range(1, 7):
         name = f"paralinguistic_encoder.conv_{i}."
         if name + "weight" in tensors:
             tensors[f"paralinguistic_encoder.conv2d_{i}.weight"] = tensors.pop(name + "weight")
             tensors[f"paralinguistic_encoder.conv2d_{i}.bias"] = tensors.pop(name + "bias")
-    return _load(SecoustiCodec(config), tensors, path)
+    for module in codec.paralinguistic_encoder.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            assert module.running_var is not None
+            module.running_var.fill_(1.0 - module.eps)  # with eps in the denominator: as if it were not there
+    return _load(codec, tensors, path)
 
 
 def _from_published(path: Path) -> SecoustiCodec:

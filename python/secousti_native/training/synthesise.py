@@ -29,6 +29,7 @@ OPUS_KBPS = 32
 _DURATIONS = "/encoder/Clip_output_0"  # the node of the graph that holds each phone's length, in steps of 600 samples
 _MAX_PHONES = 400
 _MIN_CHARACTERS = 60
+_TIMBRE = 128  # the first half of a style is the voice's sound; the second its melody and timing
 # espeak-ng writes IPA with ties; the model has one symbol for each diphthong and affricate.
 _SYMBOLS = {
     "a^ɪ": "I", "a^ʊ": "W", "e^ɪ": "A", "ɔ^ɪ": "Y", "d^ʒ": "ʤ", "t^ʃ": "ʧ", "ə^l": "ᵊl",
@@ -125,6 +126,17 @@ def _speaker(names: list[str], rng: np.random.Generator) -> tuple[str, dict[str,
     return base, blend
 
 
+def _style(
+    styles: dict[str, npt.NDArray[np.float32]], timbre: dict[str, float], prosody: dict[str, float], phones: int
+) -> npt.NDArray[np.float32]:
+    """The style ``[256]`` of a speaker who sounds like ``timbre`` and speaks like ``prosody``."""
+    sound, manner = (
+        sum(weight * styles[voice][phones].astype(np.float64) for voice, weight in blend.items())
+        for blend in (timbre, prosody)
+    )
+    return np.concatenate([np.asarray(sound)[:_TIMBRE], np.asarray(manner)[_TIMBRE:]]).astype(np.float32)
+
+
 def synthesise_shard(
     out: Path, worker: int, shard: int, text: Path, model: Path, vocabulary: Path, voices: Path
 ) -> Shard:
@@ -147,11 +159,12 @@ def synthesise_shard(
         phones = [c for c in phones_of(passage, base[0] == "b") if c in symbols]
         if not 10 < len(phones) < _MAX_PHONES:
             continue
+        # Half of the speakers have another's melody: 54 voices make thousands of ways to speak.
+        prosody = _speaker(names, rng)[1] if rng.random() < 0.5 else blend
         speed = float(np.clip(rng.normal(1.0, 0.12), 0.75, 1.3))
-        style = sum(weight * styles[voice][len(phones)] for voice, weight in blend.items())
         inputs = {
             "tokens": np.array([[0, *(symbols[c] for c in phones), 0]]),
-            "style": np.asarray(style, np.float32)[None],
+            "style": _style(styles, blend, prosody, len(phones))[None],
             "speed": np.array([speed], np.float32),
         }
         wave, durations = session.run(None, inputs)
@@ -165,6 +178,7 @@ def synthesise_shard(
                 "start": total,
                 "samples": wave.size,
                 "voice": blend,
+                "prosody": prosody,
                 "speed": round(speed, 3),
                 "text": passage,
                 "phones": "".join(phones),

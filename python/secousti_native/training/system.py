@@ -7,11 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secousti_native.reference.codec import SecoustiCodec
-from secousti_native.reference.config import ConfigError
+from secousti_native.reference.config import CodecConfig, ConfigError
+from secousti_native.reference.mel import hz_to_mel
 from secousti_native.training.augment import Augmentation, Views
 from secousti_native.training.batches import Batch
 from secousti_native.training.config import TrainConfig
+from secousti_native.training.disturbance import Disturbance
 from secousti_native.training.losses import (
+    band_weight,
     code_redundancy,
     contrastive_loss,
     fsq_regularisation,
@@ -23,9 +26,17 @@ from secousti_native.training.losses import (
 from secousti_native.training.phonemes import PhonemeEncoder, expand
 from secousti_native.training.vq import VectorQuantiser
 
+LOW_HZ = 1000.0  # below it the harmonics lie that decide how a voice is judged
+PLAIN_TERMS = (
+    *("mel_l1", "mel_mse", "mel_slope", "disturbance", "acoustic"),
+    *("contrastive", "fsq", "entropy", "prompt_mean"),
+)
+
 
 class TrainingSystem(nn.Module):
     """The codec with the training-only parts: phoneme encoder, linear probe of G, a codebook for the VQ ablation."""
+
+    bands: Tensor | None
 
     def __init__(self, codec: SecoustiCodec, symbols: int, config: TrainConfig) -> None:
         super().__init__()
@@ -34,6 +45,10 @@ class TrainingSystem(nn.Module):
         self.phonemes = PhonemeEncoder(symbols, dimension) if config.losses.contrastive else None
         self.prompt_mean = nn.Linear(dimension, codec.config.n_mels) if config.losses.prompt_mean else None
         self.vq = VectorQuantiser(codec.config.cardinality, dimension) if config.quantiser.kind == "vq" else None
+        self.disturbance = Disturbance(codec.config) if config.losses.disturbance else None
+        factor, bands = config.losses.low_bands, codec.config.n_mels
+        weight = None if factor == 1 else band_weight(bands, _bands_below(LOW_HZ, codec.config), factor)
+        self.register_buffer("bands", weight, persistent=False)
         self.augmentation = Augmentation(config.augment)
         if config.stage != "joint" and codec.encoder_transformer is None:
             raise ConfigError(f"codec.layers.acoustic: the {config.stage} stage needs an acoustic branch, but it is 0")
@@ -93,7 +108,7 @@ class TrainingSystem(nn.Module):
         losses = self.config.losses
         kl = ramp(step, losses.kl_start, losses.kl_end)
         total = torch.zeros((), device=next(iter(terms.values())).device)
-        for name in ("mel_l1", "mel_mse", "mel_slope", "acoustic", "contrastive", "fsq", "entropy", "prompt_mean"):
+        for name in PLAIN_TERMS:
             if name in terms:
                 total = total + getattr(losses, name) * terms[name]
         if "vq" in terms:
@@ -106,7 +121,11 @@ class TrainingSystem(nn.Module):
     def _mel(self, predicted: Tensor, batch: Batch, views: Views) -> dict[str, Tensor]:
         length = batch.mel.shape[1]
         deviation = self.codec.normalisation.deviation
-        return mel_losses(predicted[:, :length], views.target, batch.valid, deviation, self.config.losses)
+        predicted, losses = predicted[:, :length], self.config.losses
+        terms = mel_losses(predicted, views.target, batch.valid, deviation, losses, self.bands)
+        if self.disturbance is not None:
+            terms["disturbance"] = self.disturbance(predicted, views.target, batch.valid)
+        return terms
 
     def _acoustic(self, batch: Batch, views: Views) -> dict[str, Tensor]:
         a = self.codec.encode_acoustic(self.codec.encoder(views.target))
@@ -139,7 +158,7 @@ class TrainingSystem(nn.Module):
             with torch.no_grad():
                 a = codec.encode_acoustic(codec.encoder(views.target))
             terms["acoustic"] = masked_mean((predicted - a).float().square(), valid)
-        if losses.mel_l1 or losses.mel_mse or losses.mel_slope:
+        if losses.mel_l1 or losses.mel_mse or losses.mel_slope or losses.disturbance:
             terms |= self._mel(codec.decode_acoustic(predicted), batch, views)
         if self.phonemes is not None:
             terms |= self._contrastive(self.phonemes, z_q, batch, generator)
@@ -199,3 +218,10 @@ def _sample(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> T
 def _token_rows(valid: Tensor, stride: int) -> Tensor:
     """``[B, T]`` of mel frames to ``[B, N]``: a token counts if its first frame does."""
     return valid[:, ::stride]
+
+
+def _bands_below(hertz: float, config: CodecConfig) -> int:
+    """How many mel bands have their centre below ``hertz``."""
+    low, high = hz_to_mel(config.mel_fmin), hz_to_mel(config.mel_fmax)
+    step = (high - low) / (config.n_mels + 1)
+    return sum(low + step * (i + 1) < hz_to_mel(hertz) for i in range(config.n_mels))

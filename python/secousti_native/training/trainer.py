@@ -21,10 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 from secousti_native.reference.config import ConfigError
 from secousti_native.training.batches import Sampler
 from secousti_native.training.config import TrainConfig, to_dict
+from secousti_native.training.listening import Listening
 from secousti_native.training.monitor import Monitor
 from secousti_native.training.optim import Optimisers, WeightAverage, rate_factor
 from secousti_native.training.prepare import Cache
-from secousti_native.training.start import BEST, STATE, initial_codec
+from secousti_native.training.processor import fast_bfloat16
+from secousti_native.training.start import BEST, STATE, initial_codec, kept_tensors, load_checkpoint, widened
 from secousti_native.training.system import TrainingSystem
 from secousti_native.training.validate import validate
 
@@ -71,12 +73,14 @@ class Trainer:
         codec = initial_codec(config)
         self.cache.check(codec.config)
         statistics = torch.from_numpy(self.cache.mean), torch.from_numpy(self.cache.deviation)
-        if Path(config.init).is_file():
-            codec.unfold(*statistics)
-        elif not config.init:
+        if not config.init:
             codec.set_mel_normalisation(*statistics)
+        elif not codec.normalisation.mean.any():  # not the trainer's own: it computes on raw mels
+            codec.unfold(*statistics)
         self.codec_config = codec.config
+        self.kept = kept_tensors(config)
         self.system = TrainingSystem(codec, len(self.cache.symbols), config).to(self.device)
+        self._take_over(config)
         self.optimisers = Optimisers(self.system, config.optimiser)
         self.average = WeightAverage(self.system, config.optimiser.ema)
         self.sampler = Sampler(
@@ -92,10 +96,20 @@ class Trainer:
         if Path(config.init).suffix == ".safetensors" and "paralinguistic_encoder" in config.modules:
             codec.paralinguistic_encoder.restart_batch_norms(self.sampler(0).prompt)
             self.average = WeightAverage(self.system, config.optimiser.ema)
-        self.step, self.seconds, self.best = 0, 0.0, float("inf")
+        self.bfloat16 = config.bfloat16 and fast_bfloat16(self.device)
+        self.listening = Listening(Path(config.data.cache), self.cache.mel_fields) if self.rank == 0 else None
+        self.step, self.seconds, self.best = 0, 0.0, -float("inf")
+        self._frames = 0  # since the last logged step
         state = run / STATE
         if state.exists():
             self._load(torch.load(state, map_location="cpu", weights_only=True))
+
+    def _take_over(self, config: TrainConfig) -> None:
+        """From another machine's file also the parts that only training has, where they fit."""
+        if Path(config.init).suffix == ".pt" and not Path(config.init).is_dir():
+            own, handed = self.system.state_dict(), widened(load_checkpoint(Path(config.init)).get("average", {}))
+            fitting = {k: v for k, v in handed.items() if k in own and own[k].shape == v.shape}
+            self.system.load_state_dict(own | fitting)
 
     def _load(self, state: dict[str, Any]) -> None:
         if state["codec"] != self.codec_config.to_dict():
@@ -104,7 +118,8 @@ class Trainer:
         self.system.codec.set_mel_normalisation(*(m.to(self.device) for m in state["normalisation"]))
         self.optimisers.load_state_dict(state["optimisers"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.kept = state.get("kept", self.kept)
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state.get("merit", self.best)
 
     def _weights(self) -> dict[str, Any]:
         """What export and later stages need."""
@@ -113,10 +128,11 @@ class Trainer:
             "codec": self.codec_config.to_dict(),
             "config": to_dict(self.config),
             "normalisation": [norm.mean.cpu(), norm.deviation.cpu()],
+            "kept": self.kept,
             "average": {k: v.cpu() for k, v in self.average.state.items()},
             "step": self.step,
             "seconds": self.seconds,
-            "best": self.best,
+            "merit": self.best,
         }
 
     def save(self) -> None:
@@ -148,21 +164,28 @@ class Trainer:
         with stop_requests() as stop, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self.sampler, self.step)
             ending = self._spent() >= 1
+            cpu = -time.process_time()  # of steps alone, since the last logged one
             while self.step < last and not ending:
                 began = time.perf_counter()
                 batch = coming.result()
                 coming = ahead.submit(self.sampler, self.step + 1)
                 terms = self._train_step(model, batch)
                 self.step += 1
+                self._frames += batch.mel.shape[0] * batch.mel.shape[1]
                 if self.step % config.log_every == 0 or self.step == 1:
                     values = {k: float(v.detach()) for k, v in terms.items()}
+                    cpu += time.process_time()
+                    values["frames_per_cpu_second"] = self._frames / max(cpu, 1e-9)
                     monitor.train(self.step, self.seconds, values)
+                    cpu, self._frames = -time.process_time(), 0
                 asked = self._agree(stop(), time.perf_counter() - began)
                 out_of_time = self._spent() >= 1
                 if self.step % config.valid_every == 0 or self.step == config.steps or out_of_time:
                     began = time.perf_counter()
+                    cpu += time.process_time()
                     self.save()  # first: validation also runs the vocoder and writes images
                     self._validate(monitor)
+                    cpu -= time.process_time()
                     self._agree(False, time.perf_counter() - began)
                 monitor.advance(self.step)
                 ending = asked or out_of_time
@@ -174,7 +197,7 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(
             (config.seed * 1_000_003 + self.step) * self.world + self.rank
         )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms: dict[str, Tensor] = model(batch, self.step, generator)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
         factor = rate_factor(self.step, config.steps, config.optimiser, self._spent())
@@ -200,10 +223,14 @@ class Trainer:
             return
         own = {k: v.clone() for k, v in self.system.state_dict().items()}
         self.system.load_state_dict(self.average.state)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             metrics, examples = validate(self.system, self.cache, self.device)
+            if self.listening is not None:
+                metrics |= self.listening(self.system, self.device)
         self.system.load_state_dict(own)
-        if metrics and metrics["mel_l1"] < self.best:
-            self.best = metrics["mel_l1"]
+        # Without clips to listen to, the mel difference has to do.
+        merit = metrics.get("score", -metrics["mel_l1"]) if metrics else -float("inf")
+        if merit > self.best:
+            self.best = merit
             save_atomically(self._weights(), self.run_folder / BEST)
         monitor.valid(self.step, self.seconds, metrics, examples)
