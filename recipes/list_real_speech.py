@@ -23,6 +23,7 @@ from secousti_native.training.corpus import AUDIO_SUFFIXES, CorpusError, Utteran
 
 SYNTHETIC_VOICES = ("Robot", "Singer")  # of hedgewars: no plain speech
 UNHEARD_LANGUAGES = ("en", "en_GB", "es")  # stay for tests
+UNHEARD_VOICES = ("af_nicole", "bm_lewis")  # of the synthesiser
 UNHEARD_STAMPS = ("el", "ca", "da")
 UNHEARD_TOYS = ("uk", "gl", "el", "ca", "da")  # the last three may be the readers of the stamps
 COPIES = "@"  # in the name of a folder of toys: the same recordings for another script
@@ -86,7 +87,7 @@ def real_speech(unpacked: Path, asterisk: Path) -> Iterator[Utterance]:
 def held_out(speakers: Iterable[str]) -> list[str]:
     """Those of ``speakers`` that only validation hears."""
     chosen = {f"tuxpaint-{name}" for name in UNHEARD_STAMPS} | {f"ktuberling-{name}" for name in UNHEARD_TOYS}
-    chosen.add("festvox-ru-kept")
+    chosen |= {"festvox-ru-kept", *UNHEARD_VOICES}
     return sorted(s for s in set(speakers) if s in chosen or s.startswith("hedgewars-"))
 
 
@@ -105,7 +106,8 @@ def main() -> None:
     for speaker, length in sorted(hours.items()):
         print(f"{speaker}: {60 * length:.1f} min")
     if options.held_out:
-        options.held_out.write_text("\n".join(held_out(hours)) + "\n", encoding="utf8")
+        unheard = held_out({*hours, *UNHEARD_VOICES})
+        options.held_out.write_text("\n".join(unheard) + "\n", encoding="utf8")
     print(f"{options.out}: {write_manifest(options.out, listed)} utterances, {sum(hours.values()):.2f} h")
 
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Trains both default models at once on a GPU, unattended, within a given time. ABLATION_STEPS=600 also
-# runs recipes/ablations.sh on its CPU cores, which slows the models' own processes down.
+# runs recipes/ablations.sh on its CPU cores, which slows the models' own processes down. STAGE=decoder trains the decoder
+# side alone, from what the package embeds, so that tokens stay what they are.
 #
 #   recipes/train_on_gpu.sh stage PARTS STORE        keeps the parts of recipes/pack_corpus.py that came with this transfer
 #   recipes/train_on_gpu.sh train STORE OUT SECONDS  prepares, trains, exports; OUT gets files of at most 15 MB
@@ -50,18 +51,19 @@ for line in open(sys.argv[1], encoding="utf8"):
     print(json.dumps(entry, ensure_ascii=False))
 P
 done > "$store/data/manifest.jsonl"
-# Voices of `games` and two of the synthesiser's are never trained on: they show how unheard voices fare.
-held=$("$python" - "$store/data/manifest.jsonl" <<'P'
+# Voices that training never hears show how unheard ones fare (list_real_speech.py names them, and two of the synthesiser's).
+held=$("$python" - "$store/data/manifest.jsonl" "$repository/recipes" <<'P'
 import json, sys
-entries = [json.loads(line) for line in open(sys.argv[1], encoding="utf8")]
-names = sorted({e["speaker"] for e in entries if e["source"] == "games"} | {"af_nicole", "bm_lewis"})
-print(" ".join(f"--hold-out {n}" for n in names))
+sys.path.insert(0, sys.argv[2])
+from list_real_speech import held_out
+speakers = {json.loads(line)["speaker"] for line in open(sys.argv[1], encoding="utf8")}
+print(" ".join(f"--hold-out {name}" for name in held_out(speakers)))
 P
 )
 speeds=""
 for speed in ${SPEEDS:-0.87 1.0 1.15}; do speeds="$speeds --speed $speed"; done
 # shellcheck disable=SC2086
-train prepare "$store/data/manifest.jsonl" -o "$store/cache" --jobs "$(env -u OMP_NUM_THREADS nproc)" --valid 0.02 $speeds $held
+train prepare "$store/data/manifest.jsonl" -o "$store/cache" --jobs "$(env -u OMP_NUM_THREADS nproc)" --valid 0.02 --copies "${COPIES:-1}" $speeds $held
 echo "prepared after ${SECONDS} s"
 
 run() { # name, config, more options
@@ -87,7 +89,7 @@ model() { # name, seconds
     local start=()
     if [ -e "$store/data/$1.safetensors" ]; then start=(--set init="$store/data/$1.safetensors"); fi
     # shellcheck disable=SC2086
-    run "$1" "$1_joint" --set hours="$("$python" -c "print($2 / 3600)")" --set threads=2 "${start[@]}" ${MODEL_SETTINGS:-}
+    run "$1" "$1_${STAGE:-joint}" --set hours="$("$python" -c "print($2 / 3600)")" --set threads=2 "${start[@]}" ${MODEL_SETTINGS:-}
 }
 pids=()
 if [ $shared = 1 ]; then

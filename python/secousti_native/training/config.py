@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import secousti_native
+from secousti_native.codec import EMBEDDED
 from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training.augment import AugmentConfig
 from secousti_native.training.losses import LossConfig
@@ -80,7 +82,7 @@ class QuantiserConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One stage. ``init`` names an earlier run's folder, a model file or a published ``.pt``.
+    """One stage. ``init`` names an embedded model, an earlier run's folder, a model file or a published ``.pt``.
 
     A run or model file brings the codec's sizes; else ``codec`` gives them. ``trainable`` replaces the stage's own list
     of modules, for instance to leave encoder and FSQ as they are while the decoder improves. Fresh weights come from
@@ -179,6 +181,8 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainCo
         for part in parts[:-1]:
             table = table.setdefault(part, {})
         table[parts[-1]] = value
+    if values.get("init") in EMBEDDED:
+        values["init"] = str(Path(secousti_native.__file__).parent / "assets" / EMBEDDED[values["init"]])
     config: TrainConfig = from_dict(TrainConfig, values, path.name)
     config.validate()
     return config
