@@ -94,7 +94,7 @@ def test_some_speakers_have_anothers_melody(tools: dict[str, Path], tmp_path: Pa
     number_of = {path.stem: i for i, path in enumerate(sorted(tools["voices"].glob("*.bin")), 1)}
     lists = sorted((tmp_path / "out").glob("*.jsonl.xz"))
     entries = [json.loads(line) for path in lists for line in lzma.decompress(path.read_bytes()).splitlines()]
-    assert len(entries) == len(heard) > 8
+    assert len(entries) == len(heard) > 4
     for entry, style in zip(entries, heard, strict=True):
         for half, name in ((style[:128], "voice"), (style[128:], "prosody")):
             assert half == pytest.approx(sum(w * number_of[v] for v, w in entry[name].items()), abs=1e-4)
