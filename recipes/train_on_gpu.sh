@@ -8,7 +8,8 @@
 #
 # PARTS holds part-*.tar, wheels (*.whl) of packages that the machine lacks (soundfile, soxr, typer, rich, ...), and
 # default_86.safetensors or default_21.safetensors to go on from, if any.
-# Put the models together again with `cat default_86.safetensors.* > default_86.safetensors`.
+# Put the models together again with `cat default_86.safetensors.* > default_86.safetensors`, and default_86.pt, which
+# `secousti train run` goes on from on any machine, likewise.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
@@ -110,6 +111,7 @@ done
 for name in default_86 default_21; do
     tail -n 3 "$store/$name.out"
     train export "$store/runs/$name" -o "$store/$name.safetensors" --name "${name/_/-}" ${EXPORT_OPTIONS:---newest} && split -b 15000000 -d -a 1 "$store/$name.safetensors" "$out/$name.safetensors."
+    train hand-over "$store/runs/$name" -o "$store/$name.pt" --newest && split -b 15000000 -d -a 1 "$store/$name.pt" "$out/$name.pt."
 done
 tar -czf "$out/logs.tar.gz" -C "$store" $(cd "$store" && find . -name '*.out' -o -name log.jsonl -o -name config.json -o -name meta.json)
 ls -la "$out"

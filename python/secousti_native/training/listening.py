@@ -103,7 +103,7 @@ class Listening:
     built or its vocoder takes other mels.
     """
 
-    def __init__(self, cache: Path, mel_fields: Mapping[str, float], limit: int = 0) -> None:
+    def __init__(self, cache: Path, mel_fields: Mapping[str, float]) -> None:
         self.clips: list[tuple[Listed, npt.NDArray[np.float32]]] = []
         self.vocoder = vocoder(mel_fields)
         try:
@@ -112,8 +112,7 @@ class Listening:
         except ImportError:
             return
         if self.vocoder is not None:
-            clips = list(read(cache))
-            self.clips = clips[: limit or len(clips)]
+            self.clips = list(read(cache))
 
     @torch.no_grad()
     def __call__(self, system: TrainingSystem, device: torch.device) -> dict[str, float]:
