@@ -37,6 +37,7 @@ CLEAN = {
     "python/secousti_native/_core.pyi": "",
     "python/secousti_native/codec.py": "from secousti_native import _core, model\n\ndef f():\n    import torch",
     "python/secousti_native/model.py": "import numpy",
+    "python/secousti_native/_weights.py": "def f():\n    from secousti_native.convert import convert_checkpoint",
     "python/secousti_native/reference/__init__.py": "",
     "python/secousti_native/reference/codec.py": "import torch\nfrom ..model import Model",
     "python/secousti_native/convert.py": "import torch\nfrom .reference.codec import SecoustiCodec",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from secousti_native import _core, streams
+from secousti_native import _core, _weights, streams
 from secousti_native._arguments import (
     check_look_ahead,
     check_optional_voice,
@@ -20,6 +22,7 @@ from secousti_native._arguments import (
 from secousti_native._arrays import Array, Floats, as_tokens, like, to_numpy
 from secousti_native._device import DeviceArray
 from secousti_native._offline import Progress, ToDecode, decode_clips, encode_clips, of_clip, voice_of
+from secousti_native._weights import Vocoder
 from secousti_native.audio import check_audio, check_rate, resample
 from secousti_native.batch import EncodedBatch, clips_of, to_decode
 from secousti_native.encoded import Encoded
@@ -47,15 +50,27 @@ class Codec(Model):
         cls,
         model: str | os.PathLike[str] | None = None,
         *,
+        variant: str | float | None = None,
+        vocoder: Vocoder = None,
+        revision: str | None = None,
         precision: str | None = None,
         threads: int = 1,
         device: str = "cpu",
         isa: str | None = None,
     ) -> Codec:
-        """Opens an embedded model ("default": 86 Hz, "default-21": 21.5 Hz) or a model file made by `secousti convert`.
+        """Opens an embedded model ("default": 86 Hz, "default-21": 21.5 Hz), a file, or a repository of the Hub.
+
+        Model files of `secousti convert` open as they are. PyTorch checkpoints are converted in memory, and those of a
+        repository once, into a cache; then it is opened without the network (docs/guide/convert.md).
 
         Args:
-            model: name or path of a ``.safetensors`` file; None is "default".
+            model: name; path of a ``.safetensors`` file, of a checkpoint or of a folder of them; or a repository,
+                "owner/name" or "hf://owner/name[@revision][/file]". None is "default".
+            variant: which model of a folder or repository, such as "86" or "21.5", or a file's name.
+            vocoder: "spectral"; "hift", which is in the model or is ``hift.pt`` beside it; or the path or state dict of
+                a HiFT checkpoint. None: what the model has, else "spectral".
+            revision: branch, tag or commit of a repository; None is "main". A branch stays at the commit that it was at
+                when first fetched.
             precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
                 scale per output; activations are quantised too). Keys and values are kept likewise. The last two are
                 faster, because a step is bound by the bytes that it reads (docs/guide/precision.md). None: on the CPU
@@ -67,16 +82,66 @@ class Codec(Model):
             isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
 
         Raises:
-            FileNotFoundError, OSError: the file cannot be read.
-            ModelFormatError: it is no intact model file.
+            FileNotFoundError, OSError: the file cannot be read, or the repository lacks it.
+            PermissionError: the repository is gated or private.
+            ConnectionError: it is not in the cache, and the Hub cannot be reached.
+            ModelFormatError: it is no intact model file or checkpoint.
+            MissingDependencyError: checkpoints need torch and safetensors, repositories huggingface_hub.
             UnsupportedError: precision, device or instruction set.
         """
-        if device not in DEVICES:
-            raise UnsupportedError(f"device {device!r} is not supported; 'cpu' and 'cuda' are")
-        if precision is not None and precision not in PRECISIONS:
-            names = ", ".join(repr(name) for name in PRECISIONS)
-            raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
-        return cls(_core.Model(os.fsencode(_resolve(model)), isa, precision, device), threads)
+        _check_options(precision, device)
+        return cls._open(_resolve(model, variant, vocoder, revision, precision), isa, precision, device, threads)
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state: Mapping[str, Any],
+        vocoder: Vocoder = None,
+        config: Mapping[str, Any] | None = None,
+        *,
+        precision: str | None = None,
+        threads: int = 1,
+        device: str = "cpu",
+        isa: str | None = None,
+    ) -> Codec:
+        """A codec from trained PyTorch weights in memory, with the published names: the same bits as a converted file.
+
+        Args:
+            state: tensors by name, or ``{"model": such}``.
+            vocoder: path or state dict of a HiFT checkpoint; None or "spectral" needs none.
+            config: sizes as `config` gives them; None: from the tensors' shapes, with heads of 64 channels and a
+                context of 250 frames.
+
+        The other arguments are those of `from_pretrained`. `ModelFormatError` names every missing and unfit tensor.
+        """
+        _check_options(precision, device)
+        return cls._open(_weights.from_tensors(state, vocoder, config), isa, precision, device, threads)
+
+    @classmethod
+    def from_module(
+        cls,
+        module: object,
+        vocoder: object = None,
+        config: Mapping[str, Any] | None = None,
+        *,
+        precision: str | None = None,
+        threads: int = 1,
+        device: str = "cpu",
+        isa: str | None = None,
+    ) -> Codec:
+        """A codec from a ``torch.nn.Module``: the reference `SecoustiCodec`, in training or not, or any with its names.
+
+        A mel normalisation is folded away; compiled and data-parallel modules are looked into. ``vocoder`` may be a
+        module as well. All else is as in `from_state_dict`.
+        """
+        _check_options(precision, device)
+        return cls._open(_weights.from_tensors(module, vocoder, config), isa, precision, device, threads)
+
+    @classmethod
+    def _open(cls, found: Path | bytes, isa: str | None, precision: str | None, device: str, threads: int) -> Codec:
+        if isinstance(found, bytes):
+            return cls(_core.Model.from_memory(found, isa, precision, device), threads)
+        return cls(_core.Model(os.fsencode(found), isa, precision, device), threads)
 
     def with_threads(self, threads: int) -> Codec:
         """The same model, shared, with another number of threads for its calls."""
@@ -357,17 +422,29 @@ class Codec(Model):
         )
 
 
-def _resolve(model: str | os.PathLike[str] | None) -> Path:
-    """The file of an embedded model's name or of a path."""
-    name = "default" if model is None else os.fspath(model)
-    if name in EMBEDDED:
-        return _ASSETS / EMBEDDED[name]
-    path = Path(name)
-    if path.suffix in (".pt", ".pth", ".ckpt", ".bin"):
-        raise ValueError(
-            f"{name}: a PyTorch checkpoint; convert it first: secousti convert {name} -o model.safetensors"
-        )
-    if not path.exists():
+def _check_options(precision: str | None, device: str) -> None:
+    if device not in DEVICES:
+        raise UnsupportedError(f"device {device!r} is not supported; 'cpu' and 'cuda' are")
+    if precision is not None and precision not in PRECISIONS:
+        names = ", ".join(repr(name) for name in PRECISIONS)
+        raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
+
+
+def _resolve(
+    model: str | os.PathLike[str] | None,
+    variant: str | float | None,
+    vocoder: Vocoder,
+    revision: str | None,
+    precision: str | None,
+) -> Path | bytes:
+    """The file of an embedded model's name, or what `_weights.locate` finds."""
+    name = "default" if model is None else model
+    if isinstance(name, str) and name in EMBEDDED:
+        name = _ASSETS / EMBEDDED[name]
+    try:
+        return _weights.locate(name, variant, vocoder, revision, precision)
+    except FileNotFoundError as error:
+        if error.filename != os.fspath(name) or error.strerror != os.strerror(errno.ENOENT):
+            raise
         names = ", ".join(repr(n) for n in EMBEDDED)
-        raise FileNotFoundError(2, f"no such model file; embedded models are {names}", name)
-    return path
+        raise FileNotFoundError(errno.ENOENT, f"no such model file; embedded models are {names}", name) from None

@@ -46,11 +46,13 @@ from .reference.codec import SecoustiCodec
 from .reference.config import PRECISIONS, CodecConfig, VocoderConfig
 from .reference.hift import HiFT
 
-__all__ = ["ConversionError", "ConversionReport", "convert_checkpoint"]
+__all__ = ["ConversionError", "ConversionReport", "convert_checkpoint", "convert_to_bytes", "module_state"]
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 FORMAT, FORMAT_VERSION = "secousti", "1"
+#: The vocoder without weights.
+SPECTRAL = "spectral"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _GAIN_SUFFIX = ".parametrizations.weight.original0"
@@ -90,7 +92,8 @@ def convert_checkpoint(
     ``source`` is a published ``.pt`` (``{"model": state_dict}`` or a plain state dict; its pickle code is never run), a
     safetensors file with the published names, a model file that is already converted, or a state dict in memory. The
     config comes from ``config``, else the file's metadata, else the tensors' shapes, where a head has 64 channels
-    and the context is 250 frames. Without ``vocoder`` the model keeps the vocoder it has, or gets ``spectral``.
+    and the context is 250 frames. Without ``vocoder`` the model keeps the vocoder it has, or gets ``spectral``;
+    ``"spectral"`` takes another away.
     ``dtype`` is ``float32``, ``float16`` or ``bfloat16``, but folded batch norms stay float32. ``precision`` other than
     ``fp32`` stores the transformers' matrices as the engine keeps them when it opens the file at that precision: such a
     file loads faster, gives the same tokens at that precision, and opens at any other with rounded weights. ``int8`` is
@@ -103,6 +106,61 @@ def convert_checkpoint(
     Raises `ConversionError` for a file that is no checkpoint and for missing, misshapen, or non-finite tensors, all of
     them named at once; `ConfigError` for sizes that make no codec; `OSError` if a file cannot be read or written.
     """
+    model = _converted(source, vocoder, dtype, precision, token_precision, default_precision, config, name)
+    path = Path(out)
+    head, data = model.serialise()
+    write_atomically(path, head, data)
+    size = len(head) + len(data)
+    return ConversionReport(path, model.config, model.parameters, size, model.dropped, model.training_only)
+
+
+def convert_to_bytes(source: Source, vocoder: Source | None = None, *, config: CodecConfig | None = None) -> bytes:
+    """The content of the model file that `convert_checkpoint` would write, fp32; the same checks and errors."""
+    return b"".join(_converted(source, vocoder, config=config).serialise())
+
+
+def module_state(module: torch.nn.Module) -> tuple[State, CodecConfig | None]:
+    """The tensors of a trained codec or vocoder in the published layout, and a codec's config if it says it.
+
+    ``module`` is a `SecoustiCodec`, whose mel normalisation is folded away; whatever holds one as ``codec``; or any
+    module with the published names. Compiled and data-parallel modules are looked into.
+    """
+    for wrapper in ("_orig_mod", "module", "codec"):  # torch.compile, DistributedDataParallel, the trainer's system
+        inner = getattr(module, wrapper, None)
+        if isinstance(inner, torch.nn.Module) and not isinstance(module, SecoustiCodec):
+            return module_state(inner)
+    if isinstance(module, SecoustiCodec):
+        codec = module.folded()
+        state: State = codec.state_dict()
+        return state, codec.config
+    return module.state_dict(), None
+
+
+@dataclass(frozen=True)
+class _Converted:
+    """What a model file holds."""
+
+    tensors: dict[str, Tensor]
+    config: CodecConfig
+    parameters: int
+    dropped: tuple[str, ...]
+    training_only: tuple[str, ...]
+
+    def serialise(self) -> tuple[bytes, memoryview]:
+        metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": json.dumps(self.config.to_dict())}
+        return _serialise(self.tensors, metadata)
+
+
+def _converted(
+    source: Source,
+    vocoder: Source | None,
+    dtype: str = "float32",
+    precision: str = "fp32",
+    token_precision: str | None = None,
+    default_precision: str | None = None,
+    config: CodecConfig | None = None,
+    name: str | None = None,
+) -> _Converted:
     if dtype not in DTYPES:
         raise ConversionError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
     if precision not in PRECISIONS:
@@ -111,8 +169,12 @@ def convert_checkpoint(
     config = config or described or infer_config(state)
     if name is not None or config.name == CodecConfig.name:
         config = config.replace(name=name or f"secousticodec-{int(config.frame_rate)}")
-    if vocoder is not None or token_precision not in (None, config.token_precision):  # another model was measured
+    spectral = vocoder == SPECTRAL if isinstance(vocoder, str) else False
+    revoiced = config.vocoder.kind != SPECTRAL if spectral else vocoder is not None
+    if revoiced or token_precision not in (None, config.token_precision):  # another model was measured
         config = config.replace(default_precision=CodecConfig.default_precision)
+    if spectral:
+        config, vocoder = config.replace(vocoder=VocoderConfig()), None
     if token_precision is not None:
         config = config.replace(token_precision=token_precision)
     if default_precision is not None:
@@ -140,9 +202,8 @@ def convert_checkpoint(
 
     parameters = sum(value.numel() for value in tensors.values())
     tensors = {key: _cast(key, value, DTYPES[dtype], label) for key, value in sorted(tensors.items())}
-    path = Path(out)
-    size = _write(reduce_precision(tensors, config, precision), config, path)
-    return ConversionReport(path, config, parameters, size, tuple(sorted(dropped)), tuple(sorted(training_only)))
+    tensors = reduce_precision(tensors, config, precision)
+    return _Converted(tensors, config, parameters, tuple(sorted(dropped)), tuple(sorted(training_only)))
 
 
 def _label(source: Source) -> str:
@@ -278,11 +339,3 @@ def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[by
     ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     ordered += b" " * (-len(ordered) % 8)  # keeps the tensors aligned
     return len(ordered).to_bytes(8, "little") + ordered, memoryview(content)[8 + length :]
-
-
-def _write(tensors: dict[str, Tensor], config: CodecConfig, path: Path) -> int:
-    """Writes the model file, whole or not at all; returns its size in bytes."""
-    metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": json.dumps(config.to_dict())}
-    head, data = _serialise(tensors, metadata)
-    write_atomically(path, head, data)
-    return len(head) + len(data)

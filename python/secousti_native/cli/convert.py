@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from secousti_native._weights import sources
 from secousti_native.cli import batch
 from secousti_native.cli.console import fail, print_json, print_pairs
 from secousti_native.cli.options import Force, Json
@@ -30,9 +31,22 @@ class Precision(str, Enum):
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="Checkpoint: .pt or .safetensors.", metavar="CHECKPOINT")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Checkpoint: .pt or .safetensors, or hf://owner/name[@revision]/file of the Hugging Face Hub.",
+            metavar="CHECKPOINT",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file.", metavar="MODEL")],
-    vocoder: Annotated[Path | None, typer.Option(help="HiFT checkpoint to put in.", metavar="HIFT")] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option(
+            help="HiFT checkpoint to put in; hift: hift.pt beside CHECKPOINT; spectral: takes another away. "
+            "[default: as in CHECKPOINT, else spectral]",
+            metavar="VOCODER",
+        ),
+    ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Of the stored tensors.")] = Dtype.float32,
     precision: Annotated[
         Precision, typer.Option(help="Of the transformers' matrices: a file of bf16 or int8 is small and loads fast.")
@@ -53,19 +67,20 @@ def convert(
 ) -> None:
     """Converts a published checkpoint (`secousticodec_86_hz.pt`, ...) to the safetensors file that the engine loads.
 
-    Pickled code is never run. Missing and misshapen tensors are all named; tensors that inference does not need are
-    listed and dropped.
+    A file of the Hub is fetched first; `86` and `21.5` stand for the published ones. Pickled code is never run. Missing
+    and misshapen tensors are all named; tensors that inference does not need are listed and dropped.
     """
     if output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; -f overwrites", param_hint="--output")
     try:
         from secousti_native.convert import convert_checkpoint
 
+        checkpoint, hift = sources(source, vocoder)
         tokens = token_precision.value if token_precision else None
         report = convert_checkpoint(
-            source,
+            checkpoint,
             output,
-            vocoder,
+            hift,
             dtype=dtype.value,
             precision=precision.value,
             token_precision=tokens,
@@ -75,7 +90,7 @@ def convert(
     except batch.EXPECTED as error:
         raise fail(batch.describe(error)) from None
     result = {
-        "input": str(source),
+        "input": source,
         "output": str(report.path),
         "name": report.config.name,
         "token_rate_hz": report.config.frame_rate,

@@ -12,6 +12,8 @@ import numpy as np
 import typer
 
 from secousti_native import __version__, _core
+from secousti_native._hub import is_url
+from secousti_native._model_files import CHECKPOINTS
 from secousti_native._optional import require
 from secousti_native.audio import UNKNOWN_FRAMES
 from secousti_native.cli import batch
@@ -143,9 +145,10 @@ def _are_sizes(value: object) -> TypeGuard[list[int]]:
 
 def describe(target: str, device: str = "cpu") -> dict[str, Any]:
     """A model's name, or a file recognised by its content. ``device``: where a model is opened."""
-    if target in EMBEDDED:
-        return describe_model(target, device)
     path = Path(target)
+    named = target in EMBEDDED or is_url(target) or ("+" in target and not path.exists())
+    if named or (path.suffix in CHECKPOINTS and path.exists()):
+        return describe_model(target, device)
     with path.open("rb") as file:
         head = file.read(9)
     if head.startswith(_SEC_MAGIC):
@@ -162,7 +165,9 @@ def describe(target: str, device: str = "cpu") -> dict[str, Any]:
 def info(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Model names, model files, .sec files, audio or safetensors files.", metavar="[TARGET...]"),
+        typer.Argument(
+            help="Models as --model takes them, .sec files, audio or safetensors files.", metavar="[TARGET...]"
+        ),
     ] = None,
     device: DeviceOption = Device.cpu,
     json: Json = False,

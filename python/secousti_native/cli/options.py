@@ -21,7 +21,14 @@ class Device(str, Enum):
 
 
 Model: TypeAlias = Annotated[
-    str, typer.Option("--model", "-m", help="default (86 Hz), default-21 (21.5 Hz), or a model file.", metavar="MODEL")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="default (86 Hz), default-21 (21.5 Hz), a model file, a PyTorch checkpoint, or hf://owner/name/file. "
+        "+hift or +FILE at its end is its vocoder.",
+        metavar="MODEL",
+    ),
 ]
 DeviceOption: TypeAlias = Annotated[
     Device, typer.Option("--device", help="Where the model works: the CPU or the first CUDA device.")
