@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from secousti_native._files import write_atomically
 from secousti_native._hub_errors import explained
-from secousti_native._model_files import HIFT, HIFT_FILE, choose, vocoder_of
+from secousti_native._model_files import CHECKPOINTS, HIFT, HIFT_FILE, SPECTRAL, choose, vocoder_of
 from secousti_native._optional import require
 from secousti_native.errors import ModelFormatError
 
@@ -86,7 +86,7 @@ def model_file(reference: Reference, variant: str | float | None, vocoder: str |
     cache = _Cache(folder, reference, variant, vocoder, precision)
     found = cache.find()
     if found is None:
-        with _no_space(folder):
+        with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder / "lock"):
                 found = cache.find() or cache.fill()  # another process may have done it meanwhile
@@ -200,7 +200,8 @@ class _Cache:
         return None
 
     def _entry(self, commit: str, name: str, precision: str) -> Path:
-        return self.folder / commit / f"{quote(name, safe='')}+{self.vocoder or 'own'}+{precision}.json"
+        own = SPECTRAL if name.endswith(CHECKPOINTS) else "own"
+        return self.folder / commit / f"{quote(name, safe='')}+{self.vocoder or own}+{precision}.json"
 
 
 def _intact(entry: Path) -> Path | None:
@@ -245,14 +246,16 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_space(folder: Path) -> Iterator[None]:
+def _writing(folder: Path) -> Iterator[None]:
+    """Says of errors in the cache how to have another one."""
     try:
         yield
     except OSError as error:
-        within = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES) and within:
+        name = error.filename
+        full = name is None and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or (name is not None and Path(os.fsdecode(name)).is_relative_to(folder)):
             hint = f"{error.strerror}; SECOUSTI_CACHE names another folder for converted models"
-            raise OSError(error.errno, hint, error.filename) from None
+            raise OSError(error.errno, hint, os.fspath(folder) if name is None else name) from None
         raise
 
 

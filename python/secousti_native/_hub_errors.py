@@ -22,7 +22,10 @@ def explained(repository: str, url: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _translated(error, repository, url) from error
+        translated = _translated(error, repository, url)
+        if translated is error:
+            raise
+        raise translated from error
 
 
 def _translated(error: Exception, repository: str, url: str) -> Exception:
@@ -51,8 +54,9 @@ def _translated(error: Exception, repository: str, url: str) -> Exception:
         return ConnectionError(f"{url}: not in the cache, and HF_HUB_OFFLINE forbids to fetch it; unset it once")
     if "Consistency check" in str(error) or any(type(cause).__name__ in _BROKEN for cause in chain):
         return ConnectionError(f"{url}: the download broke off and nothing of it was kept; try again")
-    if (isinstance(error, OSError) and error.errno is not None) or isinstance(error, (ValueError, ImportError)):
-        return error
+    kinds = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
+    if not kinds & {"OSError", "HTTPError"} or (isinstance(error, OSError) and error.errno is not None):
+        return error  # no matter of the network
     lines = str(chain[-1]).strip().splitlines() or [type(chain[-1]).__name__]
     return ConnectionError(
         f"{url}: not in the cache, and the Hub cannot be reached ({lines[0]}); go online once, or download the files "

@@ -447,4 +447,6 @@ def _resolve(
         if error.filename != os.fspath(name) or error.strerror != os.strerror(errno.ENOENT):
             raise
         names = ", ".join(repr(n) for n in EMBEDDED)
-        raise FileNotFoundError(errno.ENOENT, f"no such model file; embedded models are {names}", name) from None
+        raise FileNotFoundError(
+            errno.ENOENT, f"no such model file; embedded models are {names}", os.fspath(name)
+        ) from None

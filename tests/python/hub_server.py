@@ -94,6 +94,13 @@ class Hub:
             ],
         }
 
+    def tree(self) -> list[dict[str, Any]]:
+        return [
+            {"type": "file", "path": name, "size": len(data), "oid": blob_id(data)}
+            | ({"lfs": {"oid": sha256(data), "size": len(data), "pointerSize": 130}} if is_large(name) else {})
+            for name, data in self.files.items()
+        ]
+
 
 def is_large(name: str) -> bool:
     return not name.endswith(".md")
@@ -126,6 +133,8 @@ class Handler(BaseHTTPRequestHandler):
                 return self.error(status, code)
         if path.startswith("/api/models/"):
             name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            if name == f"{hub.name}/tree/{hub.commit}":
+                return self.send(json.dumps(hub.tree()).encode(), {"Content-Type": "application/json"}, with_body)
             if name != hub.name:
                 return self.error(404, "RepoNotFound")
             if revision not in (*hub.branches, hub.commit, ""):

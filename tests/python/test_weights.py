@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 
 from secousti_native import Codec, ModelFormatError  # noqa: E402
-from secousti_native.cli import app  # noqa: E402
+from secousti_native.cli.app import app  # noqa: E402
 from secousti_native.convert import convert_checkpoint, convert_to_bytes  # noqa: E402
 from secousti_native.reference.codec import SecoustiCodec  # noqa: E402
 
