@@ -1,6 +1,6 @@
 # Which implementation of csrc/kernels/cuda/device.h and launchers.h the library gets:
-#   AUTO      ON where nvcc is found, else OFF
-#   ON        CUDA, with the static runtime: the library loads and works where there is no driver
+#   AUTO      CUDA for this machine's GPUs where nvcc and one that runs the kernels are found, else OFF
+#   ON        CUDA for all targets, with the static runtime: the library loads and works where there is no driver
 #   OFF       none: device="cuda" says that this build has no CUDA
 #   EMULATED  the same kernels on the CPU, thread by thread (csrc/emulator): for tests of the whole engine, very slow
 set(default AUTO)
@@ -13,20 +13,42 @@ if(NOT SECOUSTI_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
     message(FATAL_ERROR "SECOUSTI_CUDA is '${SECOUSTI_CUDA}', expected AUTO, ON, OFF or EMULATED")
 endif()
 
+# The architectures of this machine's GPUs that run the kernels: 8.0 is the least.
+function(secousti_find_gpus architectures)
+    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+        RESULT_VARIABLE failed OUTPUT_VARIABLE found ERROR_QUIET)
+    set(list "")
+    if(NOT failed)
+        string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${found}")
+        list(REMOVE_DUPLICATES capabilities)
+        foreach(capability IN LISTS capabilities)
+            if(capability VERSION_GREATER_EQUAL 8.0)
+                string(REPLACE "." "" number ${capability})
+                list(APPEND list ${number}-real)
+            endif()
+        endforeach()
+        list(TRANSFORM list REPLACE "^90-" "90a-")
+    endif()
+    set(${architectures} ${list} PARENT_SCOPE)
+endfunction()
+
 set(SECOUSTI_CUDA_BACKEND ${SECOUSTI_CUDA})
+# Machine code for the A100 and the H100, and PTX that a driver compiles for anything newer than the A100.
+set(architectures 80 90a-real)
 if(SECOUSTI_CUDA STREQUAL "AUTO")
-    include(CheckLanguage)
-    check_language(CUDA)
-    if(CMAKE_CUDA_COMPILER)
-        set(SECOUSTI_CUDA_BACKEND ON)
-    else()
-        set(SECOUSTI_CUDA_BACKEND OFF)
+    set(SECOUSTI_CUDA_BACKEND OFF)
+    secousti_find_gpus(architectures)
+    if(architectures)
+        include(CheckLanguage)
+        check_language(CUDA)
+        if(CMAKE_CUDA_COMPILER)
+            set(SECOUSTI_CUDA_BACKEND ON)
+        endif()
     endif()
 endif()
 if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-        # Machine code for the A100 and the H100, and PTX that a driver compiles for anything newer than the A100.
-        set(CMAKE_CUDA_ARCHITECTURES 80 90a-real)
+        set(CMAKE_CUDA_ARCHITECTURES ${architectures})
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
@@ -40,7 +62,11 @@ if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
         set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     endif()
 endif()
-message(STATUS "CUDA backend: ${SECOUSTI_CUDA_BACKEND}")
+if(SECOUSTI_CUDA_BACKEND STREQUAL "ON")
+    message(STATUS "CUDA backend: ON, for ${CMAKE_CUDA_ARCHITECTURES}")
+else()
+    message(STATUS "CUDA backend: ${SECOUSTI_CUDA_BACKEND}")
+endif()
 
 # The device engine, csrc/cuda/*.cpp, is plain C++ over device.h and launchers.h. `secousti_device` is what it runs
 # on. SECOUSTI_DEVICE names the object libraries that a program with secousti_objects needs: the registry, and where

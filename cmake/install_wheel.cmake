@@ -1,14 +1,11 @@
-# What a wheel carries beside the Python files: the extension modules, and the library with its headers and the
-# example host, so that C and C++ users can build against an installed wheel. Not the static library: it would fit one
-# compiler's C++ library alone, where the shared one needs none from its user.
+# What a wheel carries beside the Python files: the extension modules, and the library with its headers, so
+# that C and C++ users can build against an installed wheel. Not the static library: it would fit one compiler's C++
+# library alone, where the shared one needs none from its user.
 install(TARGETS _core _kernels LIBRARY DESTINATION secousti_native)
 if(SECOUSTI_BUILD_SHARED)
     install(TARGETS secousti_shared LIBRARY DESTINATION secousti_native/lib NAMELINK_SKIP)
 endif()
 install(DIRECTORY csrc/include/ DESTINATION secousti_native/include)
-if(SECOUSTI_BUILD_EXAMPLES)
-    install(TARGETS secousti_file_codec RUNTIME DESTINATION secousti_native/bin)
-endif()
 
 include(cmake/sbom.cmake)
 secousti_write_sbom(${CMAKE_CURRENT_BINARY_DIR}/secousti-native.cdx.json)

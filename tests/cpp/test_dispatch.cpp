@@ -93,6 +93,14 @@ TEST(tables_are_complete_and_ordered) {
         if (names.count(faster) == 1) CHECK_MSG(place(faster) < place(slower), faster);
 }
 
+TEST(the_chosen_table_runs) {
+    const Backend& chosen = default_backend();  // throws where SECOUSTI_ISA names none of this processor's
+    const float a[] = {1.0F, 2.0F, -4.0F}, b[] = {0.5F, 0.25F, 8.0F};
+    float sum[3] = {};
+    chosen.add(a, b, 3, sum);
+    for (int i = 0; i < 3; ++i) CHECK(sum[i] == a[i] + b[i]);
+}
+
 TEST(thread_pool_runs_every_task_once) {
     for (int threads : {1, 2, 4}) {
         for (int spins : {0, 4000}) {  // 0: every run meets sleeping workers

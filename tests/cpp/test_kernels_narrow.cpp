@@ -99,25 +99,30 @@ struct ConvCase {
     }
     /// A convolution in double precision of what the narrow rows say and of weights rounded as each precision says.
     std::vector<double> expected() const {
-        std::vector<double> result;
-        for (int m = 0; m < rows; ++m) {
-            for (int n = 0; n < outputs; ++n) {
-                double sum = double{bias[u(n)]} + double{residual[u(m * outputs + n)]};
-                for (int t = 0; t < taps; ++t) {
-                    const auto in = widened(precision, window.data() + (m + t * dilation) * args.row_stride, depth);
-                    const float* w = &weights[u((n * taps + t) * depth)];
-                    const Quantised quantised(w, depth);
-                    for (int k = 0; k < depth; ++k) {
-                        const double rounded = precision == Precision::bf16
-                                                   ? double{rounded_to_bf16(w[k])}
-                                                   : double{quantised.scale} * quantised.values[u(k)];
-                        sum += rounded * in[u(k)];
-                    }
-                }
-                result.push_back(sum);
+        std::vector<std::vector<double>> in;
+        for (int m = 0; m < rows + (taps - 1) * dilation; ++m)
+            in.push_back(widened(precision, window.data() + m * args.row_stride, depth));
+        std::vector<double> result(u(rows * outputs));
+        for (int n = 0; n < outputs; ++n) {
+            for (int m = 0; m < rows; ++m)
+                result[u(m * outputs + n)] = double{bias[u(n)]} + double{residual[u(m * outputs + n)]};
+            for (int t = 0; t < taps; ++t) {
+                const std::vector<double> w = rounded(&weights[u((n * taps + t) * depth)]);
+                for (int m = 0; m < rows; ++m)
+                    for (int k = 0; k < depth; ++k)
+                        result[u(m * outputs + n)] += w[u(k)] * in[u(m + t * dilation)][u(k)];
             }
         }
         return result;
+    }
+    /// The weights of one output at one tap, as the precision holds them.
+    std::vector<double> rounded(const float* w) const {
+        const Quantised quantised(w, depth);
+        std::vector<double> values;
+        for (int k = 0; k < depth; ++k)
+            values.push_back(precision == Precision::bf16 ? double{rounded_to_bf16(w[k])}
+                                                          : double{quantised.scale} * quantised.values[u(k)]);
+        return values;
     }
 };
 
