@@ -1,7 +1,7 @@
 // What the tests of streams share: tiny models opened through the public interface, signals, and chunked runs.
 //
-// Built with SECOUSTI_TEST_DEVICE="cuda" they run on a device (tests/simt): a GPU, or the emulator, which is so slow
-// that inputs are shorter there (`few`).
+// A program links device_cpu.cpp or tests/simt/device_cuda.cpp: there they run on a device, a GPU or the emulator, which
+// is so slow that inputs are shorter (`few`).
 #pragma once
 
 #include <algorithm>
@@ -22,16 +22,12 @@ using Tokens = std::vector<std::int32_t>;
 
 inline constexpr tiny::Shape kShapes[] = {tiny::kPlain, tiny::kHalved, tiny::kOdd, tiny::kHift};
 
-#ifdef SECOUSTI_TEST_DEVICE
-inline constexpr const char* kDevice = SECOUSTI_TEST_DEVICE;
-#else
-inline constexpr const char* kDevice = "cpu";
-#endif
+extern const char* const kDevice;
 
-constexpr bool on_device() { return std::string_view(kDevice) == "cuda"; }
+inline bool on_device() { return std::string_view(kDevice) == "cuda"; }
 
 /// How much of something a test takes: `least` on a device.
-constexpr std::size_t few(std::size_t usual, std::size_t least) { return on_device() ? least : usual; }
+inline std::size_t few(std::size_t usual, std::size_t least) { return on_device() ? least : usual; }
 
 /// On a device its kernels decide about the heads.
 inline secousti::Model open(tiny::Shape shape, const char* isa = nullptr,
