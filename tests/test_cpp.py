@@ -1,18 +1,16 @@
-"""The C++ side: its tests on every instruction set and under sanitizers, the example host, an installed package.
-
-Builds live in build/tests/, so that a second run only rebuilds what changed.
-"""
+"""The C++ side: its tests on every instruction set and under sanitizers, the example host, an installed package."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import wave
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,43 +19,13 @@ import pytest
 import soundfile
 
 import secousti_native
+from builds import BUILDS, NEON_TOOLS, ROOT, build, neon, run, shared, tool
 from secousti_native import Codec
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILDS = ROOT / "build" / "tests"
 MODELS = Path(secousti_native.__file__).parent / "assets"
 #: Tests of streams that an emulated device can bear.
 ON_DEVICE = "cuda or chunks and not property or empty or lags or interleaved or clone or failed"
 SPEECH = ROOT / "tests" / "data" / "speech.flac"
-
-
-def tool(name: str) -> str:
-    """A tool of this environment (the test extra installs cmake and ninja), else of the system."""
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    assert found is not None, f"{name} is missing: install the test extra"
-    return found
-
-
-def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
-    """Standard output; a failure shows all that the command said."""
-    result = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
-    )
-    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout[-8000:]}\n{result.stderr[-8000:]}"
-    return result.stdout
-
-
-def build(
-    name: str, *options: str, targets: tuple[str, ...] = ("all",), source: Path = ROOT, folder: Path | None = None
-) -> Path:
-    """Compiles no more than the targets that a test runs: compiling is most of the time that all tests take."""
-    folder = folder or BUILDS / name
-    launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-    ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
-    cuda = ["-DSECOUSTI_CUDA=OFF"] if source == ROOT else []  # the emulator runs the kernels
-    run(tool("cmake"), "-G", "Ninja", ninja, *launcher, *cuda, "-S", source, "-B", folder, *options)
-    run(tool("cmake"), "--build", folder, "--parallel", str(os.cpu_count() or 1), "--target", *targets)
-    return folder
 
 
 def passed(output: str) -> int:
@@ -78,20 +46,19 @@ def all_pass(program: Path, env: dict[str, str] | None = None, without: tuple[st
 
 @pytest.fixture(scope="session")
 def release() -> Path:
-    return build(
-        "release", "-DCMAKE_BUILD_TYPE=Release", "-DSECOUSTI_WERROR=ON", "-DSECOUSTI_BUILD_PYTHON=ON",
-        f"-DPython_EXECUTABLE={sys.executable}",
-        targets=("secousti_static", "secousti_shared", "examples/all", "tests/cpp/all", "tests/simt/all",
-                 "tests/reliability/all", "secousti_emulated_core"),
-    )  # fmt: skip
+    return shared("release")
 
 
 @pytest.fixture(scope="session")
 def sanitized() -> Path:
-    return build(
-        "sanitized", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=address,undefined",
-        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF", targets=("secousti_tests", "secousti_fuzz"),
-    )  # fmt: skip
+    return shared("sanitized")
+
+
+def test_every_source_is_compiled_once(release: Path) -> None:
+    commands = json.loads((release / "compile_commands.json").read_text(encoding="utf-8"))
+    files = Counter(command["file"] for command in commands)
+    assert len(files) > 100
+    assert [file for file, count in files.items() if count > 1] == []
 
 
 def test_cpp_tests_pass_on_every_isa(release: Path) -> None:
@@ -166,16 +133,9 @@ def test_cuda_is_not_built_without_a_gpu(tmp_path: Path) -> None:
     assert configured(tool("cmake"), tmp_path, "AUTO", r"7.5\n") == "OFF"
 
 
-@pytest.mark.skipif(
-    not (shutil.which("aarch64-linux-gnu-g++") and shutil.which("qemu-aarch64")),
-    reason="needs aarch64-linux-gnu-g++ and qemu-aarch64",
-)
+@pytest.mark.skipif(not all(map(shutil.which, NEON_TOOLS)), reason=f"needs {' and '.join(NEON_TOOLS)}")
 def test_neon_kernels_pass_under_qemu() -> None:
-    output = run(
-        "sh", ROOT / "tests" / "run_neon.sh", BUILDS / "neon",
-        env={"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
-    assert passed(output) > 20
+    assert passed(neon()) > 40
 
     # The dot product is taken where the processor has it, and only there: asking for what is not says what is.
     tests = BUILDS / "neon" / "tests" / "cpp" / "secousti_kernel_tests"
@@ -253,8 +213,8 @@ def test_installed_package_serves_a_downstream_project(release: Path, tmp_path: 
     prefix = tmp_path / "prefix"
     run(tool("cmake"), "--install", release, "--prefix", prefix)
     host = build(
-        "downstream", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release",
-        source=ROOT / "tests" / "downstream", folder=tmp_path / "build",
+        tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release",
+        source=ROOT / "tests" / "downstream",
     )  # fmt: skip
     version = secousti_native.__version__
     for model, tokens, frame in (("default_86", 86, 256), ("default_21", 22, 1024)):  # one second

@@ -14,8 +14,9 @@ import pytest
 import soundfile
 
 import secousti_native
+from builds import ROOT, build, run, tool
 from secousti_native import Codec
-from test_cpp import MODELS, ROOT, build, release, run, speech_wav, tool
+from test_cpp import MODELS, release, speech_wav
 
 __all__ = ["release"]  # a fixture
 
@@ -208,8 +209,8 @@ def test_pkg_config_serves_a_c_compiler(prefix: Path, tmp_path: Path) -> None:
 def test_a_model_linked_into_a_host(prefix: Path, tmp_path: Path) -> None:
     model = MODELS / "default_21.safetensors"
     folder = build(
-        "linked", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DMODEL={model}", "-DCMAKE_BUILD_TYPE=Release",
-        source=ROOT / "tests" / "downstream", folder=tmp_path / "build",
+        tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DMODEL={model}", "-DCMAKE_BUILD_TYPE=Release",
+        source=ROOT / "tests" / "downstream",
     )  # fmt: skip
     host = tmp_path / "host"
     shutil.copy(folder / "host_linked", host)

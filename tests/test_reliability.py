@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from test_cpp import BUILDS, MODELS, ROOT, build, passed, release, run, sanitized
+from builds import BUILDS, ROOT, run, shared
+from test_cpp import MODELS, passed, release, sanitized
 
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 
@@ -72,11 +73,7 @@ def test_a_missing_model_is_an_error_of_one_line(release: Path, tmp_path: Path) 
 
 def test_no_data_races() -> None:
     """Eight threads on one model, thread pools, groups: under ThreadSanitizer."""
-    folder = build(
-        "raced", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g1", "-DSECOUSTI_SANITIZE=thread",
-        "-DSECOUSTI_BUILD_SHARED=OFF", "-DSECOUSTI_BUILD_EXAMPLES=OFF",
-        "-DSECOUSTI_TEST_FILES=test_dispatch|test_stream|test_groups|test_faults", targets=("secousti_tests",),
-    )  # fmt: skip
+    folder = shared("raced")
     output = run(
         folder / "tests" / "cpp" / "secousti_tests",
         "thread_pool", "threads_share_a_model", "more_threads", "steps_of_groups", "signals", "cut_short",

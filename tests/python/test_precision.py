@@ -24,7 +24,8 @@ REDUCED = ("bf16", "int8")
 # On tests/data/speech.flac: all tokens are those of fp32, because the embedded models demand it, and the mean absolute
 # difference of log-mels decoded from them is what was measured (docs/measured/precision.md) and a margin.
 MEL_ERROR = {"bf16": 0.004, "int8": 0.010}
-PESQ_LOSS = 0.03
+# The vocoder's iterations amplify the last bits of a mel: fp32 itself scores from 1.897 to 1.937, by instruction set.
+PESQ_LOSS = 0.08
 
 
 @pytest.fixture(scope="module", params=[(m, p) for m in MODELS for p in REDUCED], ids="-".join)
