@@ -1,7 +1,7 @@
 // What the tests of streams share: tiny models opened through the public interface, signals, and chunked runs.
 //
-// A program links device_cpu.cpp or tests/simt/device_cuda.cpp: there they run on a device, a GPU or the emulator, which
-// is so slow that inputs are shorter (`few`).
+// A program links device_cpu.cpp or tests/simt/device_cuda.cpp. With the latter they run on a device, a GPU or the
+// emulator, which is so slow that inputs are shorter there (`few`).
 #pragma once
 
 #include <algorithm>
