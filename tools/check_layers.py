@@ -45,7 +45,6 @@ LAYERS = {
 #: Files with more freedom than their folder.
 EXCEPTIONS = {
     "bindings/kernels.cpp": ["base", "kernels", "layers"],  # kernels one by one, for tests and measurements
-    "kernels/cuda/simt.cuh": ["emulator"],  # where no GPU compiler is
 }
 
 #: The same for the parts of the Python package: folders, `convert`, and `package` for all other modules.

@@ -32,7 +32,7 @@ inline constexpr int kWarp = 32;
 }  // namespace secousti::core::simt
 
 #ifndef __CUDACC__
-#include "emulator/emulator.h"
+#include <simt_runtime.h>  // the build says where: csrc/emulator
 #else
 
 #include <cuda_bf16.h>
