@@ -140,7 +140,7 @@ def test_the_native_engine_plays_the_export(stages: dict[str, Path], tmp_path: P
     for name in ("acoustic_embed", "semantic_mu"):
         wanted = expected[name][0].numpy()
         assert np.abs(native[name] - wanted).max() <= 1e-4 * np.ptp(wanted), name
-    assert np.abs(engine.stages.paralinguistic(mel) - g[0].numpy()).max() <= 1e-4 * np.ptp(g.numpy())
+    assert np.abs(engine.stages.voice(mel) - g[0].numpy()).max() <= 1e-4 * np.ptp(g.numpy())
     played = engine.stages.decode_tokens(expected["tokens"][0].numpy(), g[0].numpy())
     assert np.abs(played - restored).max() <= 1e-4 * np.ptp(restored)
     sound = engine.decode(engine.encode(pcm, 22050))
