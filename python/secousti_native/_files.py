@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = re.compile(r"\A\..+\.[0-9a-f]{12}\.tmp\Z", re.DOTALL)
 
 
 def write_atomically(path: str | os.PathLike[str], *data: bytes | memoryview) -> None:
@@ -27,7 +35,7 @@ def write_atomically(path: str | os.PathLike[str], *data: bytes | memoryview) ->
             for part in data:
                 _write_all(file.fileno(), part)
         return
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f"{_prefix(target.name)}{secrets.token_hex(6)}.tmp")
     permissions = stat.S_IMODE(mode) if mode is not None else 0o666
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
@@ -36,6 +44,7 @@ def write_atomically(path: str | os.PathLike[str], *data: bytes | memoryview) ->
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
         try:
+            _lock(descriptor)
             for part in data:
                 _write_all(descriptor, part)
             os.fsync(descriptor)
@@ -46,6 +55,53 @@ def write_atomically(path: str | os.PathLike[str], *data: bytes | memoryview) ->
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def remove_leftovers(paths: Iterable[str | os.PathLike[str]]) -> int:
+    """Removes what killed processes had begun to write for ``paths``; returns how many files that were.
+
+    A file that a living process writes is locked, and stays. So does everything where files cannot be locked.
+    """
+    prefixes: dict[Path, set[str]] = {}
+    for path in paths:
+        target = Path(os.path.realpath(path))
+        prefixes.setdefault(target.parent, set()).add(_prefix(target.name))
+    removed = 0
+    for folder, wanted in prefixes.items():
+        with contextlib.suppress(OSError):
+            names = [entry.name for entry in os.scandir(folder) if _TEMPORARY.search(entry.name)]
+            for name in names:
+                if name[: -len("0123456789ab.tmp")] in wanted and _remove_unlocked(folder / name):
+                    removed += 1
+    return removed
+
+
+def _prefix(name: str) -> str:
+    """Of the temporary files for a file of that name. A file name may have 255 bytes, whatever the characters."""
+    return f".{os.fsdecode(os.fsencode(name)[:200])}."
+
+
+def _lock(descriptor: int) -> bool:
+    """Until the descriptor is closed, by whatever death. False if another has the lock, or nobody can."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_unlocked(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            if _lock(descriptor):
+                path.unlink()
+                return True
+        finally:
+            os.close(descriptor)
+    return False
 
 
 @contextlib.contextmanager

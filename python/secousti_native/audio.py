@@ -31,12 +31,16 @@ EXTENSIONS = frozenset(
 )  # fmt: skip
 
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".au": "AU", ".w64": "W64"}
+#: File name endings that `save` knows.
+WRITABLE = tuple(_FORMATS)
+_WITHOUT_COMMENTS = {"AU", "W64"}
 _MAX_RATE = 768_000
 _BLOCK_SAMPLES = 1 << 16
 
 __all__ = [
     "EXTENSIONS",
     "UNKNOWN_FRAMES",
+    "WRITABLE",
     "AudioFile",
     "Resampler",
     "blocks",
@@ -233,20 +237,34 @@ def blocks(
     return take()
 
 
-def save(path: str | os.PathLike[str], audio: Array, sample_rate: int, *, subtype: str | None = None) -> None:
+def save(
+    path: str | os.PathLike[str],
+    audio: Array,
+    sample_rate: int,
+    *,
+    subtype: str | None = None,
+    comment: str | None = None,
+) -> None:
     """Writes mono audio [samples] atomically; the ending picks the format (wav, flac, ogg, aiff, au, w64).
 
-    16-bit PCM (clipped to [-1, 1]) by default; ``subtype`` names another of libsndfile's, such as "FLOAT".
+    16-bit PCM (clipped to [-1, 1]) by default; ``subtype`` names another of libsndfile's, such as "FLOAT". ``comment``
+    is kept where the format has a place for one; in WAV files behind the samples.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise ValueError(
             f"{os.fspath(path)}: cannot write {suffix or 'a file without ending'}; use {' '.join(_FORMATS)}"
         )
-    write_atomically(path, encode_file(audio, sample_rate, _FORMATS[suffix], subtype))
+    write_atomically(path, encode_file(audio, sample_rate, _FORMATS[suffix], subtype, comment))
 
 
-def encode_file(audio: Array, sample_rate: int, file_format: str = "WAV", subtype: str | None = None) -> memoryview:
+def encode_file(
+    audio: Array,
+    sample_rate: int,
+    file_format: str = "WAV",
+    subtype: str | None = None,
+    comment: str | None = None,
+) -> memoryview:
     """The bytes of an audio file of libsndfile's ``file_format`` with mono ``audio`` [samples]."""
     soundfile = require("soundfile", "writing audio files")
     values = as_audio(audio)
@@ -257,7 +275,14 @@ def encode_file(audio: Array, sample_rate: int, file_format: str = "WAV", subtyp
     buffer = io.BytesIO()
     try:
         with deferred_ctrl_c():
-            soundfile.write(buffer, values, check_rate(sample_rate), format=file_format, subtype=subtype)
+            rate = check_rate(sample_rate)
+            with soundfile.SoundFile(buffer, "w", rate, 1, format=file_format, subtype=subtype) as file:
+                first = file_format != "WAV"  # there, the samples stay where they are without a comment
+                if comment is not None and first and file_format not in _WITHOUT_COMMENTS:
+                    file.comment = comment
+                file.write(values)
+                if comment is not None and not first:
+                    file.comment = comment
     except (ValueError, soundfile.LibsndfileError) as error:
         raise ValueError(f"cannot write {file_format}/{subtype} at {sample_rate} Hz: {error}") from None
     return buffer.getbuffer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,16 @@ class Codec(Model):
     def check_identity(self, encoded: Encoded) -> None:
         """``ValueError`` if another model made the tokens."""
         if encoded.model_identity != self.identity:
+            maker = _embedded(encoded.model_identity)
+            if maker is None:
+                found = f"a model that is not embedded ({encoded.model_identity:016x})"
+                instead = "open that one"
+            else:
+                found = f"{maker} ({encoded.model_identity:016x})"
+                instead = f'open "{maker}" (on the command line --model {maker})'
             raise ValueError(
-                f"the tokens were made by model {encoded.model_identity:016x}, this is {self.name} "
-                f"({self.identity:016x}); check_identity=False (on the command line --any-model) decodes them anyway"
+                f"the tokens were made by {found}, this is {self.name} ({self.identity:016x}): {instead}, or decode "
+                "them anyway with check_identity=False (on the command line --any-model)"
             )
 
     def encode_acoustic(self, audio: Array, sample_rate: int | None = None) -> Array:
@@ -450,3 +458,9 @@ def _resolve(
         raise FileNotFoundError(
             errno.ENOENT, f"no such model file; embedded models are {names}", os.fspath(name)
         ) from None
+
+
+@lru_cache(maxsize=64)
+def _embedded(identity: int) -> str | None:
+    """Name of the embedded model of that identity."""
+    return next((name for name in EMBEDDED if Codec.from_pretrained(name).identity == identity), None)

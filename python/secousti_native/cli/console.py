@@ -30,11 +30,11 @@ _LABELS = {
 
 
 def stdout() -> Console:
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    return Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    return Console(file=sys.stderr, highlight=False, emoji=False, soft_wrap=True)
 
 
 def label(name: str) -> str:
@@ -49,7 +49,21 @@ def fail(message: str, code: int = 1) -> typer.Exit:
 
 
 def print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _write_json(document, indent=2)
+
+
+def print_json_line(document: Any) -> None:
+    _write_json(document, indent=None)
+
+
+def _write_json(document: Any, indent: int | None) -> None:
+    """As text, or escaped where stdout cannot take it, such as file names that are not UTF-8."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

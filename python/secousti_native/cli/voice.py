@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from secousti_native import audio
 from secousti_native._arrays import Floats
-from secousti_native.cli import batch, files, options
+from secousti_native.cli import batch, files, options, resume
 from secousti_native.cli.codec import SEC, AudioFormat, kept
 from secousti_native.cli.console import Bar, fail
 from secousti_native.codec import Codec
@@ -43,16 +44,23 @@ def voice(
     file_format: AudioFormat = "wav",
     channel: options.Channel = None,
     damaged: options.Damaged = False,
+    skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     json: options.Json = False,
+    json_lines: options.JsonLines = False,
 ) -> None:
     """Speaks the tokens of SRC with the voice of REF."""
-    jobs = files.plan(inputs, output, audio.EXTENSIONS | SEC, f".{file_format}", force)
+    show = options.show(json, json_lines)
+    jobs = files.plan(inputs, output, audio.EXTENSIONS | SEC, f".{file_format}", force=force, resume=skip_existing,
+                      writable=audio.WRITABLE)  # fmt: skip
+    resume.check_endings(jobs, skip_existing)
     codec = options.open_codec(model, device, precision, threads)
     try:
         target = load_voice(codec, reference)
     except batch.EXPECTED as error:
         raise fail(f"voice {reference}: {batch.describe(error)}") from None
+    speaker = hashlib.sha256(target.tobytes()).hexdigest()[:16]
+    mark = resume.mark("voice", codec, voice=speaker, seed=seed, look_ahead=look_ahead)
 
     def one(job: files.Job, bar: Bar) -> dict[str, Any]:
         assert job.output is not None
@@ -67,10 +75,14 @@ def voice(
             encoded = codec.encode(pcm, progress=lambda done, _: bar.show(done))
         decoded = codec.decode(encoded, target, seed=seed, look_ahead=look_ahead,
                                progress=lambda done, _: bar.show(before + done))  # fmt: skip
-        audio.save(job.output, decoded, codec.sample_rate)
+        audio.save(job.output, decoded, codec.sample_rate, comment=resume.with_length(mark, len(decoded)))
         return {"voice": str(reference), "seconds": round(encoded.duration, 3), "tokens": len(encoded.tokens)}
 
-    batch.run(jobs, one, json_output=json, columns=("voice", "seconds", "tokens"))
+    def finished(job: files.Job) -> bool:
+        return job.output is not None and resume.finished_audio(job.output, mark, force)
+
+    columns = ("voice", "seconds", "tokens")
+    batch.run(jobs, one, show=show, columns=columns, finished=finished if skip_existing else None)
 
 
 def register(app: typer.Typer) -> None:
