@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, clips: Path, m
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert [job.source.name for job in files.plan([str(clips)], None, audio.EXTENSIONS, ".sec")] == [
-        "a.wav", "d", "c.flac",
+        "a.wav", "c.flac", "d",
     ]  # fmt: skip
 
 

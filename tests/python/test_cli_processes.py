@@ -31,7 +31,7 @@ def run(*arguments: object, check: bool, **options: Any) -> subprocess.Completed
 def test_unwritable_output(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = run("encode", SPEECH, "-o", tmp_path / "file" / "x.sec", check=False)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert b"Traceback" not in result.stderr
     assert (tmp_path / "file").read_text() == "in the way"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _place(path: Path) -> str:
 def _expand(text: str, endings: frozenset[str], output: str | None) -> list[_Found]:
     path = Path(text)
     if path.is_dir():
-        files = sorted(_walk(path, endings, output))
+        files = sorted(_walk(path, lambda found: found.suffix.lower() in endings, output))
         if not files:
             raise typer.BadParameter(f"{text}: no {' '.join(sorted(endings))} files in this folder")
         return [_Found(p, p.relative_to(path)) for p in files]
@@ -90,10 +91,11 @@ def _expand(text: str, endings: frozenset[str], output: str | None) -> list[_Fou
             break
         fixed /= part
         pattern[i] = glob.escape(part)
-    matches = (Path(m) for m in glob.glob(str(Path(*pattern)), recursive=True))  # noqa: PTH207
-    # Through folders that lead back to themselves, the same files come again with longer names.
-    shortest = sorted((p for p in matches if p.is_file()), key=lambda p: (len(p.parts), p))
-    files = sorted({_place(p): p for p in reversed(shortest)}.values())
+    if "**" in pattern:  # glob would go through linked folders that lead back to themselves again and again
+        rest = path.parts[len(fixed.parts) :]
+        files = sorted(_walk(fixed, lambda found: _matches(found.relative_to(fixed).parts, rest), output))
+    else:
+        files = sorted(p for p in map(Path, glob.glob(str(Path(*pattern)))) if p.is_file())  # noqa: PTH207
     if not files:
         raise typer.BadParameter(f"{text}: no file matches")
     return [_Found(p, p.relative_to(fixed) if fixed.parts else p) for p in files]
@@ -103,7 +105,19 @@ def _is_pattern(text: str) -> bool:
     return glob.has_magic(text) and not os.path.lexists(text)
 
 
-def _walk(folder: Path, endings: frozenset[str], output: str | None) -> Iterator[Path]:
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """As glob: ``**`` is any number of folders, and what begins with a dot must be asked for."""
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        hidden = not names or names[0].startswith(".")
+        return _matches(names, pattern[1:]) or (not hidden and _matches(names[1:], pattern))
+    if not names or (names[0].startswith(".") and not pattern[0].startswith(".")):
+        return False
+    return fnmatch.fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+
+
+def _walk(folder: Path, wanted: Callable[[Path], bool], output: str | None) -> Iterator[Path]:
     """Files below ``folder``, those of linked folders too, each folder once. Not those of an ``output`` folder in it.
 
     A folder that cannot be read comes as if it were a file, so that it is reported with those that fail.
@@ -124,12 +138,9 @@ def _walk(folder: Path, endings: frozenset[str], output: str | None) -> Iterator
                 # Links after all folders, so that files are found where they are rather than through a link.
                 links += [str(p) for p in below if p.is_symlink()]
                 folders[:] = [p.name for p in below if os.path.realpath(p) not in seen | {output}]
-                for name in names:
-                    # ._NAME is what macOS puts beside NAME where it has no other place for attributes.
-                    if Path(name).suffix.lower() in endings and not name.startswith("._"):
-                        file = Path(path, name)
-                        if file.is_file():
-                            yield file
+                # ._NAME is what macOS puts beside NAME where it has no other place for attributes.
+                found = (Path(path, name) for name in names if not name.startswith("._"))
+                yield from (file for file in found if wanted(file) and file.is_file())
         waiting = sorted(link for link in links if os.path.realpath(link) != output)
     yield from (Path(error.filename) for error in failed)
 

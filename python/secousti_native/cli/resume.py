@@ -57,7 +57,8 @@ def finished_tokens(path: Path, codec: Codec, force: bool) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return Encoded.from_bytes(data).model_identity == codec.identity
+        found = Encoded.from_bytes(data)
+        return not found.notes and found.model_identity == codec.identity
     except ContainerError:
         if data and not force and not data.startswith(_SEC_MAGIC[: len(data)]) and not _salvageable(data):
             raise _foreign(path) from None
