@@ -18,7 +18,7 @@ from ._files import write_atomically
 from .errors import MissingDependencyError
 
 try:
-    import safetensors.torch
+    import safetensors  # noqa: F401 (to say now what is missing)
     import torch
 except ImportError:
     install = 'converting a checkpoint needs PyTorch and safetensors: pip install "secousti-native[torch]"'
@@ -53,6 +53,8 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 FORMAT, FORMAT_VERSION = "secousti", "1"
 #: The vocoder without weights.
 SPECTRAL = "spectral"
+_SAFETENSORS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8"}
+_ORDER = list(_SAFETENSORS)  # of the format: wide ones first, so that all are aligned
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _GAIN_SUFFIX = ".parametrizations.weight.original0"
@@ -108,9 +110,9 @@ def convert_checkpoint(
     """
     model = _converted(source, vocoder, dtype, precision, token_precision, default_precision, config, name)
     path = Path(out)
-    head, data = model.serialise()
-    write_atomically(path, head, data)
-    size = len(head) + len(data)
+    pieces = model.serialise()
+    write_atomically(path, *pieces)
+    size = sum(len(piece) for piece in pieces)
     return ConversionReport(path, model.config, model.parameters, size, model.dropped, model.training_only)
 
 
@@ -146,7 +148,7 @@ class _Converted:
     dropped: tuple[str, ...]
     training_only: tuple[str, ...]
 
-    def serialise(self) -> tuple[bytes, memoryview]:
+    def serialise(self) -> list[bytes | memoryview]:
         metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "config": json.dumps(self.config.to_dict())}
         return _serialise(self.tensors, metadata)
 
@@ -330,12 +332,25 @@ def _cast(name: str, value: Tensor, dtype: torch.dtype, label: str) -> Tensor:
 # Writing.
 
 
-def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, memoryview]:
-    """A safetensors file, head and tensors, that depends on the content only: the package shuffles the metadata."""
-    content = safetensors.torch.save(tensors, metadata)
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    ordered += b" " * (-len(ordered) % 8)  # keeps the tensors aligned
-    return len(ordered).to_bytes(8, "little") + ordered, memoryview(content)[8 + length :]
+def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> list[bytes | memoryview]:
+    """A safetensors file in pieces, the tensors' own memory: ordered by size of dtype and name, metadata sorted.
+
+    So a file depends on its content only; the safetensors package shuffles metadata and copies everything twice.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (_ORDER.index(item[1].dtype), item[0]))
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    pieces: list[bytes | memoryview] = []
+    offset = 0
+    for name, value in ordered:
+        size = value.numel() * value.element_size()
+        header[name] = {
+            "dtype": _SAFETENSORS[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [offset, offset + size],
+        }
+        offset += size
+        if size:
+            pieces.append(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # keeps the tensors aligned
+    return [len(text).to_bytes(8, "little") + text, *pieces]

@@ -158,6 +158,27 @@ def test_other_sizes_convert_from_shapes_or_metadata(tmp_path: Path, dtype: str)
     assert convert_checkpoint(state, out).config == SMALL.replace(name="secousticodec-14")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_files_are_those_of_the_safetensors_package(tmp_path: Path, dtype: str, precision: str) -> None:
+    """But for the order of the metadata, which it shuffles."""
+    out = tmp_path / "model.safetensors"
+    convert_checkpoint(small_state(), out, dtype=dtype, precision=precision)
+    ours = out.read_bytes()
+    theirs = safetensors.torch.save(*_contents(out))
+    length = int.from_bytes(ours[:8], "little")
+    assert length % 8 == 0
+    assert ours[8 + length :] == theirs[8 + int.from_bytes(theirs[:8], "little") :]
+    headers = [json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]) for data in (ours, theirs)]
+    assert headers[0] == headers[1]
+    assert list(headers[0])[1:] == list(headers[1])[1:]  # the first is the metadata
+
+
+def _contents(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    with safetensors.safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
 def test_all_missing_and_misshapen_tensors_are_named_at_once(tmp_path: Path) -> None:
     state = small_state()
     gone = ["fsq.project_in.bias", "decoder_transformer.transformer.layers.1.linear2.weight"]

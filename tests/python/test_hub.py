@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +346,14 @@ def test_two_processes_convert_once(hub: Hub, tmp_path: Path) -> None:
     downloads = [request for request in hub.requests if request.startswith("GET") and "resolve" in request]
     assert len(downloads) == 1
     assert len([request for request in hub.requests if "/api/" in request]) == 1
+    assert len(models(tmp_path)) == 1
+
+
+def test_two_threads_convert_once(hub: Hub, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        codecs = list(pool.map(lambda _: Codec.from_pretrained(PUBLISHED, variant="86"), range(4)))
+    assert len({codec.identity for codec in codecs}) == 1
+    assert len([request for request in hub.requests if request.startswith("GET") and "resolve" in request]) == 1
     assert len(models(tmp_path)) == 1
 
 

@@ -128,6 +128,22 @@ def test_modules_in_training_and_wrapped(noise: Floats) -> None:
     same(Codec.from_module(Foreign()), Codec.from_state_dict(rounded), noise)
 
 
+def test_checkpoints_of_training_runs(tmp_path: Path, noise: Floats) -> None:
+    module = SecoustiCodec(tiny_config().replace(name="run", default_precision="int8"), 0.3)
+    normalisation = torch.randn(20), torch.rand(20) + 0.5
+    average = {"codec." + name: value for name, value in module.state_dict().items()} | {"vq.weight": torch.zeros(1)}
+    checkpoint = {"codec": module.config.to_dict(), "average": average, "normalisation": normalisation, "step": 3}
+    (tmp_path / "best.pt").write_bytes(saved(checkpoint))
+    module.set_mel_normalisation(*normalisation)
+    codec = Codec.from_pretrained(tmp_path / "best.pt")
+    assert (codec.name, codec.precision) == ("run", "fp32")  # what the weights lose below was not measured
+    config = module.config.replace(default_precision="fp32").to_dict()
+    same(codec, Codec.from_module(module, config=config), noise)
+    (tmp_path / "best.pt").write_bytes(saved(checkpoint | {"average": {}}))
+    with pytest.raises(ModelFormatError, match=r"best\.pt: a damaged checkpoint of a training run"):
+        Codec.from_pretrained(tmp_path / "best.pt")
+
+
 def test_faults_are_named(folder: Path) -> None:
     state = tiny_state()
     del state["fsq.project_in.bias"]

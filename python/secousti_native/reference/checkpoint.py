@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import safetensors
 import torch
 from torch import Tensor
 
 from ..errors import ModelFormatError
+from .codec import SecoustiCodec
 from .config import CodecConfig, LayerCounts, VocoderConfig
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -41,6 +42,8 @@ TRANSFORMERS = {
     "connector": "semantic_connector.semantic_transformer.transformer.layers.",
     "decoder": "decoder_transformer.transformer.layers.",
 }
+#: Keys of the trainer's own checkpoints.
+_TRAINING = {"codec", "average", "normalisation"}
 
 
 class ConversionError(ModelFormatError):
@@ -51,8 +54,9 @@ def load_checkpoint(source: Source) -> tuple[State, CodecConfig | None]:
     """The tensors of a checkpoint as they are, and its config if it carries one.
 
     ``source`` is a published ``.pt`` (``{"model": state_dict}`` or a plain state dict; its pickle code is never run), a
-    safetensors file with the published names, a model file that is already converted, or a state dict in memory.
-    Raises `ConversionError` for a file that is no checkpoint, `OSError` for one that cannot be read.
+    safetensors file with the published names, a model file that is already converted, one of the trainer's own
+    checkpoints (its averaged weights, with all folded away that is not in the published layout), or a state dict in
+    memory. Raises `ConversionError` for a file that is no checkpoint, `OSError` for one that cannot be read.
     """
     if isinstance(source, Mapping):
         return _state_dict(source, "state dict"), None
@@ -70,7 +74,22 @@ def load_checkpoint(source: Source) -> tuple[State, CodecConfig | None]:
         raise
     except Exception as error:  # a damaged file makes the unpickler fail in any way
         raise ConversionError(f"{path}: not a readable checkpoint ({error})") from None
+    if isinstance(content, Mapping) and content.keys() >= _TRAINING:
+        try:
+            codec = codec_from_checkpoint(content).folded()
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ConversionError(f"{path}: a damaged checkpoint of a training run ({error})") from None
+        return codec.state_dict(), codec.config.replace(default_precision=CodecConfig.default_precision)
     return _state_dict(content, str(path)), None
+
+
+def codec_from_checkpoint(checkpoint: Mapping[str, Any]) -> SecoustiCodec:
+    """The averaged weights of one of the trainer's own checkpoints, its mel normalisation set."""
+    codec = SecoustiCodec(CodecConfig.from_dict(checkpoint["codec"]))
+    prefix = "codec."
+    codec.load_state_dict({k[len(prefix) :]: v for k, v in checkpoint["average"].items() if k.startswith(prefix)})
+    codec.set_mel_normalisation(*checkpoint["normalisation"])
+    return codec
 
 
 def _load_safetensors(path: Path) -> tuple[State, CodecConfig | None]:

@@ -9,23 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secousti_native.reference.checkpoint import infer_config
+from secousti_native.reference.checkpoint import codec_from_checkpoint, infer_config
 from secousti_native.reference.codec import SecoustiCodec
 from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training.config import TrainConfig
 from secousti_native.training.initialise import initialise
 
 STATE, BEST = "state.pt", "best.pt"  # all that a run needs to go on; the averaged weights that validated best
-
-
-def codec_from_checkpoint(checkpoint: dict[str, Any]) -> SecoustiCodec:
-    """The averaged weights of one of the trainer's own checkpoints."""
-    codec = SecoustiCodec(CodecConfig.from_dict(checkpoint["codec"]))
-    prefix = "codec."
-    average = widened(checkpoint["average"])
-    codec.load_state_dict({k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)})
-    codec.set_mel_normalisation(*checkpoint["normalisation"])
-    return codec
 
 
 def widened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
