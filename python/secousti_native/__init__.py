@@ -9,6 +9,7 @@ The method is from Qiang et al., "SecoustiCodec: Cross-Modal Aligned Streaming S
 arXiv 2508.02849.
 """
 
+from secousti_native import _interpreter as _interpreter  # first: it refuses where the rest would not load
 from secousti_native._version import __version__
 from secousti_native.batch import EncodedBatch
 from secousti_native.codec import Codec

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from secousti_native._arrays import Array, Floats, as_floats
 
 #: Largest magnitude of a sample to be resampled. The engine takes a million; resampling can raise peaks a few times.
 MAX_SAMPLE = 1e5
+#: What the engine takes.
+CORE_MAX_SAMPLE = 1e6
 
 
 def check_integer(value: object, name: str, least: int, most: int) -> int:
@@ -20,7 +24,15 @@ def check_integer(value: object, name: str, least: int, most: int) -> int:
 
 
 def check_threads(threads: int) -> int:
-    return check_integer(threads, "threads", 1, 1024)
+    """A number of threads that is asked for, and no more than there are processors: others would only be in the way."""
+    return min(check_integer(threads, "threads", 1, 1024), _processors())
+
+
+def _processors() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_count(count: int) -> int:
@@ -54,11 +66,11 @@ def check_optional_voice(voice: Array | None, dimension: int) -> Floats | None:
     return None if voice is None else check_voice(voice, dimension)
 
 
-def check_samples(pcm: Floats) -> None:
+def check_samples(pcm: Floats, most: float = MAX_SAMPLE) -> None:
     """ValueError that names the first sample that is not finite, or far too large: noise, or integers as floats."""
-    fits = np.abs(pcm) <= MAX_SAMPLE  # false for NaN
+    fits = np.abs(pcm) <= most  # false for NaN
     if not fits.all():
         position = int(np.argmin(fits))
         raise ValueError(
-            f"pcm[{position}] is {pcm[position]}, expected a sample of nominally -1 to 1 (at most {MAX_SAMPLE:g})"
+            f"pcm[{position}] is {pcm[position]}, expected a sample of nominally -1 to 1 (at most {most:g})"
         )

@@ -15,6 +15,9 @@ Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float32]
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
+LOST = -1
+"""In the place of a token, in files, packets and groups: it never came. Decoders conceal it."""
+
 # Full scale of the integer PCM formats.
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 #: Types of device, by DLPack, whose memory is a GPU's, and is the host's.
@@ -54,6 +57,11 @@ def like(result: npt.NDArray[Any], template: object) -> Array:
     torch = loaded("torch")
     assert torch is not None
     return torch.from_numpy(np.ascontiguousarray(result)).to(template.device)  # type: ignore[attr-defined]
+
+
+def kind_of(value: object) -> object:
+    """What `like` needs of ``value``, without its data."""
+    return value.new_empty(0) if is_torch(value) else None  # type: ignore[attr-defined]
 
 
 def check_finite(values: npt.NDArray[Any], name: str) -> None:
@@ -135,3 +143,12 @@ def as_tokens(tokens: Array, cardinality: int, ndim: int = 1, name: str = "token
         index = ", ".join(str(int(i)) for i in position)
         raise ValueError(f"{name}[{index}] is {values[position]}; tokens must be in [0, {cardinality})")
     return np.ascontiguousarray(values, dtype=np.int32)
+
+
+def as_tokens_or_lost(tokens: Array, cardinality: int) -> Tokens:
+    """As `as_tokens`, [N], of which some may be `LOST`."""
+    values = to_numpy(tokens, "tokens")
+    lost = values == LOST
+    result = as_tokens(np.where(lost, values.dtype.type(0), values), cardinality)
+    result[lost] = LOST
+    return result

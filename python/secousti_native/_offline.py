@@ -7,7 +7,6 @@ chunking. On a device, clips are worked on in waves that are one call each.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ import numpy as np
 
 from secousti_native import _core
 from secousti_native._arguments import seed_and_noise
-from secousti_native._arrays import Floats, Tokens
+from secousti_native._arrays import LOST, Floats, Tokens
+from secousti_native._interrupts import PIECE_SECONDS, pieces
 from secousti_native.model import Model
 
 #: Called after each piece with the seconds of audio that are done and those in all. What it raises ends the call.
@@ -27,12 +27,10 @@ Progress: TypeAlias = Callable[[float, float], object]
 Clip = TypeVar("Clip")
 Result = TypeVar("Result")
 
-# Computing time of a piece. Pieces that take less than half of it double, those that take twice as long are halved.
-_PIECE_SECONDS = 0.1
 # Mel frames of the first piece.
 _FIRST_FRAMES = 16
-# Clips that a device works on side by side.
-_WAVE = 128
+#: Clips that a device works on side by side.
+WAVE = 128
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class ToDecode:
     """A clip's checked tokens and voice, how many samples are wanted (None: all) and the kind of the result."""
 
     tokens: Tokens
+    """Some may be `LOST`."""
     voice: Floats
     num_samples: int | None
     kind: object
@@ -51,6 +50,13 @@ class ToDecode:
         pcm = pcm[: self.num_samples]
         missing = self.num_samples - len(pcm)
         return np.pad(pcm, (0, missing)) if missing else pcm
+
+
+def beyond(progress: Progress | None, seconds: float) -> Progress | None:
+    """``progress`` of a call that goes on after this much audio."""
+    if progress is None or not seconds:
+        return progress
+    return lambda done, total: progress(seconds + done, seconds + total)
 
 
 @contextmanager
@@ -91,13 +97,6 @@ def decode_clips(
     """Audio float32 [N * frame_size] of each clip; ``seed`` and ``look_ahead`` as the core takes them."""
     size = model.frame_size
     work = _Work(model.sample_rate, [len(clip.tokens) * size for clip in clips], progress)
-    if model.device != "cpu":
-
-        def decode(wave: list[ToDecode]) -> list[Floats]:
-            tokens, voices = [clip.tokens for clip in wave], [clip.voice for clip in wave]
-            return model._core.decode_clips(tokens, voices, seed, look_ahead, model.threads)
-
-        return _in_waves(clips, lambda clip: len(clip.tokens), decode, work)
 
     def one(clip: ToDecode, threads: int) -> Floats:
         stream = _core.Decoder(model._core, clip.voice, *seed_and_noise(seed), look_ahead, threads)
@@ -109,13 +108,32 @@ def decode_clips(
             pcm[filled : filled + len(part)] = part
             filled += len(part)
 
-        for begin, end in _pieces(len(clip.tokens), first, work, size):
-            take(stream.push(clip.tokens[begin:end]))
+        for lost, run in _runs(clip.tokens):
+            for begin, end in _pieces(len(run), first, work, size):
+                take(stream.conceal(end - begin) if lost else stream.push(run[begin:end]))
         take(stream.flush())
         assert filled == len(pcm)
         return pcm
 
+    if model.device != "cpu":
+
+        def decode(wave: list[ToDecode]) -> list[Floats]:
+            tokens, voices = [clip.tokens for clip in wave], [clip.voice for clip in wave]
+            return model._core.decode_clips(tokens, voices, seed, look_ahead, model.threads)
+
+        whole = [clip for clip in clips if not np.any(clip.tokens == LOST)]
+        decoded = iter(_in_waves(whole, lambda clip: len(clip.tokens), decode, work))
+        return [one(clip, model.threads) if np.any(clip.tokens == LOST) else next(decoded) for clip in clips]
+
     return _side_by_side(clips, model.threads, one, work)
+
+
+def _runs(tokens: Tokens) -> Iterator[tuple[bool, Tokens]]:
+    """Parts of which all tokens are `LOST`, or none."""
+    lost = tokens == LOST
+    for part in np.split(tokens, np.flatnonzero(np.diff(lost)) + 1):
+        if len(part):
+            yield bool(part[0] == LOST), part
 
 
 def voice_of(model: Model, pcm: Floats) -> Floats:
@@ -173,18 +191,9 @@ class _Work:
 
 def _pieces(total: int, first: int, work: _Work, samples: int = 1) -> Iterator[tuple[int, int]]:
     """Pieces [begin, end) of ``total`` units of ``samples``; the first has ``first`` units."""
-    begin, size = 0, first
-    while begin < total:
-        end = min(total, begin + size)
-        started = time.perf_counter()
+    for begin, end in pieces(total, first):
         yield begin, end
-        elapsed = time.perf_counter() - started
-        if elapsed < _PIECE_SECONDS / 2:
-            size *= 2
-        elif elapsed > 2 * _PIECE_SECONDS:
-            size = max(first, size // 2)
         work.advance((end - begin) * samples)
-        begin = end
 
 
 def _side_by_side(clips: Sequence[Clip], threads: int, one: Callable[[Clip, int], Result], work: _Work) -> list[Result]:
@@ -194,7 +203,7 @@ def _side_by_side(clips: Sequence[Clip], threads: int, one: Callable[[Clip, int]
     with ThreadPoolExecutor(min(threads, len(clips))) as pool:
         futures = [pool.submit(one, clip, 1) for clip in clips]
         try:
-            while wait(futures, _PIECE_SECONDS, FIRST_EXCEPTION).not_done:
+            while wait(futures, PIECE_SECONDS, FIRST_EXCEPTION).not_done:
                 work.tell()
                 if any(future.done() and future.exception() is not None for future in futures):
                     break
@@ -212,8 +221,8 @@ def _in_waves(
     """``call`` on clips of similar length, as a device works on them."""
     order = sorted(range(len(clips)), key=lambda i: -length(clips[i]))
     results: dict[int, Result] = {}
-    for begin in range(0, len(order), _WAVE):
-        wave = order[begin : begin + _WAVE]
+    for begin in range(0, len(order), WAVE):
+        wave = order[begin : begin + WAVE]
         results.update(zip(wave, call([clips[i] for i in wave]), strict=True))
         work.advance(sum(length(clips[i]) for i in wave))
     return [results[i] for i in range(len(clips))]

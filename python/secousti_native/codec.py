@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from itertools import islice, repeat
+from typing import TypeVar
 
 import numpy as np
 
-from secousti_native import _core, _weights, streams
+from secousti_native import _core, streams
 from secousti_native._arguments import (
     check_look_ahead,
     check_optional_voice,
@@ -20,133 +18,34 @@ from secousti_native._arguments import (
     check_voice,
     seed_and_noise,
 )
-from secousti_native._arrays import Array, Floats, as_tokens, like, to_numpy
+from secousti_native._arrays import Array, Floats, as_tokens, as_tokens_or_lost, kind_of, like, to_numpy
+from secousti_native._blocks import BlockByBlock
 from secousti_native._device import DeviceArray
-from secousti_native._offline import Progress, ToDecode, decode_clips, encode_clips, of_clip, voice_of
-from secousti_native._weights import Vocoder
+from secousti_native._interrupts import interruptible
+from secousti_native._offline import WAVE, Progress, ToDecode, beyond, decode_clips, encode_clips, of_clip, voice_of
+from secousti_native._opening import OpenedModel
+from secousti_native._source import EMBEDDED
 from secousti_native.audio import check_audio, check_rate, resample
-from secousti_native.batch import EncodedBatch, clips_of, to_decode
+from secousti_native.batch import EncodedBatch, clips_of, stacked, to_decode
 from secousti_native.encoded import Encoded
 from secousti_native.errors import UnsupportedError
 from secousti_native.groups import DecoderGroup, EncoderGroup
-from secousti_native.model import Model, check_mel_frame
+from secousti_native.model import check_mel_frame
 from secousti_native.stages import Stages
 from secousti_native.streams import DecoderStream, EncoderStream, VoiceEstimator
 
-_ASSETS = Path(__file__).parent / "assets"
-EMBEDDED = {"default": "default_86.safetensors", "default-21": "default_21.safetensors"}
-PRECISIONS = ("fp32", "bf16", "int8")
-DEVICES = ("cpu", "cuda")
+Item = TypeVar("Item")
+_MISSING = object()
 
 
-class Codec(Model):
+class Codec(OpenedModel, BlockByBlock):
     """Speech to one stream of tokens and back (SecoustiCodec, arXiv 2508.02849), on the CPU or a CUDA device.
 
     Immutable, and safe to share between threads. Audio is mono: float (nominally in [-1, 1]), int16 or int32, as
-    numpy arrays or torch tensors; results are float32 and int64, of the kind that went in.
+    numpy arrays or torch tensors; results are float32 and int64, of the kind that went in. Copies are the codec itself.
+    A pickle names the model file (an embedded model, or a path) and the options; it is opened where the pickle is
+    loaded, once for a process, and must hold the same model there.
     """
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | os.PathLike[str] | None = None,
-        *,
-        variant: str | float | None = None,
-        vocoder: Vocoder = None,
-        revision: str | None = None,
-        precision: str | None = None,
-        threads: int = 1,
-        device: str = "cpu",
-        isa: str | None = None,
-    ) -> Codec:
-        """Opens an embedded model ("default": 86 Hz, "default-21": 21.5 Hz), a file, or a repository of the Hub.
-
-        Model files of `secousti convert` open as they are. PyTorch checkpoints are converted in memory, and those of a
-        repository once, into a cache; then it is opened without the network (docs/guide/convert.md).
-
-        Args:
-            model: name; path of a ``.safetensors`` file, of a checkpoint or of a folder of them; or a repository,
-                "owner/name" or "hf://owner/name[@revision][/file]". None is "default".
-            variant: which model of a folder or repository, such as "86" or "21.5", or a file's name.
-            vocoder: "spectral"; "hift", which is in the model or is ``hift.pt`` beside it; or the path or state dict of
-                a HiFT checkpoint. None: what the model has, else "spectral".
-            revision: branch, tag or commit of a repository; None is "main". A branch stays at the commit that it was at
-                when first fetched.
-            precision: of the transformers' weights in memory, whatever the file holds: "fp32", "bf16", or "int8" (one
-                scale per output; activations are quantised too). Keys and values are kept likewise. The last two are
-                faster, because a step is bound by the bytes that it reads (docs/guide/precision.md). None: on the CPU
-                what the file says was measured to keep the model's quality ("int8" for the embedded models; "fp32" if
-                it says nothing), "bf16" on "cuda".
-            threads: of the CPU that work on one call, the caller's included.
-            device: "cpu", or "cuda", the first CUDA device (docs/guide/cuda.md): streams, groups and offline calls all
-                work there. It never falls back.
-            isa: instruction set, such as "avx2"; None takes SECOUSTI_ISA if set, else the fastest.
-
-        Raises:
-            FileNotFoundError, OSError: the file cannot be read, or the repository lacks it.
-            PermissionError: the repository is gated or private.
-            ConnectionError: it is not in the cache, and the Hub cannot be reached.
-            ModelFormatError: it is no intact model file or checkpoint.
-            MissingDependencyError: checkpoints need torch and safetensors, repositories huggingface_hub.
-            UnsupportedError: precision, device or instruction set.
-        """
-        _check_options(precision, device)
-        return cls._open(_resolve(model, variant, vocoder, revision, precision), isa, precision, device, threads)
-
-    @classmethod
-    def from_state_dict(
-        cls,
-        state: Mapping[str, Any],
-        vocoder: Vocoder = None,
-        config: Mapping[str, Any] | None = None,
-        *,
-        precision: str | None = None,
-        threads: int = 1,
-        device: str = "cpu",
-        isa: str | None = None,
-    ) -> Codec:
-        """A codec from trained PyTorch weights in memory, with the published names: the same bits as a converted file.
-
-        Args:
-            state: tensors by name, or ``{"model": such}``.
-            vocoder: path or state dict of a HiFT checkpoint; None or "spectral" needs none.
-            config: sizes as `config` gives them; None: from the tensors' shapes, with heads of 64 channels and a
-                context of 250 frames.
-
-        The other arguments are those of `from_pretrained`. `ModelFormatError` names every missing and unfit tensor.
-        """
-        _check_options(precision, device)
-        return cls._open(_weights.from_tensors(state, vocoder, config), isa, precision, device, threads)
-
-    @classmethod
-    def from_module(
-        cls,
-        module: object,
-        vocoder: object = None,
-        config: Mapping[str, Any] | None = None,
-        *,
-        precision: str | None = None,
-        threads: int = 1,
-        device: str = "cpu",
-        isa: str | None = None,
-    ) -> Codec:
-        """A codec from a ``torch.nn.Module``: the reference `SecoustiCodec`, in training or not, or any with its names.
-
-        A mel normalisation is folded away; compiled and data-parallel modules are looked into. ``vocoder`` may be a
-        module as well. All else is as in `from_state_dict`.
-        """
-        _check_options(precision, device)
-        return cls._open(_weights.from_tensors(module, vocoder, config), isa, precision, device, threads)
-
-    @classmethod
-    def _open(cls, found: Path | bytes, isa: str | None, precision: str | None, device: str, threads: int) -> Codec:
-        if isinstance(found, bytes):
-            return cls(_core.Model.from_memory(found, isa, precision, device), threads)
-        return cls(_core.Model(os.fsencode(found), isa, precision, device), threads)
-
-    def with_threads(self, threads: int) -> Codec:
-        """The same model, shared, with another number of threads for its calls."""
-        return Codec(self._core, threads)
 
     @property
     def stages(self) -> Stages:
@@ -166,7 +65,7 @@ class Codec(Model):
 
     def encode_many(
         self,
-        clips: Sequence[Array],
+        clips: Iterable[Array],
         sample_rate: int | None = None,
         *,
         voices: bool = True,
@@ -176,12 +75,36 @@ class Codec(Model):
 
         ``threads`` clips at a time on the CPU; on "cuda" many clips share each step. Without ``voices`` the results
         have none (``voice`` is empty), which is faster. ``ValueError`` as for `encode`; it names the clip.
+
+        An iterator, such as a generator, is asked for some clips at a time, which are encoded and let go before the
+        next; ``progress`` then knows of those that were seen. The clips of a list are all checked before work begins.
         """
-        prepared = []
-        for i, clip in enumerate(clips):
+        results: list[Encoded] = []
+        for wave in self._waves(clips):
+            told = beyond(progress, sum(result.duration for result in results))
+            results += self._encode(*self._prepare_wave(wave, len(results), sample_rate), voices, told)
+        return results
+
+    def _prepare_wave(
+        self, wave: list[Array], first: int, sample_rate: int | None
+    ) -> tuple[list[Floats], list[object]]:
+        """Prepared clips and their kinds of a list, which is emptied; ``first`` is its first clip's number."""
+        prepared, kinds = [], []
+        for i, clip in enumerate(wave, first):
             with of_clip(i):
                 prepared.append(self._prepare(clip, sample_rate))
-        return self._encode(prepared, clips, voices, progress)
+            kinds.append(kind_of(clip))
+        wave.clear()
+        return prepared, kinds
+
+    def _waves(self, clips: Iterable[Item]) -> Iterator[list[Item]]:
+        """All of a list, and as much of an iterator as keeps the engine busy."""
+        if not isinstance(clips, Iterator):
+            yield list(clips)
+            return
+        count = WAVE if self.device != "cpu" else 16 * self.threads
+        while wave := list(islice(clips, count)):
+            yield wave
 
     def _encode(
         self, pcm: list[Floats], kinds: Sequence[object], voices: bool = True, progress: Progress | None = None
@@ -206,7 +129,8 @@ class Codec(Model):
         """Audio float32 [samples] of an `Encoded`, or of tokens [N] (any integer dtype) and a voice [dimension].
 
         An `Encoded` gives exactly its ``num_samples`` (up to ``hop_length - 1`` samples that the frame grid drops at
-        the end are zeros), bare tokens give ``N * frame_size``. ``voice`` beside an `Encoded` replaces its own.
+        the end are zeros), and its lost tokens are concealed as by `DecoderStream.conceal`. Bare tokens give
+        ``N * frame_size``. ``voice`` beside an `Encoded` replaces its own.
         ``seed`` and ``look_ahead`` are as in `decoder`, ``progress`` as in `encode`. ``ValueError`` for tokens of
         another model unless ``check_identity`` is False, and for a ``num_samples`` that the tokens cannot have.
         """
@@ -216,39 +140,54 @@ class Codec(Model):
 
     def decode_many(
         self,
-        clips: Sequence[Encoded | Array],
-        voices: Sequence[Array] | None = None,
+        clips: Iterable[Encoded | Array],
+        voices: Iterable[Array] | None = None,
         *,
         seed: int | None = 0,
         look_ahead: int | None = None,
         check_identity: bool = True,
         progress: Progress | None = None,
     ) -> list[Array]:
-        """`decode` of each of ``clips``, of any lengths, side by side; ``voices``: one for each."""
-        if voices is not None and len(voices) != len(clips):
+        """`decode` of each of ``clips``, of any lengths, side by side; ``voices``: one for each.
+
+        Iterators and ``progress`` are as in `encode_many`.
+        """
+        if isinstance(voices, Sized) and isinstance(clips, Sized) and len(voices) != len(clips):
             raise ValueError(f"voices: {len(voices)} voices for {len(clips)} clips")
-        items = []
-        for i, clip in enumerate(clips):
-            with of_clip(i):
-                items.append(self._checked(clip, None if voices is None else voices[i], check_identity))
-        return self._decode(items, seed, look_ahead, progress)
+        results: list[Array] = []
+        given = repeat(None) if voices is None else iter(voices)
+        seconds = 0.0
+        for wave in self._waves(clips):
+            items = []
+            for i, clip in enumerate(wave, len(results)):
+                voice = next(given, _MISSING)
+                if voice is _MISSING:
+                    raise ValueError(f"voices: {i} voices for more clips")
+                with of_clip(i):
+                    items.append(self._checked(clip, voice, check_identity))
+            wave.clear()
+            results += self._decode(items, seed, look_ahead, beyond(progress, seconds))
+            seconds += sum(len(item.tokens) for item in items) / self.frame_rate
+        if voices is not None and next(given, _MISSING) is not _MISSING:
+            raise ValueError(f"voices: more voices than the {len(results)} clips")
+        return results
 
     def _checked(self, encoded: Encoded | Array, voice: Array | None, check_identity: bool) -> ToDecode:
         """What `_decode` takes, from what `decode` takes."""
         if not isinstance(encoded, Encoded):
             if voice is None:
                 raise TypeError("decode: bare tokens need a voice: decode(tokens, voice)")
-            tokens, num_samples = encoded, None
+            given, num_samples, kind = as_tokens(encoded, self.cardinality), None, kind_of(encoded)
         else:
             if check_identity:
                 self.check_identity(encoded)
             encoded.check_num_samples(self)
-            tokens, num_samples = encoded.tokens, encoded.num_samples
+            given = as_tokens_or_lost(encoded.tokens, self.cardinality)
+            num_samples, kind = encoded.num_samples, kind_of(encoded.tokens)
             voice = encoded.voice if voice is None else voice
             if len(voice) == 0:
                 raise ValueError("decode: the stream has no voice; pass voice=")
-        checked = check_voice(voice, self.dimension)
-        return ToDecode(as_tokens(tokens, self.cardinality), checked, num_samples, tokens)
+        return ToDecode(given, check_voice(voice, self.dimension), num_samples, kind)
 
     def _decode(
         self, items: list[ToDecode], seed: int | None, look_ahead: int | None, progress: Progress | None
@@ -276,8 +215,8 @@ class Codec(Model):
 
         `UnsupportedError` for a model without an acoustic branch.
         """
-        mel = self._core.mel(self._prepare(audio, sample_rate))
-        acoustic = self._core.encode_mel(mel, self._threads)["acoustic_embed"]
+        pcm = self._prepare(audio, sample_rate)
+        acoustic = interruptible(lambda: self._core.encode_mel(self._core.mel(pcm), self.threads))["acoustic_embed"]
         if acoustic is None:
             raise UnsupportedError(f"encode_acoustic: {self.name} has no acoustic branch")
         return like(acoustic, audio)
@@ -295,14 +234,24 @@ class Codec(Model):
 
     # ---- batches, as in Mimi ----
 
-    def encode_batch(self, audio: Array, sample_rate: int | None = None) -> EncodedBatch:
-        """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension], side by side as in `encode_many`."""
-        return EncodedBatch.of(self.encode_many(clips_of(audio), sample_rate), audio)
+    def encode_batch(
+        self, audio: Array, sample_rate: int | None = None, *, padding_mask: Array | None = None
+    ) -> EncodedBatch:
+        """Audio [B, 1, T] to tokens int64 [B, 1, N] and voices [B, dimension], side by side as in `encode_many`.
+
+        ``padding_mask``, [B, T] or [B, 1, T], is one where ``audio`` is a clip's, zero where it is padding, before or
+        after it. Each clip gets the tokens that it gets alone; ``num_tokens`` says how many (docs/guide/mimi.md).
+        """
+        return EncodedBatch.of(self.encode_many(clips_of(audio, padding_mask), sample_rate), audio)
 
     def decode_batch(self, batch: EncodedBatch | Array, voice: Array | None = None, *, seed: int | None = 0) -> Array:
-        """An `EncodedBatch`, or tokens [B, 1, N] and voices [B, dimension], to audio float32 [B, 1, T]."""
+        """An `EncodedBatch`, or tokens [B, 1, N] and voices [B, dimension], to audio float32 [B, 1, T].
+
+        Shorter clips of an `EncodedBatch` end in zeros.
+        """
         clips, voices, kind = to_decode(self, batch, voice)
-        return like(np.stack(self.decode_many(clips, voices, seed=seed))[:, None], kind)
+        pcm = self.decode_many(clips, voices, seed=seed)
+        return like(stacked([to_numpy(clip, "pcm") for clip in pcm]), kind)
 
     # ---- streams ----
 
@@ -428,36 +377,6 @@ class Codec(Model):
             f"Codec({self.name!r}, {self.frame_rate:.2f} tokens/s of {self.cardinality}, {self.sample_rate} Hz, "
             f"vocoder {self._info['vocoder']}, {self._info['isa']}, {self._info['precision']}, threads={self._threads})"
         )
-
-
-def _check_options(precision: str | None, device: str) -> None:
-    if device not in DEVICES:
-        raise UnsupportedError(f"device {device!r} is not supported; 'cpu' and 'cuda' are")
-    if precision is not None and precision not in PRECISIONS:
-        names = ", ".join(repr(name) for name in PRECISIONS)
-        raise UnsupportedError(f"precision {precision!r} is not supported; {names} are")
-
-
-def _resolve(
-    model: str | os.PathLike[str] | None,
-    variant: str | float | None,
-    vocoder: Vocoder,
-    revision: str | None,
-    precision: str | None,
-) -> Path | bytes:
-    """The file of an embedded model's name, or what `_weights.locate` finds."""
-    name = "default" if model is None else model
-    if isinstance(name, str) and name in EMBEDDED:
-        name = _ASSETS / EMBEDDED[name]
-    try:
-        return _weights.locate(name, variant, vocoder, revision, precision)
-    except FileNotFoundError as error:
-        if error.filename != os.fspath(name) or error.strerror != os.strerror(errno.ENOENT):
-            raise
-        names = ", ".join(repr(n) for n in EMBEDDED)
-        raise FileNotFoundError(
-            errno.ENOENT, f"no such model file; embedded models are {names}", os.fspath(name)
-        ) from None
 
 
 @lru_cache(maxsize=64)

@@ -11,18 +11,20 @@ from typing import Literal
 import numpy as np
 
 from secousti_native import _core
-from secousti_native._arrays import Array, as_floats, as_tokens, to_numpy
+from secousti_native._arrays import LOST as LOST  # noqa: PLC0414
+from secousti_native._arrays import Array, as_floats, as_tokens_or_lost, to_numpy
 from secousti_native._files import write_atomically
 from secousti_native.errors import ContainerError
 from secousti_native.model import Model
 
-LOST = -1
-"""In the place of a token, in files, packets and groups: it never came. Decoders conceal it."""
-
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What `Codec.encode` makes of audio. Arrays are numpy or torch, of the kind of the audio; files give numpy."""
+    """What `Codec.encode` makes of audio. Arrays are numpy or torch, of the kind of the audio; files give numpy.
+
+    Two are equal if tokens, voice, length and model are, wherever their arrays are; what was wrong with a file does not
+    count. The hash is of length and model alone, since arrays can change.
+    """
 
     tokens: Array
     """int64 [N], each in [0, cardinality); -1 for one that a damaged file has lost."""
@@ -48,6 +50,23 @@ class Encoded:
     def __post_init__(self) -> None:
         if self.num_samples < 0:
             raise ValueError(f"num_samples: {self.num_samples} is negative")
+
+    @property
+    def _fixed(self) -> tuple[int, ...]:
+        """What cannot change."""
+        return self.num_samples, self.model_identity, self.sample_rate, self.frame_size, self.cardinality
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Encoded):
+            return NotImplemented
+        return self is other or (
+            self._fixed == other._fixed
+            and np.array_equal(to_numpy(self.tokens, "tokens"), to_numpy(other.tokens, "tokens"))
+            and np.array_equal(to_numpy(self.voice, "voice"), to_numpy(other.voice, "voice"))
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._fixed)
 
     @property
     def frame_rate(self) -> float:
@@ -87,12 +106,8 @@ class Encoded:
 
     def to_bytes(self) -> bytes:
         """The ``.sec`` file. G is stored in eight bits a value. ``ValueError`` for tokens or sizes out of range."""
-        tokens = to_numpy(self.tokens, "tokens")
-        lost = tokens == LOST
-        checked = as_tokens(np.where(lost, 0, tokens), self.cardinality)
-        checked[lost] = LOST
         return _core.write_container(
-            checked,
+            as_tokens_or_lost(self.tokens, self.cardinality),
             as_floats(self.voice, "voice", (None,)),
             identity=self.model_identity,
             sample_rate=self.sample_rate,
@@ -146,20 +161,16 @@ class Encoded:
         )
 
     def concealed(self, model: Model) -> Encoded:
-        """A copy that ``model`` can decode: each lost token repeats the last intact one, a lost voice is zeros.
+        """A copy that ``model`` can decode as it is: with a voice, zeros if it was lost.
 
-        Where model and length are unknown, they are the model's and that of the tokens. ``ValueError`` if no token is
-        left.
+        Lost tokens stay `LOST`: decoding continues what was before them, fading, as `DecoderStream.conceal` does. Where
+        model and length are unknown, they are the model's and that of the tokens. ``ValueError`` if no token is left.
         """
         tokens = to_numpy(self.tokens, "tokens")
-        intact = np.flatnonzero(tokens != LOST)
-        if len(intact) == 0:
+        if not np.any(tokens != LOST):
             raise ValueError("no token is intact")
-        source = intact[np.maximum(np.searchsorted(intact, np.arange(len(tokens)), side="right") - 1, 0)]
-        voice = to_numpy(self.voice, "voice")
-        if len(voice) == 0:
-            voice = np.zeros(model.dimension, np.float32)
-        result = replace(self, tokens=tokens[source], voice=voice, lost=())
+        voice = self.voice if len(self.voice) else np.zeros(model.dimension, np.float32)
+        result = replace(self, voice=voice)
         if not self.info_lost:
             return result
         return replace(

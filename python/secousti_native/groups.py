@@ -3,10 +3,14 @@
 A group has a fixed number of slots. Each is one independent stream with its own position, age and voice, and gives bit
 for bit what a stream of its own would (`streams`); their snapshots are interchangeable. A step feeds one token's worth
 to the slots that are active; slots join, leave and start again between any two steps. Who can wait makes several steps
-with one call, for the same results at less cost. A group is used by one thread at a time.
+with one call, for the same results at less cost. A group is used by one thread at a time. Ctrl-C ends the wait for a
+long step; the group ends the step by itself, and its next call waits for that.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +18,8 @@ import numpy.typing as npt
 from secousti_native import _core, _device, encoded
 from secousti_native._arguments import check_look_ahead, check_optional_voice, check_voice, seed_and_noise
 from secousti_native._arrays import Array, Tokens, as_frames, like, to_numpy
+from secousti_native._exclusive import NotCopied
+from secousti_native._interrupts import Interruptible
 from secousti_native.errors import SnapshotError
 from secousti_native.model import Model
 from secousti_native.streams import DECODER_SNAPSHOT, ENCODER_SNAPSHOT, STREAM_OF, split_snapshot
@@ -23,14 +29,32 @@ LOST = encoded.LOST
 INACTIVE = -2
 """In a group's tokens: the slot does not take part in this step, or its stream is too young for a token."""
 
+Result = TypeVar("Result")
 
-class _Group:
+# A step of less audio, of all slots together, is done before anybody could press Ctrl-C.
+_SHORT_SECONDS = 4.0
+
+
+class _Group(NotCopied):
     """What both kinds share."""
 
     _kind: bytes
+    _instead = "snapshot(slot) gives a slot's state as bytes, restore(slot, bytes) of another group takes it"
 
     def __init__(self, model: Model, core: _core.EncoderGroup | _core.DecoderGroup, capacity: int) -> None:
-        self._model, self._capacity, self._both = model, capacity, core
+        self._model, self._capacity, self._group = model, capacity, core
+        self._waits = Interruptible()
+
+    @property
+    def _both(self) -> _core.EncoderGroup | _core.DecoderGroup:
+        self._waits.wait()
+        return self._group
+
+    def _run(self, frames: int, call: Callable[[], Result]) -> Result:
+        """``call()``, a step of this many mel frames of every slot."""
+        if frames * self._capacity * self._model.hop_length < _SHORT_SECONDS * self._model.sample_rate:
+            return call()
+        return self._waits(call)
 
     def __len__(self) -> int:
         return self._capacity
@@ -85,7 +109,12 @@ class EncoderGroup(_Group):
 
     def __init__(self, model: Model, core: _core.EncoderGroup, capacity: int) -> None:
         super().__init__(model, core, capacity)
-        self._core = core
+        self._own = core
+
+    @property
+    def _core(self) -> _core.EncoderGroup:
+        self._waits.wait()
+        return self._own
 
     def step(self, pcm: Array, active: Array | None = None) -> Array:
         """Feeds ``frame_size`` samples to each active slot.
@@ -138,7 +167,8 @@ class EncoderGroup(_Group):
             self._core.step_on_device(source.stream, source.address, mask, steps, target)
             return tokens
         steps = self._count(to_numpy(pcm, "pcm").shape, size) if count is None else count
-        found = self._core.step(as_frames(pcm, "pcm", (self._capacity, steps * size)), mask).astype(np.int64)
+        values, core = as_frames(pcm, "pcm", (self._capacity, steps * size)), self._core
+        found = self._run(steps * self._model.frames_per_token, lambda: core.step(values, mask)).astype(np.int64)
         return like(found if count is None else found.reshape(self._capacity), pcm)
 
     def _count(self, shape: tuple[int, ...], size: int) -> int:
@@ -158,7 +188,12 @@ class DecoderGroup(_Group):
 
     def __init__(self, model: Model, core: _core.DecoderGroup, capacity: int) -> None:
         super().__init__(model, core, capacity)
-        self._core = core
+        self._own = core
+
+    @property
+    def _core(self) -> _core.DecoderGroup:
+        self._waits.wait()
+        return self._own
 
     def start(
         self, slot: int, voice: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
@@ -233,7 +268,8 @@ class DecoderGroup(_Group):
             self._core.step_from_mel_on_device(source.stream, source.address, mask, frames, *targets)
             return audio, counts
         values = to_numpy(mel, "mel").astype(np.float32)
-        pcm, samples = self._core.step_from_mel(values, mask)
+        core = self._core
+        pcm, samples = self._run(values.shape[-2] if values.ndim > 1 else 0, lambda: core.step_from_mel(values, mask))
         return like(pcm, mel), like(samples.astype(np.int64), mel)
 
     def _steps(self, tokens: Array, active: Array | None, axes: int) -> tuple[Array, Array]:
@@ -244,7 +280,8 @@ class DecoderGroup(_Group):
             self._core.step_on_device(source.stream, source.address, mask, count, *targets)
             return audio, counts
         self._check_no_mask(active)
-        pcm, samples = self._core.step(self._tokens(tokens, axes))
+        values, core = self._tokens(tokens, axes), self._core
+        pcm, samples = self._run(values.shape[1] * self._model.frames_per_token, lambda: core.step(values))
         return like(pcm, tokens), like(samples.astype(np.int64), tokens)
 
     def _steps_to_mel(self, tokens: Array, active: Array | None, axes: int) -> Array:
@@ -255,7 +292,9 @@ class DecoderGroup(_Group):
             self._core.step_to_mel_on_device(source.stream, source.address, mask, count, target)
             return mel
         self._check_no_mask(active)
-        return like(self._core.step_to_mel(self._tokens(tokens, axes)), tokens)
+        values, core = self._tokens(tokens, axes), self._core
+        mel = self._run(values.shape[1] * self._model.frames_per_token, lambda: core.step_to_mel(values))
+        return like(mel, tokens)
 
     def flush(self, slot: int) -> Array:
         """Ends one slot's stream: the rest of ``frame_size`` samples per token, float32 [n]."""

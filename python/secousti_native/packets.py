@@ -23,6 +23,7 @@ import numpy as np
 from secousti_native import _core, encoded
 from secousti_native._arguments import check_voice
 from secousti_native._arrays import Array, Floats, as_tokens
+from secousti_native._exclusive import NotCopied
 from secousti_native.model import Model
 
 LOST = encoded.LOST
@@ -44,8 +45,10 @@ class PacketResult(IntEnum):
     """Not a packet of this stream."""
 
 
-class PacketWriter:
+class PacketWriter(NotCopied):
     """Tokens to packets."""
+
+    _instead = "make another"
 
     def __init__(self, model: Model, *, tokens_per_packet: int = 4, redundancy: int = 0, voice_repeat: int = 0) -> None:
         """Packets for readers of the same model.
@@ -82,8 +85,10 @@ class PacketWriter:
         self._core.set_voice(check_voice(voice, self._model.dimension))
 
 
-class PacketReader:
+class PacketReader(NotCopied):
     """Packets, in whatever order they come, to tokens in theirs: the jitter buffer."""
+
+    _instead = "make another"
 
     def __init__(self, model: Model, *, depth: int = 8) -> None:
         """``depth``: tokens in hand before playing starts, 1 to 512. It is the delay that late packets may have."""

@@ -1,36 +1,43 @@
 """Streams: any chunking of the input gives the same output, bit for bit.
 
-A stream is used by one thread at a time; any number of streams may share a codec.
+A stream is used by one thread at a time; any number of streams may share a codec. Ctrl-C ends a long push between two
+pieces of it, and the push has then consumed nothing.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
 from secousti_native import _core
-from secousti_native._arguments import check_count, check_samples, check_voice
+from secousti_native._arguments import CORE_MAX_SAMPLE, check_count, check_samples, check_voice
 from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
+from secousti_native._exclusive import Exclusive, NotCopied
+from secousti_native._interrupts import pieces
 from secousti_native.audio import Resampler
 from secousti_native.errors import SnapshotError, UnsupportedError
 from secousti_native.model import Model
+
+# A push of no more mel frames is one call of the core; a longer one is made in pieces.
+_WHOLE_FRAMES = 128
 
 #: First byte of a snapshot: which kind of stream it was taken of.
 ENCODER_SNAPSHOT, DECODER_SNAPSHOT = b"E", b"D"
 STREAM_OF = {ENCODER_SNAPSHOT: "an encoder", DECODER_SNAPSHOT: "a decoder"}
 
 
-class EncoderStream:
+class EncoderStream(Exclusive):
     """Audio to tokens, a chunk at a time. Made by `Codec.encoder`."""
 
+    _instead = "clone() gives an independent stream in the same state, snapshot() its state as bytes"
+
     def __init__(self, model: Model, core: _core.Encoder, sample_rate: int, threads: int) -> None:
+        super().__init__()
         self._model, self._core, self._threads = model, core, threads
         self._resampler = Resampler(sample_rate, model.sample_rate)
         self._kind: object = None
-        self._lock = threading.Lock()  # over resampler and core together
+        self._cut_off = False
 
     @property
     def sample_rate(self) -> int:
@@ -41,16 +48,32 @@ class EncoderStream:
         """Feeds audio [samples] of any length (float, int16 or int32); returns the tokens that are ready, int64 [n].
 
         Samples are nominally in [-1, 1]; ``ValueError`` for one beyond 1e6 in magnitude (1e5 if the stream resamples),
-        or that is not finite. A call that raises consumes nothing.
+        or that is not finite. A call that raises consumes nothing; only where the stream resamples, whose state cannot
+        be put back, `reset` must follow a long push that Ctrl-C has ended.
         """
         values = as_audio(pcm, "pcm", check=False)  # the core checks what it is given
         with self._exclusive():
             if self._resamples:
                 check_samples(values)
                 self._check_open()
-            tokens = self._core.push(self._resampler.push(values))
+            tokens = self._push(values)
             self._kind = pcm
             return self._result(tokens)
+
+    def _push(self, values: Floats) -> Tokens:
+        whole = _WHOLE_FRAMES * self._model.hop_length
+        if len(values) <= whole:
+            return self._core.push(self._resampler.push(values))
+        if not self._resamples:
+            check_samples(values, CORE_MAX_SAMPLE)
+            work = self._core.clone()
+            tokens = np.concatenate([work.push(values[begin:end]) for begin, end in pieces(len(values), whole)])
+            self._core = work
+            return tokens
+        self._cut_off = True
+        parts = [self._core.push(self._resampler.push(values[begin:end])) for begin, end in pieces(len(values), whole)]
+        self._cut_off = False
+        return np.concatenate(parts)
 
     def flush(self) -> Array:
         """Ends the stream: the remaining tokens, int64 [n]. Only `reset` may follow."""
@@ -66,6 +89,7 @@ class EncoderStream:
         with self._exclusive():
             self._core.reset()
             self._resampler.reset()
+            self._cut_off = False
 
     @property
     def memory_bytes(self) -> int:
@@ -95,17 +119,10 @@ class EncoderStream:
                 f"and push {self._model.sample_rate} Hz audio"
             )
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError("the stream is in use by another thread; give each thread its own")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
     def _check_open(self) -> None:
-        """The core's error if the stream was flushed, before the resampler takes anything in."""
+        """RuntimeError if the stream was flushed or cut off, before the resampler takes anything in."""
+        if self._cut_off:
+            raise RuntimeError("Ctrl-C has ended a push that resampled: reset the stream before it is used again")
         if self._core.ended():
             raise RuntimeError("the stream was flushed: reset it before it is used again")
 
@@ -113,10 +130,13 @@ class EncoderStream:
         return like(tokens.astype(np.int64), self._kind)
 
 
-class DecoderStream:
+class DecoderStream(Exclusive):
     """Tokens to audio, a chunk at a time. Made by `Codec.decoder`."""
 
+    _instead = EncoderStream._instead
+
     def __init__(self, model: Model, core: _core.Decoder) -> None:
+        super().__init__()
         self._model, self._core = model, core
         self._kind: object = None
 
@@ -142,17 +162,15 @@ class DecoderStream:
         if tokens is None:
             return self.conceal(1)
         values = as_tokens(tokens, self._model.cardinality)
-        pcm = self._core.push(values)
-        self._kind = tokens
-        return like(pcm, tokens)
+        return self._push(len(values), lambda core, begin, end: core.push(values[begin:end]), tokens)
 
     def conceal(self, count: int = 1) -> Array:
         """`push` for ``count`` tokens that were lost: what is likely, fading if that lasts (docs/guide/live.md)."""
-        return like(self._core.conceal(check_count(count)), self._kind)
+        return self._push(check_count(count), lambda core, begin, end: core.conceal(end - begin), self._kind)
 
     def conceal_to_mel(self, count: int = 1) -> Array:
         """`push_to_mel` for ``count`` tokens that were lost."""
-        return like(self._core.conceal_to_mel(check_count(count)), self._kind)
+        return self._push(check_count(count), lambda core, begin, end: core.conceal_to_mel(end - begin), self._kind)
 
     def push_to_mel(self, tokens: Array) -> Array:
         """Feeds tokens [N]; returns log-mel float32 [T, n_mels] at once, for vocoders of your own.
@@ -161,15 +179,27 @@ class DecoderStream:
         a ``RuntimeError``.
         """
         values = as_tokens(tokens, self._model.cardinality)
-        mel = self._core.push_to_mel(values)
-        self._kind = tokens
-        return like(mel, tokens)
+        return self._push(len(values), lambda core, begin, end: core.push_to_mel(values[begin:end]), tokens)
 
     def push_from_mel(self, mel: Array) -> Array:
         """Feeds log-mel [T, n_mels] to the vocoder alone; returns the samples that are ready, float32 [samples]."""
-        pcm = self._core.push_from_mel(as_floats(mel, "mel", (None, self._model.n_mels)))
-        self._kind = mel
-        return like(pcm, mel)
+        values = as_floats(mel, "mel", (None, self._model.n_mels))
+        return self._push(len(values), lambda core, begin, end: core.push_from_mel(values[begin:end]), mel, 1)
+
+    def _push(
+        self, total: int, call: Callable[[_core.Decoder, int, int], Floats], kind: object, frames: int | None = None
+    ) -> Array:
+        """``call(core, begin, end)`` for all of ``total`` units of ``frames`` (None: a token's) mel frames."""
+        whole = max(1, _WHOLE_FRAMES // (frames or self._model.frames_per_token))
+        with self._exclusive():
+            if total <= whole:
+                result = call(self._core, 0, total)
+            else:
+                work = self._core.clone()
+                result = np.concatenate([call(work, begin, end) for begin, end in pieces(total, whole)])
+                self._core = work
+            self._kind = kind
+            return like(result, kind)
 
     def flush(self) -> Array:
         """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
@@ -195,15 +225,25 @@ class DecoderStream:
         return DECODER_SNAPSHOT + self._core.snapshot()
 
 
-class VoiceEstimator:
+class VoiceEstimator(NotCopied):
     """The voice of whoever speaks, estimated while they do. Made by `Codec.voice_estimator`."""
+
+    _instead = "make another with Codec.voice_estimator, whose voice may be this one's"
 
     def __init__(self, model: Model, core: _core.Voice) -> None:
         self._model, self._core = model, core
 
     def push(self, pcm: Array) -> bool:
-        """Feeds audio [samples] at the codec's rate; returns whether the estimate was renewed. Pauses do not count."""
-        return self._core.push(as_audio(pcm, "pcm", check=False))
+        """Feeds audio [samples] at the codec's rate; returns whether the estimate was renewed. Pauses do not count.
+
+        What was heard before Ctrl-C ends a long push counts.
+        """
+        values = as_audio(pcm, "pcm", check=False)  # the core checks what it is given
+        whole = _WHOLE_FRAMES * self._model.hop_length
+        if len(values) <= whole:
+            return self._core.push(values)
+        check_samples(values, CORE_MAX_SAMPLE)
+        return any([self._core.push(values[begin:end]) for begin, end in pieces(len(values), whole)])  # noqa: C419
 
     @property
     def voice(self) -> Floats:

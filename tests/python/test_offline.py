@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from secousti_native import Codec, _offline
+from secousti_native import Codec, _interrupts
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,7 +64,7 @@ def test_pieces_however_long_they_are(
     encoded = codec.encode(pcm)
     decoded = codec.decode(encoded)
     for seconds in (0.0, 1e9):  # every piece as short as the first, every one twice as long as the one before
-        monkeypatch.setattr(_offline, "_PIECE_SECONDS", seconds)
+        monkeypatch.setattr(_interrupts, "PIECE_SECONDS", seconds)
         again = codec.encode(pcm)
         assert np.array_equal(again.tokens, encoded.tokens)
         assert np.array_equal(codec.decode(encoded), decoded)

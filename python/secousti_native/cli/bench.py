@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from secousti_native._opening import PRECISIONS
 from secousti_native.benchmark import run as benchmark
 from secousti_native.cli import batch, options
 from secousti_native.cli.console import fail, print_json, print_pairs, print_table
-from secousti_native.codec import PRECISIONS
 
 
 def bench(

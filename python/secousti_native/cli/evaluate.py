@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from secousti_native._files import write_atomically
+from secousti_native._opening import PRECISIONS
 from secousti_native.cli import batch, options
 from secousti_native.cli.console import fail, print_json, progress_bar, stderr, stdout
-from secousti_native.codec import PRECISIONS
 from secousti_native.evaluation import plots, report
 from secousti_native.evaluation.run import PARTS, Evaluation, Settings
 

@@ -15,12 +15,13 @@ from secousti_native import __version__, _core
 from secousti_native._hub import is_url
 from secousti_native._model_files import CHECKPOINTS
 from secousti_native._optional import require
+from secousti_native._source import EMBEDDED
 from secousti_native.audio import UNKNOWN_FRAMES
 from secousti_native.cli import batch
 from secousti_native.cli.codec import SEC, rates
 from secousti_native.cli.console import print_json, print_pairs, stderr, stdout
 from secousti_native.cli.options import Device, DeviceOption, Json
-from secousti_native.codec import EMBEDDED, Codec
+from secousti_native.codec import Codec
 from secousti_native.encoded import Encoded
 from secousti_native.errors import ContainerError, ModelFormatError
 

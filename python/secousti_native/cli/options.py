@@ -8,10 +8,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from secousti_native._opening import PRECISIONS
 from secousti_native.cli.batch import EXPECTED, describe
 from secousti_native.cli.console import fail
 from secousti_native.cli.results import Show
-from secousti_native.codec import PRECISIONS, Codec
+from secousti_native.codec import Codec
 
 #: Of one stream, in the engine.
 MAX_THREADS = 256

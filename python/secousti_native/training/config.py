@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import secousti_native
-from secousti_native.codec import EMBEDDED
+from secousti_native._source import EMBEDDED, embedded_path
 from secousti_native.reference.config import CodecConfig, ConfigError
 from secousti_native.training.augment import AugmentConfig
 from secousti_native.training.losses import LossConfig
@@ -182,7 +181,7 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainCo
             table = table.setdefault(part, {})
         table[parts[-1]] = value
     if values.get("init") in EMBEDDED:
-        values["init"] = str(Path(secousti_native.__file__).parent / "assets" / EMBEDDED[values["init"]])
+        values["init"] = str(embedded_path(values["init"]))
     config: TrainConfig = from_dict(TrainConfig, values, path.name)
     config.validate()
     return config
