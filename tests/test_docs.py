@@ -90,7 +90,7 @@ def code(page: Path, language: str) -> str:
     )
 
 
-@pytest.mark.parametrize("page", ["python", "server", "live"])
+@pytest.mark.parametrize("page", ["python", "mimi", "server", "live"])
 def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "speech.flac").symlink_to(ROOT / "tests" / "data" / "speech.flac")
