@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from secousti_native.training.corpus import CorpusError, Utterance, load_audio
 
 if TYPE_CHECKING:
     from secousti_native.codec import Codec
-    from secousti_native.training.system import TrainingSystem
 
 FOLDER = "listening"
 SECONDS = 8.0  # of a clip: several utterances of a speaker, one after another
@@ -30,6 +29,15 @@ SHORTEST = 4.0  # a speaker of whom there is less is left out
 RATE = 16_000  # Hz at which PESQ-WB and STOI are computed
 STOI_WEIGHT = 5.0  # in `score`: a hundredth of STOI counts as much as 0.05 PESQ
 _LIST = "clips.json"
+
+
+class Reconstructs(Protocol):
+    """What is judged: a module, in training, that takes log-mel [B, T, n_mels] through its tokens and back."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any: ...
+    def reconstruct(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]: ...
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class Listening:
             self.clips = list(read(cache))
 
     @torch.no_grad()
-    def __call__(self, system: TrainingSystem, device: torch.device) -> dict[str, float]:
+    def __call__(self, system: Reconstructs, device: torch.device) -> dict[str, float]:
         """``pesq`` and ``stoi``: means over the sources, and after a slash each source's; ``score`` of the two.
 
         A clip in which a measure finds no speech counts for the other alone.
@@ -125,7 +133,7 @@ class Listening:
 
         sums: dict[str, dict[str, list[float]]] = {"pesq": {}, "stoi": {}}
         was_training = system.training
-        system.eval()
+        system.train(False)
         for clip, pcm in self.clips:
             assert self.vocoder is not None
             mel = torch.as_tensor(self.vocoder.stages.mel(pcm), device=device).unsqueeze(0)
