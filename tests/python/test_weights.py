@@ -223,7 +223,7 @@ def test_command_line(folder: Path, noise: Floats) -> None:
     run("roundtrip", folder / "in.wav", "-o", folder / "round.wav", "--model", folder / CHECKPOINT)
     assert "hift" in run("info", model)
     assert "spectral" in run("info", folder / CHECKPOINT)
-    assert (folder / "out.wav").stat().st_size == (folder / "round.wav").stat().st_size
+    assert len(audio.load(folder / "out.wav")[0]) == len(audio.load(folder / "round.wav")[0]) == len(noise)
     bad = runner.invoke(app, ["roundtrip", str(folder / "in.wav"), "-o", str(folder / "n.wav"), "--model", "none.pt"])
     assert bad.exit_code == 1
     assert "none.pt" in bad.output
