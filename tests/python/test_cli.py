@@ -25,7 +25,8 @@ COMMAND = [sys.executable, "-m", "secousti_native"]
 
 
 def secousti(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    # So wide that no path, however long the folder of a test's name is, breaks in the middle of a word.
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(a) for a in arguments])
 
 
 def said(result: Result) -> str:
