@@ -31,9 +31,11 @@ def few(usual: int, least: int) -> int:
     return usual if DEVICE == "cpu" else least
 
 
-# Shells start background jobs with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Shells start background jobs with Ctrl-C ignored, `nohup` with the terminal's end; the processes that tests interrupt
+# would inherit that.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

@@ -226,13 +226,13 @@ def test_links_and_permissions_are_kept(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_libsndfile_writes_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile = pytest.importorskip("soundfile")
-    write = soundfile.write
+    write = soundfile.SoundFile.write
 
     def interrupted(file: object, *args: object, **kwargs: object) -> None:
         signal.raise_signal(signal.SIGINT)
         write(file, *args, **kwargs)
 
-    monkeypatch.setattr(soundfile, "write", interrupted)
+    monkeypatch.setattr(soundfile.SoundFile, "write", interrupted)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         audio.save(tmp_path / "x.wav", tone(22050, 0.1), 22050)
