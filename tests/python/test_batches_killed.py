@@ -1,6 +1,6 @@
 """Batches that are killed at random moments and resumed give what an uninterrupted run gives.
 
-SECOUSTI_TEST_FILES is the number of files (2000 for a night, 60 otherwise).
+SECOUSTI_TEST_BATCH is the number of files (2000 for a night, 60 otherwise).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from test_cli import COMMAND, Floats, document
 
 from secousti_native import audio
 
-FILES = int(os.environ.get("SECOUSTI_TEST_FILES", "60"))
+FILES = int(os.environ.get("SECOUSTI_TEST_BATCH", "60"))
 KILLS = 5
 
 
