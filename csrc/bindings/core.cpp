@@ -3,7 +3,7 @@
 
 #include "bindings/handles.h"
 
-PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+PYBIND11_MODULE(_core, module) {
     namespace bindings = secousti::bindings;
     module.doc() =
         "Bindings of secousti.h. Arrays must have the exact dtype and shape; secousti_native.Codec converts.";

@@ -274,7 +274,7 @@ double peak(const std::string& isa, const std::string& precision, int repeats) {
 }  // namespace
 }  // namespace secousti::bindings
 
-PYBIND11_MODULE(_kernels, module, pybind11::mod_gil_not_used()) {
+PYBIND11_MODULE(_kernels, module) {
     using namespace secousti::bindings;
     using py::arg;
     py::register_local_exception_translator(&translate);

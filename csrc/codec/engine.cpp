@@ -14,7 +14,7 @@ struct Optional {
     const char* why_absent;
 };
 constexpr Optional kOptional[] = {
-    {"cuda", "this build has no CUDA (it was configured with SECOUSTI_CUDA=OFF, or without nvcc)"},
+    {"cuda", "this build has no CUDA (SECOUSTI_CUDA was OFF, or AUTO found no nvcc or no GPU; ON builds it)"},
 };
 
 std::string in_quotes(std::string_view name) { return "'" + std::string(name) + "'"; }

@@ -23,9 +23,13 @@ def check_integer(value: object, name: str, least: int, most: int) -> int:
     return int(value)
 
 
+#: That the engine works with on one call.
+_MOST_THREADS = 256
+
+
 def check_threads(threads: int) -> int:
     """A number of threads that is asked for, and no more than there are processors: others would only be in the way."""
-    return min(check_integer(threads, "threads", 1, 1024), _processors())
+    return min(check_integer(threads, "threads", 1, 1024), _processors(), _MOST_THREADS)
 
 
 def _processors() -> int:

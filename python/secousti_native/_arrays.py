@@ -114,8 +114,8 @@ def _to_unit_scale(values: npt.NDArray[Any]) -> Floats:
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def as_floats(value: Array, name: str, shape: tuple[int | None, ...]) -> Floats:
-    """Finite float32 values of the given shape, ``None`` meaning any length."""
+def as_floats(value: Array, name: str, shape: tuple[int | None, ...], check: bool = True) -> Floats:
+    """Finite float32 values of the given shape, ``None`` meaning any length. Without ``check`` they may be anything."""
     values = to_numpy(value, name)
     if values.dtype not in _FLOATS:
         raise TypeError(f"{name}: expected a floating-point dtype, got {values.dtype}")
@@ -125,7 +125,8 @@ def as_floats(value: Array, name: str, shape: tuple[int | None, ...]) -> Floats:
         raise ValueError(f"{name}: expected shape [{wanted}], got {list(values.shape)}")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(values, dtype=np.float32)
-    check_finite(result, name)
+    if check:
+        check_finite(result, name)
     return result
 
 

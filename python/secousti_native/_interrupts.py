@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,24 @@ Result = TypeVar("Result")
 
 #: Computing time of a piece. Pieces that take less than half of it double, those that take twice as long are halved.
 PIECE_SECONDS = 0.1
+
+
+#: Of calls that the engine works on.
+_running: set[threading.Event] = set()
+
+
+@atexit.register
+def _finish() -> None:
+    """Waits at the interpreter's end for calls that Ctrl-C has ended the waiting for; a second Ctrl-C ends that, too.
+
+    A call that came back into an interpreter that is being torn down would abort the process.
+    """
+    try:
+        for done in tuple(_running):
+            while not done.wait(PIECE_SECONDS):
+                pass
+    except KeyboardInterrupt:
+        os._exit(130)
 
 
 def pieces(total: int, first: int) -> Iterator[tuple[int, int]]:
@@ -57,15 +77,18 @@ class Interruptible:
             except BaseException as error:
                 errors.append(error)
             finally:
+                _running.discard(done)
                 done.set()
 
         worker = threading.Thread(target=work, name="secousti", daemon=True)
         self.wait()
         self._done = done
+        _running.add(done)
         try:
             worker.start()
         except BaseException:
             if not worker.is_alive():
+                _running.discard(done)
                 done.set()
             raise
         self.wait()

@@ -201,18 +201,19 @@ def _side_by_side(clips: Sequence[Clip], threads: int, one: Callable[[Clip, int]
     if threads == 1 or len(clips) < 2:
         return [one(clip, threads) for clip in clips]
     with ThreadPoolExecutor(min(threads, len(clips))) as pool:
-        futures = [pool.submit(one, clip, 1) for clip in clips]
         try:
+            futures = [pool.submit(one, clip, 1) for clip in clips]
             while wait(futures, PIECE_SECONDS, FIRST_EXCEPTION).not_done:
                 work.tell()
-                if any(future.done() and future.exception() is not None for future in futures):
-                    break
+                for future in futures:
+                    if future.done():
+                        future.result()  # raises what the clip did
             work.tell()
+            return [future.result() for future in futures]
         except BaseException:
             work.end()
             pool.shutdown(cancel_futures=True)
             raise
-        return [future.result() for future in futures]
 
 
 def _in_waves(

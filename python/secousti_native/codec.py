@@ -215,10 +215,11 @@ class Codec(OpenedModel, BlockByBlock):
 
         `UnsupportedError` for a model without an acoustic branch.
         """
+        if not self._info["has_acoustic_branch"]:
+            raise UnsupportedError(f"encode_acoustic: {self.name} has no acoustic branch")
         pcm = self._prepare(audio, sample_rate)
         acoustic = interruptible(lambda: self._core.encode_mel(self._core.mel(pcm), self.threads))["acoustic_embed"]
-        if acoustic is None:
-            raise UnsupportedError(f"encode_acoustic: {self.name} has no acoustic branch")
+        assert acoustic is not None
         return like(acoustic, audio)
 
     def decode_acoustic(self, acoustic: Array, *, seed: int | None = 0, look_ahead: int | None = None) -> Array:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from secousti_native import _core, _device, encoded
 from secousti_native._arguments import check_look_ahead, check_optional_voice, check_voice, seed_and_noise
-from secousti_native._arrays import Array, Tokens, as_frames, like, to_numpy
+from secousti_native._arrays import Array, Tokens, as_floats, as_frames, like, to_numpy
 from secousti_native._exclusive import NotCopied
 from secousti_native._interrupts import Interruptible
 from secousti_native.errors import SnapshotError
@@ -267,9 +267,10 @@ class DecoderGroup(_Group):
             audio, counts, targets = self._audio_on_device(mel, frames * self._model.hop_length, source)
             self._core.step_from_mel_on_device(source.stream, source.address, mask, frames, *targets)
             return audio, counts
-        values = to_numpy(mel, "mel").astype(np.float32)
+        # Rows of slots that are not active may hold anything: the core checks the others.
+        values = as_floats(mel, "mel", (self._capacity, None, self._model.n_mels), check=False)
         core = self._core
-        pcm, samples = self._run(values.shape[-2] if values.ndim > 1 else 0, lambda: core.step_from_mel(values, mask))
+        pcm, samples = self._run(values.shape[1], lambda: core.step_from_mel(values, mask))
         return like(pcm, mel), like(samples.astype(np.int64), mel)
 
     def _steps(self, tokens: Array, active: Array | None, axes: int) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from secousti_native import _core
 from secousti_native._arguments import CORE_MAX_SAMPLE, check_count, check_samples, check_voice
-from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, like
+from secousti_native._arrays import Array, Floats, Tokens, as_audio, as_floats, as_tokens, kind_of, like
 from secousti_native._exclusive import Exclusive, NotCopied
 from secousti_native._interrupts import pieces
 from secousti_native.audio import Resampler
@@ -57,7 +57,7 @@ class EncoderStream(Exclusive):
                 check_samples(values)
                 self._check_open()
             tokens = self._push(values)
-            self._kind = pcm
+            self._kind = kind_of(pcm)
             return self._result(tokens)
 
     def _push(self, values: Floats) -> Tokens:
@@ -99,14 +99,16 @@ class EncoderStream(Exclusive):
     def clone(self) -> EncoderStream:
         """An independent stream in the same state. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("clone")
-        copy = EncoderStream(self._model, self._core.clone(), self.sample_rate, self._threads)
-        copy._kind = self._kind
-        return copy
+        with self._exclusive():
+            copy = EncoderStream(self._model, self._core.clone(), self.sample_rate, self._threads)
+            copy._kind = self._kind
+            return copy
 
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model. `UnsupportedError` when the stream resamples."""
         self._require_native_rate("snapshot")
-        return ENCODER_SNAPSHOT + self._core.snapshot()
+        with self._exclusive():
+            return ENCODER_SNAPSHOT + self._core.snapshot()
 
     @property
     def _resamples(self) -> bool:
@@ -148,11 +150,14 @@ class DecoderStream(Exclusive):
     @property
     def voice(self) -> Array:
         """G [dimension] float32, the voice. An assignment takes effect at the next token."""
-        return self._core.get_voice()
+        with self._exclusive():
+            return self._core.get_voice()
 
     @voice.setter
     def voice(self, value: Array) -> None:
-        self._core.set_voice(check_voice(value, self._model.dimension))
+        checked = check_voice(value, self._model.dimension)
+        with self._exclusive():
+            self._core.set_voice(checked)
 
     def push(self, tokens: Array | None) -> Array:
         """Feeds tokens [n] of any integer dtype, n >= 0; returns the audio that is ready, float32 [samples].
@@ -198,16 +203,18 @@ class DecoderStream(Exclusive):
                 work = self._core.clone()
                 result = np.concatenate([call(work, begin, end) for begin, end in pieces(total, whole)])
                 self._core = work
-            self._kind = kind
+            self._kind = kind_of(kind)
             return like(result, kind)
 
     def flush(self) -> Array:
         """Ends the stream: the rest of ``frame_size`` samples per token. Only `reset` may follow."""
-        return like(self._core.flush(), self._kind)
+        with self._exclusive():
+            return like(self._core.flush(), self._kind)
 
     def reset(self) -> None:
         """Back to the start, with the same voice and seed."""
-        self._core.reset()
+        with self._exclusive():
+            self._core.reset()
 
     @property
     def memory_bytes(self) -> int:
@@ -216,13 +223,15 @@ class DecoderStream(Exclusive):
 
     def clone(self) -> DecoderStream:
         """An independent stream in the same state."""
-        copy = DecoderStream(self._model, self._core.clone())
-        copy._kind = self._kind
-        return copy
+        with self._exclusive():
+            copy = DecoderStream(self._model, self._core.clone())
+            copy._kind = self._kind
+            return copy
 
     def snapshot(self) -> bytes:
         """The state as bytes for `Codec.restore` with the same model."""
-        return DECODER_SNAPSHOT + self._core.snapshot()
+        with self._exclusive():
+            return DECODER_SNAPSHOT + self._core.snapshot()
 
 
 class VoiceEstimator(NotCopied):

@@ -16,7 +16,7 @@ LIMIT = 0.5
 PRELUDE = """
 import os, random, signal, sys, threading, time
 import numpy as np
-from secousti_native import Codec, audio
+from secousti_native import Codec, _interrupts, audio
 signal.signal(signal.SIGINT, signal.default_int_handler)
 speech, rate = audio.load(sys.argv[1], 22050)
 long = np.tile(speech, 120)
@@ -45,6 +45,8 @@ def interrupted(call):
         raise SystemExit("the call ended by itself")
     thread.join()
     print("seconds", ended[0] - sent[0][0], ended[1] - sent[0][1], flush=True)
+    while _interrupts._running:  # what the engine had begun, which would count in the next call's time
+        time.sleep(0.01)
 """
 
 
@@ -136,13 +138,12 @@ def test_stages() -> None:
     run("""
         stages = codec.stages
         mel = stages.mel(speech)
-        many = np.tile(mel, (200, 1))
-        tokens = np.tile(expected.tokens, 900)
+        many = np.tile(mel, (30, 1))
+        tokens = np.tile(expected.tokens, 100)
         before = stages.encode_mel(mel)["tokens"]
         interrupted(lambda: stages.encode_mel(many))
         interrupted(lambda: stages.vocode(many))
         interrupted(lambda: stages.decode_tokens(tokens, expected.voice))
         interrupted(lambda: [stages.mel(long) for _ in range(1000)])
         assert np.array_equal(stages.encode_mel(mel)["tokens"], before)
-        os._exit(0)  # what the engine had begun may still be under way
     """)
