@@ -10,7 +10,7 @@ long step; the group ends the step by itself, and its next call waits for that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,23 +30,25 @@ INACTIVE = -2
 """In a group's tokens: the slot does not take part in this step, or its stream is too young for a token."""
 
 Result = TypeVar("Result")
+Core = TypeVar("Core", _core.EncoderGroup, _core.DecoderGroup)
 
 # A step of less audio, of all slots together, is done before anybody could press Ctrl-C.
 _SHORT_SECONDS = 4.0
 
 
-class _Group(NotCopied):
+class _Group(NotCopied, Generic[Core]):
     """What both kinds share."""
 
     _kind: bytes
     _instead = "snapshot(slot) gives a slot's state as bytes, restore(slot, bytes) of another group takes it"
 
-    def __init__(self, model: Model, core: _core.EncoderGroup | _core.DecoderGroup, capacity: int) -> None:
-        self._model, self._capacity, self._group = model, capacity, core
+    def __init__(self, model: Model, core: Core, capacity: int) -> None:
+        self._model, self._capacity = model, capacity
+        self._group: Core = core
         self._waits = Interruptible()
 
     @property
-    def _both(self) -> _core.EncoderGroup | _core.DecoderGroup:
+    def _core(self) -> Core:
         self._waits.wait()
         return self._group
 
@@ -67,22 +69,22 @@ class _Group(NotCopied):
     @property
     def memory_bytes(self) -> int:
         """Bytes that the group holds beside the model's weights."""
-        return self._both.memory_bytes()
+        return self._core.memory_bytes()
 
     def reset(self, mask: Array | None = None) -> None:
         """The slots that ``mask``, bool [capacity], names (None: all) go back to the start; voices and seeds stay."""
-        self._both.reset(None if mask is None else self._mask(mask, "mask"))
+        self._core.reset(None if mask is None else self._mask(mask, "mask"))
 
     def snapshot(self, slot: int) -> bytes:
         """One slot as the snapshot of a single stream: for `restore` here or in another group, or `Codec.restore`."""
-        return self._kind + self._both.snapshot(slot)
+        return self._kind + self._core.snapshot(slot)
 
     def restore(self, slot: int, snapshot: bytes) -> None:
         """Puts the stream that ``snapshot`` was taken of, single or from a group, into the slot."""
         kind, state = split_snapshot(snapshot)
         if kind != self._kind:
             raise SnapshotError(f"snapshot: taken of {STREAM_OF[kind]}; each slot here is {STREAM_OF[self._kind]}")
-        self._both.restore(slot, state)
+        self._core.restore(slot, state)
 
     def _takes(self, array: Array) -> bool:
         """Whether ``array`` is where the group works, on the device, and stays there."""
@@ -102,19 +104,10 @@ class _Group(NotCopied):
         return np.ascontiguousarray(values)
 
 
-class EncoderGroup(_Group):
+class EncoderGroup(_Group[_core.EncoderGroup]):
     """Audio to tokens for many streams. Made by `Codec.encoder_group`."""
 
     _kind = ENCODER_SNAPSHOT
-
-    def __init__(self, model: Model, core: _core.EncoderGroup, capacity: int) -> None:
-        super().__init__(model, core, capacity)
-        self._own = core
-
-    @property
-    def _core(self) -> _core.EncoderGroup:
-        self._waits.wait()
-        return self._own
 
     def step(self, pcm: Array, active: Array | None = None) -> Array:
         """Feeds ``frame_size`` samples to each active slot.
@@ -181,19 +174,10 @@ class EncoderGroup(_Group):
         return self._core.flush(slot).astype(np.int64)
 
 
-class DecoderGroup(_Group):
+class DecoderGroup(_Group[_core.DecoderGroup]):
     """Tokens to audio for many streams. Made by `Codec.decoder_group`."""
 
     _kind = DECODER_SNAPSHOT
-
-    def __init__(self, model: Model, core: _core.DecoderGroup, capacity: int) -> None:
-        super().__init__(model, core, capacity)
-        self._own = core
-
-    @property
-    def _core(self) -> _core.DecoderGroup:
-        self._waits.wait()
-        return self._own
 
     def start(
         self, slot: int, voice: Array | None = None, *, seed: int | None = 0, look_ahead: int | None = None
